@@ -1,0 +1,1 @@
+"""The async-native Amazon Bedrock provider for Pydantic AI, on aioboto3 sessions."""
