@@ -1,0 +1,170 @@
+"""Incremental decoder of `application/vnd.amazon.eventstream`: bytes in, messages out, no I/O."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from types import MappingProxyType
+from typing import NamedTuple, NoReturn, TypeAlias
+from zlib import crc32
+
+__all__ = ['EventStreamDecodeError', 'EventStreamDecoder', 'HeaderValue', 'Message']
+
+HeaderValue: TypeAlias = bool | int | bytes | str
+"""A decoded header: timestamps are milliseconds since the epoch, UUIDs their 16 bytes."""
+
+_PRELUDE = struct.Struct('>III')
+_CRC = struct.Struct('>I')
+_OVERHEAD = _PRELUDE.size + _CRC.size
+
+_SHORT = struct.Struct('>H')
+_LONG = struct.Struct('>q')
+_NUMBERS = {2: struct.Struct('>b'), 3: struct.Struct('>h'), 4: struct.Struct('>i'), 5: _LONG, 8: _LONG}
+_TRUE, _FALSE, _BYTES, _STRING, _UUID = 0, 1, 6, 7, 9
+
+
+class EventStreamDecodeError(ValueError):
+    """The bytes are not an event stream, or end inside a message."""
+
+
+class Message(NamedTuple):
+    """One message of an event stream."""
+
+    headers: Mapping[str, HeaderValue]
+    payload: bytes
+
+
+class EventStreamDecoder:
+    """Decode an event stream that arrives in pieces of any size.
+
+    `feed` takes what has arrived, and iterating gives each message that is complete:
+
+        decoder.feed(data)
+        for message in decoder:
+            ...
+
+    The iteration ends where more bytes are needed; feed them and iterate again. Both checksums of a message are
+    checked before anything of it is handed out, and its length counts for nothing until the one over it has been.
+    A damaged message ends the stream: every later call raises the same error.
+    """
+
+    def __init__(self) -> None:
+        self._buffer: bytes | bytearray = b''
+        self._offset = 0
+        # How many bytes from `_offset` on it takes to get any further.
+        self._needed = _PRELUDE.size
+        self._failure: str | None = None
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes of the stream.
+
+        Raises:
+            EventStreamDecodeError: The stream has already failed.
+        """
+        self._raise_failure()
+        if self._offset == len(self._buffer):
+            self._buffer = bytes(data)
+        else:
+            # Gathered in place: a message in a thousand pieces must not be copied a thousand times.
+            if not isinstance(self._buffer, bytearray):
+                self._buffer = bytearray(memoryview(self._buffer)[self._offset :])
+            self._buffer += data
+        self._offset = 0
+
+    def __iter__(self) -> Iterator[Message]:
+        """Give the messages that are complete.
+
+        Raises:
+            EventStreamDecodeError: The next message is damaged.
+        """
+        self._raise_failure()
+        if len(self._buffer) - self._offset < self._needed:
+            return
+        data = self._buffer = bytes(self._buffer)
+        position, end = self._offset, len(data)
+        self._needed = _PRELUDE.size
+        while end - position >= _PRELUDE.size:
+            length, headers_length, prelude_crc = _PRELUDE.unpack_from(data, position)
+            if crc32(data[position : position + 8]) != prelude_crc:
+                self._fail('the checksum of a prelude is wrong')
+            if length < _OVERHEAD + headers_length:
+                self._fail(f'a message of {length} bytes cannot hold {headers_length} bytes of headers')
+            if end - position < length:
+                self._needed = length
+                return
+            headers_start = position + _PRELUDE.size
+            headers_end = headers_start + headers_length
+            payload_end = position + length - _CRC.size
+            if (crc32(memoryview(data)[position:payload_end]),) != _CRC.unpack_from(data, payload_end):
+                self._fail('the checksum of a message is wrong')
+            try:
+                headers = _headers(data[headers_start:headers_end])
+            except EventStreamDecodeError as error:
+                self._fail(str(error))
+            # Before the message leaves: the caller may give up the iteration with it.
+            self._offset = position = position + length
+            yield Message(headers, data[headers_end:payload_end])
+
+    def close(self) -> None:
+        """Say that the stream has ended, once every message has been taken.
+
+        Raises:
+            EventStreamDecodeError: It ended inside a message, or failed before.
+        """
+        self._raise_failure()
+        if left := len(self._buffer) - self._offset:
+            self._fail(f'it ended {left} bytes into a message')
+
+    def _fail(self, reason: str) -> NoReturn:
+        self._failure = f'Invalid event stream: {reason}'
+        self._buffer, self._offset = b'', 0
+        raise EventStreamDecodeError(self._failure) from None
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise EventStreamDecodeError(self._failure)
+
+
+def _headers(block: bytes) -> Mapping[str, HeaderValue]:
+    # A stream repeats one block per event type, byte for byte; a block long enough to be a burden is not kept.
+    return _cached_headers(block) if len(block) <= 512 else _decode_headers(block)
+
+
+def _decode_headers(block: bytes) -> Mapping[str, HeaderValue]:
+    headers: dict[str, HeaderValue] = {}
+    position = 0
+    try:
+        while position < len(block):
+            name_end = position + 1 + block[position]
+            name, kind = block[position + 1 : name_end].decode(), block[name_end]
+            if name in headers:
+                raise EventStreamDecodeError(f'the header {name!r} stands twice in a message')
+            headers[name], position = _decode_value(name, kind, block, name_end + 1)
+    except (IndexError, struct.error):
+        raise EventStreamDecodeError('a header is longer than the headers of its message') from None
+    except UnicodeDecodeError:
+        raise EventStreamDecodeError('a header is not UTF-8') from None
+    return MappingProxyType(headers)
+
+
+_cached_headers = lru_cache(maxsize=128)(_decode_headers)
+
+
+def _decode_value(name: str, kind: int, block: bytes, position: int) -> tuple[HeaderValue, int]:
+    if kind in (_TRUE, _FALSE):
+        return kind == _TRUE, position
+    if number := _NUMBERS.get(kind):
+        return number.unpack_from(block, position)[0], position + number.size
+    if kind == _UUID:
+        length = 16
+    elif kind in (_BYTES, _STRING):
+        (length,) = _SHORT.unpack_from(block, position)
+        position += _SHORT.size
+    else:
+        raise EventStreamDecodeError(f'the header {name!r} is of the unknown type {kind}')
+    end = position + length
+    if end > len(block):
+        raise IndexError
+    value = block[position:end]
+    return value.decode() if kind == _STRING else value, end
