@@ -35,7 +35,7 @@ GRACE_SECONDS = 2.0
 """How long a task, thread or socket that is on its way out at the end of a test may take."""
 
 MAY_BLOCK: tuple[tuple[str, str, str, str], ...] = ()
-"""Blocking calls that are no fault: the blocking function, the end of the file's name, the function in it, the reason."""
+"""Blocking calls that are no fault: the blocking function, the end of the file's name, the function there, the reason."""
 
 AWS_FILES = ('AWS_CONFIG_FILE', 'AWS_SHARED_CREDENTIALS_FILE')
 PROXIES = ('HTTP_PROXY', 'HTTPS_PROXY', 'ALL_PROXY', 'NO_PROXY')

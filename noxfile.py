@@ -1,0 +1,142 @@
+"""Every check of this repository, and the demo: `nox -l` lists them.
+
+What follows `--` goes to the tool that the session runs: `nox -s tests -- tests/wire -x`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import tarfile
+import zipfile
+from pathlib import Path
+
+import nox
+
+nox.needs_version = '>=2025.5'
+nox.options.default_venv_backend = 'virtualenv'
+nox.options.reuse_venv = 'yes'
+nox.options.sessions = ['lint', 'types', 'tests']
+
+PYPROJECT = nox.project.load_toml('pyproject.toml')
+PACKAGE = 'pydantic_ai_aiobedrock'
+
+RELEASES = ('2.33.0', '2.40.0', '2.48.0', '2.55.0', '2.62.0', 'newest')
+"""The releases of pydantic-ai-slim that the suite runs with: the oldest supported, the newest, and some between."""
+
+NEW_ENGINE = ('aiobotocore==3.10.*', 'botocore>=1.43.115,<1.43.118', 'boto3>=1.43.115,<1.43.118', 's3transfer==0.19.*')
+"""The newest engine that aioboto3 runs on, although it asks for an older one."""
+
+
+def install(session: nox.Session, group: str, *requirements: str) -> None:
+    """Install the package, editable, and a dependency group of pyproject.toml."""
+    session.install('-e', '.', *nox.project.dependency_groups(PYPROJECT, group), *requirements)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the tests."""
+    install(session, 'test')
+    session.run('pytest', *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and formatting with ruff; `-- --fix` repairs both."""
+    session.install(*nox.project.dependency_groups(PYPROJECT, 'lint'))
+    fix = '--fix' in session.posargs
+    session.run('ruff', 'check', *session.posargs)
+    session.run('ruff', 'format', *(() if fix else ('--diff',)))
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check the types of src with pyright, strict."""
+    install(session, 'types')
+    session.run('pyright', *session.posargs)
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Run 100 concurrent agents against a local Bedrock; `-- --help` lists the options, AWS among them."""
+    install(session, 'demo')
+    # Ctrl-C is the demo's to handle: it has runs to cancel and a server to stop.
+    session.run('python', 'examples/concurrent_agents.py', *session.posargs, interrupt_timeout=10, terminate_timeout=10)
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Build sdist and wheel, check what is in them, run the quick start on the wheel in an empty environment."""
+    session.install('build', 'virtualenv')
+    folder = Path(session.create_tmp())
+    shutil.rmtree(folder / 'dist', ignore_errors=True)
+    session.run('python', '-m', 'build', '--outdir', str(folder / 'dist'))
+    (wheel,) = (folder / 'dist').glob('*.whl')
+    (sdist,) = (folder / 'dist').glob('*.tar.gz')
+    check_contents(session, wheel, sdist)
+    session.run('virtualenv', '--clear', '--quiet', str(folder / 'empty'))
+    python = str(folder / 'empty' / 'bin' / 'python')
+    session.run(python, '-m', 'pip', 'install', '--quiet', str(wheel), external=True)
+    run_quick_start(session, python)
+
+
+@nox.session
+def engines(session: nox.Session) -> None:
+    """Run the tests on the newest engine: aioboto3 with aiobotocore 3.10 and a current botocore."""
+    install(session, 'test', 'aioboto3==15.5.0')
+    session.install('--no-deps', *NEW_ENGINE)
+    session.run('pytest', *session.posargs)
+
+
+@nox.session
+@nox.parametrize('release', RELEASES, ids=RELEASES)
+def upstream(session: nox.Session, release: str) -> None:
+    """Run the tests with one release of pydantic-ai-slim."""
+    if release == 'newest':
+        install(session, 'test', '--upgrade', 'pydantic-ai-slim')
+    else:
+        install(session, 'test', f'pydantic-ai-slim=={release}')
+    session.run('pytest', *session.posargs)
+
+
+def check_contents(session: nox.Session, wheel: Path, sdist: Path) -> None:
+    """Fail unless the wheel holds the package and nothing else, and the sdist what it takes to build and test."""
+    source = {
+        path.relative_to('src').as_posix()
+        for path in Path('src', PACKAGE).rglob('*')
+        if path.is_file() and '__pycache__' not in path.parts
+    }
+    with zipfile.ZipFile(wheel) as archive:
+        packed = {name for name in archive.namelist() if '.dist-info/' not in name}
+    if packed != source:
+        session.error(f'wheel and src differ: {sorted(packed ^ source)}')
+    with tarfile.open(sdist) as archive:
+        packed = {name.partition('/')[2] for name in archive.getnames()}
+    wanted = {'pyproject.toml', 'README.md', 'CHANGELOG.md', 'LICENSE', 'noxfile.py', 'tests/conftest.py'}
+    if missing := (wanted | {f'src/{name}' for name in source}) - packed:
+        session.error(f'the sdist lacks {sorted(missing)}')
+    if stray := {name for name in packed if (name[:1] == '.' and name != '.gitignore') or '__pycache__' in name}:
+        session.error(f'the sdist holds {sorted(stray)}')
+
+
+def run_quick_start(session: nox.Session, python: str) -> None:
+    """Run the first Python block of the README against a LocalBedrock, both by the given interpreter."""
+    code = re.findall(r'^```python\n(.*?)^```', Path('README.md').read_text(), flags=re.DOTALL | re.MULTILINE)[0]
+    serve = [python, '-m', f'{PACKAGE}.local', '--json']
+    with subprocess.Popen(serve, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            bedrock = json.loads(server.stdout.readline())
+            environment = {
+                'AWS_ENDPOINT_URL_BEDROCK_RUNTIME': bedrock['base_url'],
+                'AWS_REGION': bedrock['region_name'],
+                'AWS_DEFAULT_REGION': bedrock['region_name'],
+                'AWS_ACCESS_KEY_ID': bedrock['aws_access_key_id'],
+                'AWS_SECRET_ACCESS_KEY': bedrock['aws_secret_access_key'],
+                **dict.fromkeys(('AWS_PROFILE', 'AWS_SESSION_TOKEN', 'AWS_BEARER_TOKEN_BEDROCK')),
+                'NO_PROXY': '127.0.0.1',
+            }
+            session.run(python, '-X', 'dev', '-W', 'error::ResourceWarning', '-c', code, env=environment, external=True)
+        finally:
+            server.terminate()
