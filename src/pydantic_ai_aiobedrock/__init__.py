@@ -1,1 +1,31 @@
 """The async-native Amazon Bedrock provider for Pydantic AI, on aioboto3 sessions."""
+
+from pydantic_ai.models.bedrock import BedrockModelName, BedrockModelSettings, LatestBedrockModelNames
+
+from pydantic_ai_aiobedrock.embeddings import BedrockEmbeddingModel
+from pydantic_ai_aiobedrock.errors import (
+    IncompleteStreamError,
+    PoolClosedError,
+    PoolTimeoutError,
+    WrongLoopError,
+)
+from pydantic_ai_aiobedrock.models import BedrockConverseModel
+from pydantic_ai_aiobedrock.pool import PoolStats, SessionPool
+from pydantic_ai_aiobedrock.providers import BedrockProvider
+from pydantic_ai_aiobedrock.streaming import BedrockStreamedResponse
+
+__all__ = [
+    'BedrockConverseModel',
+    'BedrockEmbeddingModel',
+    'BedrockModelName',
+    'BedrockModelSettings',
+    'BedrockProvider',
+    'BedrockStreamedResponse',
+    'IncompleteStreamError',
+    'LatestBedrockModelNames',
+    'PoolClosedError',
+    'PoolStats',
+    'PoolTimeoutError',
+    'SessionPool',
+    'WrongLoopError',
+]

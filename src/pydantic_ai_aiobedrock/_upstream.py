@@ -1,0 +1,123 @@
+"""The seam: every private name of pydantic-ai that this package uses, and how it is used.
+
+pydantic-ai's Bedrock module is a mapping (messages to Converse and back) and a transport (boto3 in worker threads). The
+mapping is used as it stands; its methods reach their transport through a few module-level names, the *collaborators*
+below. `rebuilt` gives a subclass whose methods are the very same code looking those names up elsewhere, so nothing of
+upstream's is copied, and nobody else's `pydantic_ai.models.bedrock` is patched.
+
+No other module of this package touches a private name of pydantic-ai.
+"""
+
+from __future__ import annotations
+
+import inspect
+import types
+from collections.abc import Iterator, Mapping
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import TypeVar
+
+from pydantic_ai.embeddings import bedrock as embeddings
+from pydantic_ai.models import bedrock as models
+from pydantic_ai.providers import bedrock as providers
+
+SUPPORTED = '>=2.33.0,<3'
+"""The releases of pydantic-ai-slim whose seam is known; the same range stands in pyproject.toml."""
+
+MODEL_COLLABORATORS = ('_call_bedrock', '_map_api_errors', 'BedrockStreamedResponse')
+"""What the methods of upstream's `BedrockConverseModel` reach their transport through.
+
+- `_call_bedrock(client, method, params, extra_headers)` sends one request: from a worker thread upstream.
+- `_map_api_errors(model_name, model_id_namespace)` turns botocore's exceptions into pydantic-ai's.
+- `BedrockStreamedResponse` is what `request_stream` yields.
+"""
+
+STREAM_COLLABORATORS = ('_AsyncIteratorWrapper', '_map_api_errors')
+"""What the methods of upstream's `BedrockStreamedResponse` reach their transport through.
+
+- `_AsyncIteratorWrapper(event_stream)` gives the events: each by a worker thread upstream.
+"""
+
+EMBEDDING_COLLABORATORS = ('anyio',)
+"""What `BedrockEmbeddingModel._invoke_model` reaches its transport through: `anyio.to_thread.run_sync(call)`."""
+
+INSTANCE_NAMES = {
+    models.BedrockConverseModel: ('_messages_create', '_botocore_supports_strict_tool_param'),
+    models.BedrockStreamedResponse: ('_get_event_iterator',),
+    embeddings.BedrockEmbeddingModel: ('_invoke_model', '_embed_concurrent'),
+}
+"""Methods that the package's subclasses override or that must be among the rebuilt ones."""
+
+_T = TypeVar('_T')
+
+
+def rebuilt(base: type[_T], collaborators: Mapping[str, object]) -> type[_T]:
+    """Return a subclass of `base` whose methods look `collaborators` up before their own module's names.
+
+    Every function of `base` that mentions one of the names is built anew over other globals; the rest is inherited.
+
+    Args:
+        base: One of upstream's classes.
+        collaborators: The names to replace, and what by.
+
+    Raises:
+        ImportError: A name is not there, or no method uses it: this pydantic-ai has moved its seam.
+    """
+    namespace: dict[str, object] = {}
+    used: set[str] = set()
+    for name, attribute in vars(base).items():
+        # pydantic-ai wraps some methods when the class is made, and does so again for the class made here.
+        function = inspect.unwrap(attribute) if inspect.isfunction(attribute) else None
+        if function is None or not (mentioned := collaborators.keys() & set(_names(function.__code__))):
+            continue
+        used |= mentioned
+        copy = types.FunctionType(
+            function.__code__,
+            {**function.__globals__, **collaborators},
+            function.__name__,
+            function.__defaults__,
+            function.__closure__,
+        )
+        copy.__kwdefaults__ = function.__kwdefaults__
+        copy.__annotations__ = function.__annotations__
+        copy.__qualname__ = function.__qualname__
+        copy.__doc__ = function.__doc__
+        is_context_manager = function is not attribute and inspect.isasyncgenfunction(function)
+        namespace[name] = asynccontextmanager(copy) if is_context_manager else copy
+    if missing := sorted(collaborators.keys() - used):
+        raise _seam_moved(base, missing)
+    return types.new_class(base.__name__, (base,), exec_body=lambda body: body.update(namespace))
+
+
+def _names(code: types.CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _names(constant)
+
+
+def _seam_moved(place: object, missing: list[str]) -> ImportError:
+    installed = version('pydantic-ai-slim')
+    where = getattr(place, '__qualname__', getattr(place, '__name__', repr(place)))
+    return ImportError(
+        f'pydantic-ai-slim {installed} no longer has {", ".join(missing)} in {where}, which pydantic-ai-aiobedrock '
+        f'builds on: install a pydantic-ai-slim that it knows (pydantic-ai-slim{SUPPORTED}) or a newer '
+        f'pydantic-ai-aiobedrock.'
+    )
+
+
+def check() -> None:
+    """Raise `ImportError` in one sentence if the installed pydantic-ai lacks a name that the package builds on."""
+    for module, names in (
+        (models, (*MODEL_COLLABORATORS, *STREAM_COLLABORATORS)),
+        (embeddings, EMBEDDING_COLLABORATORS),
+        (providers, ('BedrockProvider',)),
+    ):
+        if missing := [name for name in names if not hasattr(module, name)]:
+            raise _seam_moved(module, missing)
+    for cls, names in INSTANCE_NAMES.items():
+        if missing := [name for name in names if not hasattr(cls, name)]:
+            raise _seam_moved(cls, missing)
+
+
+check()

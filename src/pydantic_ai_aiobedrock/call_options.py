@@ -1,0 +1,43 @@
+"""What one call asks for beyond its client's configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, MutableMapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class CallOptions:
+    """What one call asks for beyond its client's configuration.
+
+    Attributes:
+        extra_headers: HTTP headers to add to the request before it is signed.
+        connect_timeout: Seconds to establish a connection, or None for the client's.
+        read_timeout: Seconds between two reads from the socket, or None for the client's.
+        pool_timeout: Seconds to wait for a free connection, or None for the pool's.
+        max_attempts: Attempts in all, the first included, or None for the client's.
+    """
+
+    extra_headers: Mapping[str, str] | None = None
+    connect_timeout: float | None = None
+    read_timeout: float | None = None
+    pool_timeout: float | None = None
+    max_attempts: int | None = None
+
+
+NO_OPTIONS = CallOptions()
+
+call_options: ContextVar[CallOptions] = ContextVar('call_options', default=NO_OPTIONS)
+"""The options of the call that this task makes. A retry is sent by the same task, so it sees them too."""
+
+
+def add_extra_headers(params: MutableMapping[str, Any], **_: object) -> None:
+    """Add the call's extra headers to a request that is about to be signed: a handler of botocore's `before-call`."""
+    if extra_headers := call_options.get().extra_headers:
+        headers: MutableMapping[str, str] = params['headers']
+        for name, value in extra_headers.items():
+            for existing in [key for key in headers if key.lower() == name.lower()]:
+                del headers[existing]
+            headers[name] = value

@@ -1,0 +1,178 @@
+"""Opens the client that a `ClientSpec` describes, off the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from functools import lru_cache
+from typing import Any, TypeVar, cast
+
+import aioboto3
+from aiobotocore.config import AioConfig
+from aiobotocore.session import AioSession
+from botocore.loaders import Loader, create_loader
+from botocore.tokens import FrozenAuthToken
+
+from pydantic_ai_aiobedrock.call_options import add_extra_headers
+from pydantic_ai_aiobedrock.event_stream import ConverseEventStream
+from pydantic_ai_aiobedrock.spec import ClientSpec
+from pydantic_ai_aiobedrock.transport import HTTPSession
+from pydantic_ai_aiobedrock.wire import hooks
+
+_T = TypeVar('_T')
+
+
+class OpenClient:
+    """A signed client, and how to close it."""
+
+    def __init__(self, client: Any, context: AbstractAsyncContextManager[Any], transport: HTTPSession | None) -> None:
+        self.client = client
+        self.transport = transport
+        self._context = context
+
+    async def aclose(self) -> None:
+        """Close the client's connections, those in use too."""
+        await self._context.__aexit__(None, None, None)
+
+
+async def open_client(spec: ClientSpec) -> OpenClient:
+    """Open a client without holding up the running loop.
+
+    botocore reads its service model, endpoint rules, configuration and credential files, and a TLS context its CA
+    bundle, while a client is made: that happens in a thread of its own, with an event loop of its own. A session that
+    the user brought stays on the running loop, for what it holds may be bound to it.
+
+    Raises:
+        botocore.exceptions.BotoCoreError: The spec, or the AWS configuration that it names, is not usable.
+    """
+    if spec.session is not None:
+        await in_thread(lambda: _warm_up(spec.session))
+        return await _create(spec, spec.session)
+    return await in_thread(lambda: asyncio.run(_create(spec, _new_session(spec))))
+
+
+async def in_thread(function: Callable[[], _T]) -> _T:
+    """Run a blocking function in a thread that ends with it, and give its result."""
+    loop = asyncio.get_running_loop()
+    outcome: asyncio.Future[_T] = loop.create_future()
+
+    def settle(result: _T | None, error: BaseException | None) -> None:
+        if outcome.done():
+            return
+        if error is None:
+            outcome.set_result(cast(_T, result))
+        else:
+            outcome.set_exception(error)
+
+    def run() -> None:
+        result, failure = None, None
+        try:
+            result = function()
+        except BaseException as error:  # noqa: BLE001 - handed to whoever waits
+            failure = error
+        # The loop may have ended while the thread ran: nobody waits then.
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(settle, result, failure)
+
+    thread = threading.Thread(target=run, name='pydantic-ai-aiobedrock-open', daemon=True)
+    thread.start()
+    return await outcome
+
+
+async def _create(spec: ClientSpec, session: aioboto3.Session | AioSession) -> OpenClient:
+    transports: list[HTTPSession] = []
+
+    def http_session(**arguments: Any) -> HTTPSession:
+        transports.append(HTTPSession(**arguments))
+        return transports[-1]
+
+    create = session.client if isinstance(session, aioboto3.Session) else session.create_client
+    context = create(
+        'bedrock-runtime',
+        region_name=spec.region_name,
+        endpoint_url=spec.endpoint_url,
+        aws_access_key_id=spec.aws_access_key_id,
+        aws_secret_access_key=spec.aws_secret_access_key,
+        aws_session_token=spec.aws_session_token,
+        config=_config(spec, _retries(spec, _botocore_session(session)), http_session),
+    )
+    client = await context.__aenter__()
+    hooks.install(client, ConverseEventStream)
+    client.meta.events.register_last('before-call.bedrock-runtime', add_extra_headers)
+    return OpenClient(client, context, transports[0] if transports else None)
+
+
+def _new_session(spec: ClientSpec) -> aioboto3.Session:
+    botocore_session = AioSession()
+    session = aioboto3.Session(botocore_session=botocore_session, profile_name=spec.profile_name)
+    # Registered after the session is made, which appends a search path to the loader that it finds.
+    botocore_session.register_component('data_loader', _loader(botocore_session.get_config_variable('data_path')))
+    if spec.api_key is not None:
+        botocore_session.register_component('token_provider', _ApiKey(spec.api_key))
+        botocore_session.register_component('credential_provider', _NoCredentials())
+    return session
+
+
+@lru_cache
+def _loader(data_path: str | None) -> Loader:
+    """botocore's data, read from disk once for all clients of the process."""
+    return create_loader(data_path)
+
+
+class _ApiKey:
+    """A token provider that knows one Bedrock API key."""
+
+    def __init__(self, api_key: str) -> None:
+        self._token = FrozenAuthToken(api_key)
+
+    def load_token(self, **_: object) -> FrozenAuthToken:
+        return self._token
+
+
+class _NoCredentials:
+    """A credential provider for a client that signs nothing."""
+
+    async def load_credentials(self) -> None:
+        return None
+
+
+def _config(spec: ClientSpec, retries: dict[str, Any], http_session: Callable[..., HTTPSession]) -> AioConfig:
+    options: dict[str, Any] = {'connect_timeout': spec.connect_timeout, 'read_timeout': spec.read_timeout}
+    if spec.api_key is not None:
+        options['signature_version'] = 'bearer'
+    config = AioConfig(**options)
+    if spec.config is not None:
+        # aiobotocore 2.25's merge keeps neither of the other config's `connector_args` and `http_session_cls`.
+        config = config.merge(spec.config)
+        config.connector_args = spec.config.connector_args
+    config.retries = retries
+    # The pool bounds what is in flight, and how long the rest waits, so the connector need not.
+    config.max_pool_connections = 0
+    config.http_session_cls = http_session
+    return config
+
+
+def _retries(spec: ClientSpec, session: AioSession) -> dict[str, Any]:
+    """botocore's `retries`: the caller's, completed by standard mode where the AWS configuration names no other."""
+    retries = dict((spec.config and spec.config.retries) or {})
+    if 'AWS_RETRY_MODE' not in os.environ and 'retry_mode' not in session.get_scoped_config():
+        retries.setdefault('mode', 'standard')
+    if spec.max_attempts is not None:
+        retries.pop('max_attempts', None)
+        retries['total_max_attempts'] = spec.max_attempts
+    return retries
+
+
+def _botocore_session(session: aioboto3.Session | AioSession) -> AioSession:
+    return session._session if isinstance(session, aioboto3.Session) else session  # pyright: ignore
+
+
+def _warm_up(session: aioboto3.Session | AioSession) -> None:
+    loader: Loader = _botocore_session(session).get_component('data_loader')
+    for kind in ('service-2', 'endpoint-rule-set-1'):
+        loader.load_service_model('bedrock-runtime', kind)
+    for name in ('endpoints', 'partitions', 'sdk-default-configuration', '_retry'):
+        loader.load_data(name)

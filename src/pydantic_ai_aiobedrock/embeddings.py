@@ -1,0 +1,76 @@
+"""BedrockEmbeddingModel: upstream's mapping of embedding requests, sent over aioboto3 sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import anyio
+from pydantic_ai.embeddings import EmbeddingSettings
+from pydantic_ai.embeddings.bedrock import BedrockEmbeddingModel as UpstreamEmbeddingModel
+from pydantic_ai.embeddings.bedrock import BedrockEmbeddingModelName
+
+from pydantic_ai_aiobedrock import _upstream
+from pydantic_ai_aiobedrock.exceptions import map_other_errors
+from pydantic_ai_aiobedrock.providers import BedrockProvider, as_provider
+
+_T = TypeVar('_T')
+
+
+class _ToThread:
+    """`anyio.to_thread` for calls that are coroutines: they run where they are awaited."""
+
+    @staticmethod
+    async def run_sync(call: Callable[[], Awaitable[_T]]) -> _T:
+        return await call()
+
+
+class _Anyio:
+    """`anyio`, but for `to_thread`."""
+
+    to_thread = _ToThread
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(anyio, name)
+
+
+if TYPE_CHECKING:
+    _Rebuilt = UpstreamEmbeddingModel
+else:
+    _Rebuilt = _upstream.rebuilt(UpstreamEmbeddingModel, {'anyio': _Anyio()})
+
+
+class BedrockEmbeddingModel(_Rebuilt):
+    """An embedding model on Amazon Bedrock (Titan, Cohere, Nova) that never leaves the event loop.
+
+    What `pydantic_ai.embeddings.bedrock.BedrockEmbeddingModel` is, over aioboto3 sessions. Inputs that a model takes
+    one by one are sent concurrently, and when one fails the others are cancelled.
+
+    See https://ai.pydantic.dev/embeddings/ and
+    https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_InvokeModel.html.
+    """
+
+    def __init__(
+        self,
+        model_name: BedrockEmbeddingModelName,
+        *,
+        provider: Literal['bedrock'] | BedrockProvider = 'bedrock',
+        settings: EmbeddingSettings | None = None,
+    ) -> None:
+        """Make an embedding model; nothing is opened or sent.
+
+        Args:
+            model_name: A model id; see https://docs.aws.amazon.com/bedrock/latest/userguide/models-supported.html.
+            provider: What authenticates and sends: a `BedrockProvider` of this package, or `'bedrock'` for one made
+                from the environment.
+            settings: Settings that are the defaults of every request.
+
+        Raises:
+            UserError: The model is not a known embedding model; the provider is not one of this package, or has no
+                region.
+        """
+        super().__init__(model_name, provider=as_provider(provider), settings=settings)
+
+    async def _invoke_model(self, *args: Any) -> tuple[dict[str, Any], int]:
+        with map_other_errors(self.model_name):
+            return await super()._invoke_model(*args)

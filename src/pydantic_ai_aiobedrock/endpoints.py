@@ -1,0 +1,82 @@
+"""Region and endpoint of a client, known without opening it."""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from typing import Any
+
+import aioboto3
+import botocore.session
+from aiobotocore.session import AioSession
+from botocore.configprovider import ConfiguredEndpointProvider
+from botocore.endpoint_provider import EndpointProvider
+from botocore.utils import is_valid_endpoint_url, is_valid_ipv6_endpoint_url
+from pydantic_ai.exceptions import UserError
+
+_RULES = 'bedrock-runtime/2023-09-30/endpoint-rule-set-1'
+
+
+def resolve_region(
+    region_name: str | None, profile_name: str | None, session: aioboto3.Session | AioSession | None
+) -> str:
+    """Return the region that botocore would sign for.
+
+    Raises:
+        UserError: Neither the argument, the session, the environment nor the profile has one.
+    """
+    region: str | None = region_name or _configuration(profile_name, session).get_config_variable('region')
+    if region is None:
+        hint = ' (`AWS_REGION` is set, but the AWS SDKs for Python do not read it.)' if os.getenv('AWS_REGION') else ''
+        raise UserError(
+            'You must provide a region: pass `region_name` to BedrockProvider, set `AWS_DEFAULT_REGION`, or name a '
+            f'`region` in the profile of the AWS configuration file.{hint}'
+        )
+    return region
+
+
+def check_base_url(base_url: str) -> str:
+    """Return the URL of an endpoint if it is one.
+
+    Raises:
+        UserError: It is not an HTTP or HTTPS URL with a host.
+    """
+    is_http = base_url.startswith(('http://', 'https://'))
+    if not is_http or not (is_valid_endpoint_url(base_url) or is_valid_ipv6_endpoint_url(base_url)):
+        raise UserError(
+            f'`base_url` is not the URL of an endpoint: {base_url!r}. Pass one like '
+            "'https://bedrock-runtime.us-east-1.amazonaws.com', or leave it out for the region's own."
+        )
+    return base_url
+
+
+def resolve_endpoint(region_name: str, profile_name: str | None, session: aioboto3.Session | AioSession | None) -> str:
+    """Return the endpoint that botocore would send to: a configured one, or the region's by the service's rules."""
+    configuration = _configuration(profile_name, session)
+    if not configuration.get_config_variable('ignore_configured_endpoint_urls'):
+        configured = ConfiguredEndpointProvider(
+            full_config=configuration.full_config,
+            scoped_config=configuration.get_scoped_config(),
+            client_name='bedrock-runtime',
+        ).provide()
+        if configured:
+            return configured
+    loader = configuration.get_component('data_loader')
+    rules = EndpointProvider(loader.load_data(_RULES), loader.load_data('partitions'))
+    return rules.resolve_endpoint(
+        Region=region_name,
+        UseFIPS=bool(configuration.get_config_variable('use_fips_endpoint')),
+        UseDualStack=bool(configuration.get_config_variable('use_dualstack_endpoint')),
+    ).url
+
+
+def _configuration(profile_name: str | None, session: aioboto3.Session | AioSession | None) -> Any:
+    if session is None:
+        return _default_configuration(profile_name, os.getenv('AWS_PROFILE'), os.getenv('AWS_CONFIG_FILE'))
+    return session._session if isinstance(session, aioboto3.Session) else session  # pyright: ignore
+
+
+@lru_cache(maxsize=32)
+def _default_configuration(profile_name: str | None, *_environment: str | None) -> botocore.session.Session:
+    # A session reads the environment at each question, but the configuration file only once.
+    return botocore.session.Session(profile=profile_name)

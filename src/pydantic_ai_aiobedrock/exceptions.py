@@ -1,0 +1,79 @@
+"""Turns what the transport raises into pydantic-ai's exceptions."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionError,
+    CredentialRetrievalError,
+    HTTPClientError,
+    NoCredentialsError,
+    NoRegionError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    SSOError,
+    TokenRetrievalError,
+)
+from pydantic_ai.exceptions import ModelAPIError, UserError
+
+from pydantic_ai_aiobedrock import _upstream
+from pydantic_ai_aiobedrock.errors import PoolClosedError, WrongLoopError
+from pydantic_ai_aiobedrock.wire.converse import ConverseDecodeError, ConverseEncodeError
+from pydantic_ai_aiobedrock.wire.eventstream import EventStreamDecodeError
+
+NO_CREDENTIALS = (
+    'No AWS credentials were found. Set `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, or '
+    '`AWS_BEARER_TOKEN_BEDROCK`, or a profile (`profile_name` or `AWS_PROFILE`), or pass `aws_access_key_id` and '
+    '`aws_secret_access_key`, or `api_key`, to BedrockProvider.'
+)
+
+_CONFIGURATION_ERRORS = (
+    CredentialRetrievalError,
+    NoRegionError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    SSOError,
+    TokenRetrievalError,
+)
+
+
+@contextmanager
+def map_api_errors(model_name: str, *args: Any, **kwargs: Any) -> Generator[None]:
+    """Map as upstream does, and what upstream lets through or can't meet as `map_other_errors` does.
+
+    Raises:
+        ModelAPIError: Or one of its subclasses: AWS or the network failed.
+        UserError: The credentials, the configuration, the pool or the request are not usable as they are.
+    """
+    with map_other_errors(model_name), _upstream.models._map_api_errors(model_name, *args, **kwargs):  # pyright: ignore
+        yield
+
+
+@contextmanager
+def map_other_errors(model_name: str) -> Generator[None]:
+    """Map what upstream lets through or can't meet.
+
+    Raises:
+        ModelAPIError: AWS or the network failed.
+        UserError: The credentials, the configuration, the pool or the request are not usable as they are.
+    """
+    try:
+        yield
+    except NoCredentialsError as error:
+        raise UserError(NO_CREDENTIALS) from error
+    except _CONFIGURATION_ERRORS as error:
+        raise UserError(f'The AWS configuration or credentials are not usable: {error}') from error
+    except (PoolClosedError, WrongLoopError, ConverseEncodeError) as error:
+        raise UserError(str(error)) from error
+    except (EventStreamDecodeError, ConverseDecodeError) as error:
+        raise ModelAPIError(model_name=model_name, message=f'Failed to decode the response stream: {error}') from error
+    except (ClientError, HTTPClientError, ConnectionError):
+        # What upstream's embedding model maps itself.
+        raise
+    except BotoCoreError as error:
+        raise ModelAPIError(model_name=model_name, message=str(error)) from error

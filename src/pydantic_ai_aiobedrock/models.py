@@ -1,0 +1,128 @@
+"""BedrockConverseModel: upstream's mapping of messages to Converse, sent over aioboto3 sessions."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from pydantic_ai.messages import ModelMessage
+from pydantic_ai.models import ModelRequestParameters, StreamedResponse
+from pydantic_ai.models.bedrock import BedrockConverseModel as UpstreamConverseModel
+from pydantic_ai.models.bedrock import BedrockModelName
+from pydantic_ai.profiles import ModelProfileSpec
+from pydantic_ai.settings import ModelSettings
+from pydantic_ai.tools import RunContext
+
+from pydantic_ai_aiobedrock import _upstream
+from pydantic_ai_aiobedrock.call_options import call_options
+from pydantic_ai_aiobedrock.exceptions import map_api_errors
+from pydantic_ai_aiobedrock.providers import BedrockProvider, as_async_client, as_provider
+from pydantic_ai_aiobedrock.runtime import BedrockRuntime, BroughtClient
+from pydantic_ai_aiobedrock.streaming import BedrockStreamedResponse
+
+_Response = TypeVar('_Response', bound=Mapping[str, object])
+
+
+async def call_bedrock(
+    client: object,
+    method: Callable[..., Awaitable[_Response]],
+    params: Mapping[str, Any],
+    extra_headers: Mapping[str, str] | None,
+) -> _Response:
+    """Send one request on the event loop, in place of upstream's worker thread."""
+    if not extra_headers:
+        return await method(**params)
+    token = call_options.set(replace(call_options.get(), extra_headers=extra_headers))
+    try:
+        return await method(**params)
+    finally:
+        call_options.reset(token)
+
+
+if TYPE_CHECKING:
+    _Rebuilt = UpstreamConverseModel
+else:
+    _Rebuilt = _upstream.rebuilt(
+        UpstreamConverseModel,
+        {
+            '_call_bedrock': call_bedrock,
+            '_map_api_errors': map_api_errors,
+            'BedrockStreamedResponse': BedrockStreamedResponse,
+        },
+    )
+
+
+class BedrockConverseModel(_Rebuilt):
+    """A model of Amazon Bedrock's Converse API that never leaves the event loop.
+
+    What `pydantic_ai.models.bedrock.BedrockConverseModel` is, over aioboto3 sessions. Whatever upstream can send is
+    sent, however old the installed botocore is.
+
+    See https://ai.pydantic.dev/models/bedrock/ and
+    https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html.
+    """
+
+    def __init__(
+        self,
+        model_name: BedrockModelName,
+        *,
+        provider: Literal['bedrock', 'gateway'] | BedrockProvider = 'bedrock',
+        profile: ModelProfileSpec | None = None,
+        settings: ModelSettings | None = None,
+    ) -> None:
+        """Make a model; nothing is opened or sent.
+
+        Args:
+            model_name: A model id, inference profile id, or ARN; see
+                https://docs.aws.amazon.com/bedrock/latest/userguide/models-supported.html.
+            provider: What authenticates and sends: a `BedrockProvider` of this package, `'bedrock'` for one made from
+                the environment, or `'gateway'` for the Pydantic AI Gateway.
+            profile: The model profile, or None for the one that the provider picks by the model's name.
+            settings: Settings that are the defaults of every request.
+
+        Raises:
+            UserError: The provider is not one of this package, or has no region.
+        """
+        super().__init__(model_name, provider=as_provider(provider), profile=profile, settings=settings)
+
+    @property
+    def client(self) -> BedrockRuntime | BroughtClient:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """The client that the requests are sent by: the provider's, unless one was assigned here."""
+        return self._client or self._provider.client  # pyright: ignore
+
+    @client.setter
+    def client(self, client: Any) -> None:
+        self._client = as_async_client(client)  # pyright: ignore
+
+    @asynccontextmanager
+    async def request_stream(
+        self,
+        messages: list[ModelMessage],
+        model_settings: ModelSettings | None,
+        model_request_parameters: ModelRequestParameters,
+        run_context: RunContext[Any] | None = None,
+    ) -> AsyncGenerator[StreamedResponse]:
+        """Send a request and stream its answer; on exit, the stream is closed.
+
+        Raises:
+            ModelAPIError: AWS or the network failed, before the stream or in the middle of it.
+            UserError: The credentials, the configuration or the request are not usable as they are.
+        """
+        async with super().request_stream(messages, model_settings, model_request_parameters, run_context) as stream:
+            try:
+                yield stream
+            finally:
+                # Releases of pydantic-ai before 2.60 leave this to whoever reads the stream.
+                await stream.close_stream()
+
+    @property
+    def _botocore_supports_strict_tool_param(self) -> bool:
+        """Whether `strict` of a tool may be sent: this package's own encoder takes whatever upstream gives it."""
+        return isinstance(self.client, BedrockRuntime) or super()._botocore_supports_strict_tool_param
+
+    @property
+    def _botocore_supports_output_config(self) -> bool:
+        """Whether `outputConfig` may be sent; see above."""
+        return isinstance(self.client, BedrockRuntime) or super()._botocore_supports_output_config

@@ -1,0 +1,215 @@
+"""BedrockProvider: arguments and environment to a `ClientSpec`, a pool and a `BedrockRuntime`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self, overload
+
+import aioboto3
+from aiobotocore.client import AioBaseClient
+from aiobotocore.config import AioConfig
+from aiobotocore.session import AioSession
+from botocore.client import BaseClient
+from botocore.exceptions import ProfileNotFound
+from pydantic_ai.exceptions import UserError
+from pydantic_ai.providers import Provider
+from pydantic_ai.providers.bedrock import BedrockProvider as UpstreamProvider
+
+from pydantic_ai_aiobedrock.endpoints import check_base_url, resolve_endpoint, resolve_region
+from pydantic_ai_aiobedrock.pool import SessionPool, shared_pool
+from pydantic_ai_aiobedrock.runtime import BedrockRuntime, BroughtClient
+from pydantic_ai_aiobedrock.spec import ClientSpec
+
+
+class BedrockProvider(UpstreamProvider):
+    """Provider of Amazon Bedrock over aioboto3 sessions.
+
+    What `pydantic_ai.providers.bedrock.BedrockProvider` is, with a client of coroutines. Providers with equal arguments
+    share one signed client per event loop, by way of their `SessionPool`.
+
+    As an async context manager (`async with provider`, or `async with agent`) it opens the client on entering and, on
+    leaving, closes it once no call uses it. Without one, the client is closed when it has been idle, or when the event
+    loop ends.
+
+    See https://ai.pydantic.dev/api/providers/#pydantic_ai.providers.bedrock.
+    """
+
+    @overload
+    def __init__(self, *, bedrock_client: AioBaseClient) -> None: ...
+
+    @overload
+    def __init__(
+        self,
+        *,
+        region_name: str | None = None,
+        profile_name: str | None = None,
+        aws_access_key_id: str | None = None,
+        aws_secret_access_key: str | None = None,
+        aws_session_token: str | None = None,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        aws_read_timeout: float | None = None,
+        aws_connect_timeout: float | None = None,
+        session: aioboto3.Session | AioSession | None = None,
+        config: AioConfig | None = None,
+        pool: SessionPool | None = None,
+        max_connections: int = 1000,
+    ) -> None: ...
+
+    def __init__(
+        self,
+        *,
+        bedrock_client: AioBaseClient | None = None,
+        region_name: str | None = None,
+        profile_name: str | None = None,
+        aws_access_key_id: str | None = None,
+        aws_secret_access_key: str | None = None,
+        aws_session_token: str | None = None,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        aws_read_timeout: float | None = None,
+        aws_connect_timeout: float | None = None,
+        session: aioboto3.Session | AioSession | None = None,
+        config: AioConfig | None = None,
+        pool: SessionPool | None = None,
+        max_connections: int = 1000,
+    ) -> None:
+        """Make a provider. The AWS configuration file may be read for the region; no connection is opened.
+
+        Args:
+            bedrock_client: An aioboto3 or aiobotocore client for `bedrock-runtime` that you opened and will close; it
+                is used as it is, and the other arguments are ignored.
+            region_name: The AWS region; default: the session's, `AWS_DEFAULT_REGION`, or the profile's.
+            profile_name: The profile of the AWS configuration files; default: `AWS_PROFILE`, or the default profile.
+            aws_access_key_id: A static access key; default: botocore's chain of credential providers, which begins
+                with `AWS_ACCESS_KEY_ID`.
+            aws_secret_access_key: The secret of the access key.
+            aws_session_token: The session token of temporary credentials.
+            api_key: A Bedrock API key, used instead of signatures; default: `AWS_BEARER_TOKEN_BEDROCK`.
+            base_url: The endpoint; default: a configured one (`AWS_ENDPOINT_URL_BEDROCK_RUNTIME`), or the region's.
+            aws_read_timeout: Seconds between two reads from a connection; default: `AWS_READ_TIMEOUT`, or 300.
+            aws_connect_timeout: Seconds to establish a connection; default: `AWS_CONNECT_TIMEOUT`, or 60.
+            session: An aioboto3 or aiobotocore session to make clients of, with its own region and credentials.
+            config: botocore options, which take precedence over the arguments above.
+            pool: The pool to lease clients from; default: one that all providers share.
+            max_connections: Calls and streams in flight at most; further ones wait for a free connection.
+
+        Raises:
+            UserError: There is no region; the profile does not exist; an argument or a variable is not usable.
+        """
+        self._entered: list[Callable[[], None]] = []
+        if bedrock_client is not None:
+            self._client = as_async_client(bedrock_client)
+            return
+        api_key = api_key or os.getenv('AWS_BEARER_TOKEN_BEDROCK')
+        if (aws_access_key_id is None) != (aws_secret_access_key is None):
+            missing = 'aws_secret_access_key' if aws_secret_access_key is None else 'aws_access_key_id'
+            raise UserError(
+                f'`{missing}` is missing: pass both parts of the access key to BedrockProvider, or neither.'
+            )
+        if not max_connections > 0:
+            raise UserError(f'`max_connections` must be positive, not {max_connections!r}.')
+        try:
+            region_name = resolve_region(region_name, profile_name, session)
+            endpoint_url = (
+                check_base_url(base_url) if base_url else resolve_endpoint(region_name, profile_name, session)
+            )
+        except ProfileNotFound as error:
+            raise UserError(
+                f'{error}. Name a profile of the AWS configuration files in `profile_name` or `AWS_PROFILE`.'
+            ) from error
+        spec = ClientSpec(
+            region_name=region_name,
+            endpoint_url=base_url,
+            profile_name=profile_name,
+            aws_access_key_id=aws_access_key_id,
+            aws_secret_access_key=aws_secret_access_key,
+            aws_session_token=aws_session_token,
+            api_key=api_key,
+            read_timeout=aws_read_timeout or _seconds('AWS_READ_TIMEOUT', 300),
+            connect_timeout=aws_connect_timeout or _seconds('AWS_CONNECT_TIMEOUT', 60),
+            max_connections=max_connections,
+            session=session,
+            config=config,
+        )
+        self._client = BedrockRuntime(pool or shared_pool, spec, endpoint_url)
+
+    @property
+    def client(self) -> BedrockRuntime | BroughtClient:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """The client: `converse`, `converse_stream`, `count_tokens` and `invoke_model` as coroutines."""
+        return self._client  # pyright: ignore
+
+    @client.setter
+    def client(self, client: Any) -> None:
+        """Replace the client for all models of this provider."""
+        self._client = as_async_client(client)
+
+    async def __aenter__(self) -> Self:
+        """Hold the client of this event loop open."""
+        if isinstance(self.client, BedrockRuntime):
+            self._entered.append(await self.client.pool.hold(self.client.spec))
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> None:
+        """Let go of the client: the last one to leave closes it."""
+        if self._entered:
+            self._entered.pop()()
+
+
+def as_provider(provider: str | Provider[Any]) -> Provider[Any]:
+    """Return the provider that a model was given, or the one that a name stands for.
+
+    Raises:
+        UserError: The provider's client is not asynchronous.
+    """
+    if provider == 'bedrock':
+        return BedrockProvider()
+    if isinstance(provider, str):
+        raise UserError(f"`provider` must be 'bedrock' or a BedrockProvider, not {provider!r}.")
+    if isinstance(provider, UpstreamProvider) and not isinstance(provider, BedrockProvider):
+        raise UserError(
+            'The provider is one of pydantic_ai.providers.bedrock, whose boto3 client blocks the event loop: use '
+            'pydantic_ai_aiobedrock.BedrockProvider, which takes the same arguments.'
+        )
+    return provider
+
+
+def as_async_client(client: Any) -> BedrockRuntime | BroughtClient:
+    """Return a client to send by: a runtime of this package as it is, a client of aioboto3 wrapped.
+
+    Raises:
+        UserError: It is a client of boto3, or no client at all.
+    """
+    match client:
+        case BedrockRuntime() | BroughtClient():
+            return client
+        case AioBaseClient():
+            return BroughtClient(client)
+        case BaseClient():
+            raise UserError(
+                'The `bedrock_client` is a boto3 client, which blocks the event loop. Leave it out, pass an aioboto3 '
+                "client (`async with aioboto3.Session().client('bedrock-runtime') as client`), or use "
+                'BedrockConverseModel and BedrockProvider of pydantic_ai for boto3 clients.'
+            )
+        case _:
+            raise UserError(
+                f'The `bedrock_client` must be an open aioboto3 or aiobotocore client, not {type(client).__name__}: '
+                "open it with `async with aioboto3.Session().client('bedrock-runtime') as client`."
+            )
+
+
+def _seconds(variable: str, default: float) -> float:
+    value = os.getenv(variable)
+    if value is None:
+        return default
+    try:
+        return float(value)
+    except ValueError:
+        raise UserError(f'The environment variable `{variable}` must be a number of seconds, not {value!r}.') from None

@@ -1,0 +1,156 @@
+"""BedrockRuntime: Bedrock's Converse, ConverseStream, CountTokens and InvokeModel as coroutines on pooled clients."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from dataclasses import dataclass, replace
+from typing import Any
+
+from aiobotocore.client import AioBaseClient
+
+from pydantic_ai_aiobedrock.call_options import add_extra_headers, call_options
+from pydantic_ai_aiobedrock.errors import WrongLoopError
+from pydantic_ai_aiobedrock.loop_pool import Lease
+from pydantic_ai_aiobedrock.pool import SessionPool
+from pydantic_ai_aiobedrock.spec import ClientSpec
+
+
+@dataclass(frozen=True)
+class RuntimeMeta:
+    """What is known of a client without opening it, under the names of botocore's `client.meta`."""
+
+    endpoint_url: str
+    region_name: str
+
+
+class BedrockRuntime:
+    """Bedrock Runtime's operations as coroutines, with the parameters and responses of boto3's client.
+
+    Every call leases a client from the pool, so one runtime serves any number of calls, event loops and threads.
+    Request members that the installed botocore does not know are sent as they are.
+
+    See https://docs.aws.amazon.com/bedrock/latest/APIReference/API_Operations_Amazon_Bedrock_Runtime.html.
+    """
+
+    def __init__(self, pool: SessionPool, spec: ClientSpec, endpoint_url: str) -> None:
+        """Take the pool to lease clients from, and what they are made of; nothing is opened."""
+        self.pool = pool
+        self.spec = spec
+        self.meta = RuntimeMeta(endpoint_url, spec.region_name)
+
+    def __repr__(self) -> str:
+        return f'<BedrockRuntime {self.meta.endpoint_url} ({self.meta.region_name})>'
+
+    async def converse(self, **params: Any) -> dict[str, Any]:
+        """Send messages to a model: `modelId`, `messages`, and the other members of a Converse request.
+
+        Returns:
+            The members of the Converse response, and `ResponseMetadata`.
+
+        Raises:
+            botocore.exceptions.ClientError: AWS answered with an error.
+            botocore.exceptions.BotoCoreError: The request could not be signed or sent, or was not answered.
+            PoolClosedError: The pool is closed.
+        """
+        with await self._lease() as lease:
+            return await lease.client.converse(**params)
+
+    async def converse_stream(self, **params: Any) -> dict[str, Any]:
+        """Send messages to a model, like `converse`, and stream its answer.
+
+        Returns:
+            `stream`, a `ConverseEventStream` to be read to its end or closed, and `ResponseMetadata`.
+
+        Raises:
+            Exception: As `converse` does.
+        """
+        lease = await self._lease()
+        try:
+            response = await lease.client.converse_stream(**params)
+        except BaseException:
+            lease.release()
+            raise
+        response['stream'].own(lease)
+        return response
+
+    async def count_tokens(self, **params: Any) -> dict[str, Any]:
+        """Count the tokens of a request, without sending it to the model: `modelId` and `input`.
+
+        Returns:
+            `inputTokens`, and `ResponseMetadata`.
+
+        Raises:
+            Exception: As `converse` does.
+        """
+        with await self._lease() as lease:
+            return await lease.client.count_tokens(**params)
+
+    async def invoke_model(self, **params: Any) -> dict[str, Any]:
+        """Invoke a model with a body in the model's own format: `modelId`, `body`, `contentType`, `accept`.
+
+        Returns:
+            `body`, read whole, as an `io.BytesIO`; `contentType`, and `ResponseMetadata`.
+
+        Raises:
+            Exception: As `converse` does.
+        """
+        with await self._lease() as lease:
+            response = await lease.client.invoke_model(**params)
+            async with response['body'] as body:
+                response['body'] = io.BytesIO(await body.read())
+            return response
+
+    async def _lease(self) -> Lease:
+        options = call_options.get()
+        spec = self.spec
+        if options.max_attempts is not None:
+            spec = replace(spec, max_attempts=options.max_attempts)
+        return await self.pool.lease(spec, options.pool_timeout)
+
+
+class BroughtClient:
+    """A Bedrock Runtime client that the user opened, and owns: used as it is, on the event loop that it belongs to."""
+
+    def __init__(self, client: AioBaseClient) -> None:
+        """Take the client; its loop is the one it is first used on."""
+        self.client: Any = client
+        self.meta = client.meta
+        self._loop: asyncio.AbstractEventLoop | None = None
+        client.meta.events.register_last(
+            'before-call.bedrock-runtime', add_extra_headers, unique_id='pydantic-ai-aiobedrock-extra-headers'
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        """Whatever else the client has."""
+        return getattr(self.client, name)
+
+    async def converse(self, **params: Any) -> dict[str, Any]:
+        """See `BedrockRuntime.converse`."""
+        return await self._checked().converse(**params)
+
+    async def converse_stream(self, **params: Any) -> dict[str, Any]:
+        """See `BedrockRuntime.converse_stream`; the stream is the client's own."""
+        return await self._checked().converse_stream(**params)
+
+    async def count_tokens(self, **params: Any) -> dict[str, Any]:
+        """See `BedrockRuntime.count_tokens`."""
+        return await self._checked().count_tokens(**params)
+
+    async def invoke_model(self, **params: Any) -> dict[str, Any]:
+        """See `BedrockRuntime.invoke_model`."""
+        response = await self._checked().invoke_model(**params)
+        async with response['body'] as body:
+            response['body'] = io.BytesIO(await body.read())
+        return response
+
+    def _checked(self) -> Any:
+        loop = asyncio.get_running_loop()
+        self._loop = self._loop or loop
+        if self._loop is not loop:
+            # aiohttp would fail with a transport error, which botocore takes for the network's, and retries.
+            raise WrongLoopError(
+                'The `bedrock_client` belongs to another event loop than the one it is used on now. Open a client on '
+                'this loop, or leave `bedrock_client` out: a BedrockProvider opens its own client on each loop.'
+            )
+        return self.client

@@ -1,0 +1,54 @@
+"""BedrockStreamedResponse: a streamed answer, iterated, cancelled and closed without a thread."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+from pydantic_ai.models.bedrock import BedrockStreamedResponse as UpstreamStreamedResponse
+
+from pydantic_ai_aiobedrock import _upstream
+from pydantic_ai_aiobedrock.errors import IncompleteStreamError
+from pydantic_ai_aiobedrock.event_stream import ConverseEventStream
+from pydantic_ai_aiobedrock.exceptions import map_api_errors
+from pydantic_ai_aiobedrock.transport import translate
+
+
+def events(stream: Any) -> AsyncIterator[dict[str, Any]]:
+    """Return the events of a stream: this package's own, or that of a client that the user brought."""
+    return aiter(stream) if isinstance(stream, ConverseEventStream) else _events_of_brought_client(stream)
+
+
+async def _events_of_brought_client(stream: Any) -> AsyncIterator[dict[str, Any]]:
+    complete = False
+    try:
+        async for event in stream:
+            complete = complete or 'messageStop' in event
+            yield event
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise translate(error, 'the endpoint of the bedrock_client') from error
+    if not complete:
+        raise IncompleteStreamError(endpoint_url='the endpoint of the bedrock_client')
+
+
+if TYPE_CHECKING:
+    _Rebuilt = UpstreamStreamedResponse
+else:
+    _Rebuilt = _upstream.rebuilt(
+        UpstreamStreamedResponse, {'_AsyncIteratorWrapper': events, '_map_api_errors': map_api_errors}
+    )
+
+
+class BedrockStreamedResponse(_Rebuilt):
+    """The answer of a streamed request.
+
+    What `pydantic_ai.models.bedrock.BedrockStreamedResponse` is, with events that are read on the event loop. Leaving
+    `request_stream`, `cancel()` and `close_stream()` cut the connection at once, so that Bedrock stops generating.
+
+    See https://ai.pydantic.dev/api/models/base/#pydantic_ai.models.StreamedResponse.
+    """
+
+    async def close_stream(self) -> None:
+        """Close the stream and, unless it has been read to its end, its connection. A second time is harmless."""
+        self._event_stream.close()
