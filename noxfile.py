@@ -127,16 +127,8 @@ def run_quick_start(session: nox.Session, python: str) -> None:
     serve = [python, '-m', f'{PACKAGE}.local', '--json']
     with subprocess.Popen(serve, stdout=subprocess.PIPE, text=True) as server:
         try:
-            bedrock = json.loads(server.stdout.readline())
-            environment = {
-                'AWS_ENDPOINT_URL_BEDROCK_RUNTIME': bedrock['base_url'],
-                'AWS_REGION': bedrock['region_name'],
-                'AWS_DEFAULT_REGION': bedrock['region_name'],
-                'AWS_ACCESS_KEY_ID': bedrock['aws_access_key_id'],
-                'AWS_SECRET_ACCESS_KEY': bedrock['aws_secret_access_key'],
-                **dict.fromkeys(('AWS_PROFILE', 'AWS_SESSION_TOKEN', 'AWS_BEARER_TOKEN_BEDROCK')),
-                'NO_PROXY': '127.0.0.1',
-            }
+            environment = json.loads(server.stdout.readline())['environment']
+            environment |= dict.fromkeys(('AWS_PROFILE', 'AWS_SESSION_TOKEN', 'AWS_REGION')) | {'no_proxy': '127.0.0.1'}
             session.run(python, '-X', 'dev', '-W', 'error::ResourceWarning', '-c', code, env=environment, external=True)
         finally:
             server.terminate()

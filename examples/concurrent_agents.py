@@ -136,19 +136,26 @@ def milliseconds(seconds: list[float], percentile: int) -> str:
 
 
 @contextmanager
-def local_bedrock() -> Iterator[dict[str, str]]:
-    """Serve a LocalBedrock in another process, and give what a provider needs to reach it."""
-    # Neither settings nor credentials of the caller's are for a local server.
-    for name in [name for name in os.environ if name.startswith('AWS_')]:
-        del os.environ[name]
-    os.environ['no_proxy'] = '127.0.0.1'
-    command = [sys.executable, '-m', 'pydantic_ai_aiobedrock.local', '--json']
+def local_bedrock() -> Iterator[None]:
+    """Serve a LocalBedrock in another process, and let this one find it as it would find AWS: by its environment."""
+    command = [
+        sys.executable,
+        '-m',
+        'pydantic_ai_aiobedrock.local',
+        '--json',
+        '--latency=0.3',
+        '--tokens-per-second=100',
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
             line = server.stdout.readline()
             if not line:
                 raise SystemExit('LocalBedrock did not start.')
-            yield json.loads(line)
+            for name in [name for name in os.environ if name.startswith('AWS_')]:
+                del os.environ[name]
+            os.environ |= json.loads(line)['environment'] | {'no_proxy': '127.0.0.1'}
+            del os.environ['AWS_BEARER_TOKEN_BEDROCK']  # the requests are to be signed
+            yield
         finally:
             server.kill()
 
@@ -169,10 +176,9 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         with ExitStack() as stack:
-            if args.region or args.profile:
-                provider = BedrockProvider(region_name=args.region, profile_name=args.profile, pool=pool)
-            else:
-                provider = BedrockProvider(**stack.enter_context(local_bedrock()), pool=pool)
+            if not (args.region or args.profile):
+                stack.enter_context(local_bedrock())
+            provider = BedrockProvider(region_name=args.region, profile_name=args.profile, pool=pool)
             stack.enter_context(bar)
             start = time.perf_counter()
             measured = asyncio.run(run_agents(args, provider, pool, bar))

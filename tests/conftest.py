@@ -35,7 +35,7 @@ GRACE_SECONDS = 2.0
 """How long a task, thread or socket that is on its way out at the end of a test may take."""
 
 MAY_BLOCK: tuple[tuple[str, str, str, str], ...] = ()
-"""Blocking calls that are no fault: the blocking function, the end of the file's name, the function there, the reason."""
+"""Blocking calls that are no fault: what blocks, the end of a file's name and a function in it that may, and why."""
 
 AWS_FILES = ('AWS_CONFIG_FILE', 'AWS_SHARED_CREDENTIALS_FILE')
 PROXIES = ('HTTP_PROXY', 'HTTPS_PROXY', 'ALL_PROXY', 'NO_PROXY')
@@ -184,8 +184,19 @@ class _ErrorsOfLoops(logging.Handler):
 
 
 @pytest.fixture
-async def bedrock() -> AsyncIterator[LocalBedrock]:
-    """Yield a running LocalBedrock."""
+def bedrock(request: pytest.FixtureRequest) -> Iterator[LocalBedrock]:
+    """Yield a running LocalBedrock: on the loop of the test, or in a thread if the test has none."""
+    from pydantic_ai_aiobedrock.local import LocalBedrock
+
+    if is_async_test(request.node):
+        yield request.getfixturevalue('bedrock_on_the_loop')
+    else:
+        with LocalBedrock() as bedrock:
+            yield bedrock
+
+
+@pytest.fixture
+async def bedrock_on_the_loop() -> AsyncIterator[LocalBedrock]:
     from pydantic_ai_aiobedrock.local import LocalBedrock
 
     async with LocalBedrock() as bedrock:

@@ -48,9 +48,9 @@ async def open_client(spec: ClientSpec) -> OpenClient:
     Raises:
         botocore.exceptions.BotoCoreError: The spec, or the AWS configuration that it names, is not usable.
     """
-    if spec.session is not None:
-        await in_thread(lambda: _warm_up(spec.session))
-        return await _create(spec, spec.session)
+    if (session := spec.session) is not None:
+        await in_thread(lambda: _warm_up(session))
+        return await _create(spec, session)
     return await in_thread(lambda: asyncio.run(_create(spec, _new_session(spec))))
 
 
@@ -71,7 +71,7 @@ async def in_thread(function: Callable[[], _T]) -> _T:
         result, failure = None, None
         try:
             result = function()
-        except BaseException as error:  # noqa: BLE001 - handed to whoever waits
+        except BaseException as error:
             failure = error
         # The loop may have ended while the thread ran: nobody waits then.
         if not loop.is_closed():
@@ -89,7 +89,9 @@ async def _create(spec: ClientSpec, session: aioboto3.Session | AioSession) -> O
         transports.append(HTTPSession(**arguments))
         return transports[-1]
 
-    create = session.client if isinstance(session, aioboto3.Session) else session.create_client
+    create: Callable[..., AbstractAsyncContextManager[Any]] = (
+        session.client if isinstance(session, aioboto3.Session) else session.create_client  # pyright: ignore
+    )
     context = create(
         'bedrock-runtime',
         region_name=spec.region_name,
@@ -118,7 +120,7 @@ def _new_session(spec: ClientSpec) -> aioboto3.Session:
 
 @lru_cache
 def _loader(data_path: str | None) -> Loader:
-    """botocore's data, read from disk once for all clients of the process."""
+    """Botocore's data, read from disk once for all clients of the process."""
     return create_loader(data_path)
 
 
@@ -140,14 +142,16 @@ class _NoCredentials:
 
 
 def _config(spec: ClientSpec, retries: dict[str, Any], http_session: Callable[..., HTTPSession]) -> AioConfig:
+    # The options of a config are attributes that its type stubs do not know.
+    brought: Any = spec.config
     options: dict[str, Any] = {'connect_timeout': spec.connect_timeout, 'read_timeout': spec.read_timeout}
     if spec.api_key is not None:
         options['signature_version'] = 'bearer'
-    config = AioConfig(**options)
-    if spec.config is not None:
-        # aiobotocore 2.25's merge keeps neither of the other config's `connector_args` and `http_session_cls`.
-        config = config.merge(spec.config)
-        config.connector_args = spec.config.connector_args
+    config: Any = AioConfig(**options)
+    if brought is not None:
+        # aiobotocore 2.25's merge does not keep the other config's `connector_args`.
+        config = config.merge(brought)
+        config.connector_args = brought.connector_args
     config.retries = retries
     # The pool bounds what is in flight, and how long the rest waits, so the connector need not.
     config.max_pool_connections = 0
@@ -156,8 +160,9 @@ def _config(spec: ClientSpec, retries: dict[str, Any], http_session: Callable[..
 
 
 def _retries(spec: ClientSpec, session: AioSession) -> dict[str, Any]:
-    """botocore's `retries`: the caller's, completed by standard mode where the AWS configuration names no other."""
-    retries = dict((spec.config and spec.config.retries) or {})
+    """Botocore's `retries`: the caller's, completed by standard mode where the AWS configuration names no other."""
+    brought: Any = spec.config
+    retries: dict[str, Any] = dict((brought and brought.retries) or {})
     if 'AWS_RETRY_MODE' not in os.environ and 'retry_mode' not in session.get_scoped_config():
         retries.setdefault('mode', 'standard')
     if spec.max_attempts is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import anyio
 from pydantic_ai.embeddings import EmbeddingSettings
 from pydantic_ai.embeddings.bedrock import BedrockEmbeddingModel as UpstreamEmbeddingModel
-from pydantic_ai.embeddings.bedrock import BedrockEmbeddingModelName
+from pydantic_ai.embeddings.bedrock import BedrockEmbeddingModelName, BedrockEmbeddingSettings
 
 from pydantic_ai_aiobedrock import _upstream
 from pydantic_ai_aiobedrock.exceptions import map_other_errors
@@ -71,6 +71,8 @@ class BedrockEmbeddingModel(_Rebuilt):
         """
         super().__init__(model_name, provider=as_provider(provider), settings=settings)
 
-    async def _invoke_model(self, *args: Any) -> tuple[dict[str, Any], int]:
+    async def _invoke_model(
+        self, body: dict[str, Any], settings: BedrockEmbeddingSettings
+    ) -> tuple[dict[str, Any], int]:
         with map_other_errors(self.model_name):
-            return await super()._invoke_model(*args)
+            return await super()._invoke_model(body, settings)

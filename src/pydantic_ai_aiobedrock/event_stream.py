@@ -128,7 +128,7 @@ def _close_late(response: aiohttp.ClientResponse, lease: Owned | None) -> None:
         lease.release()
 
 
-def _parsed(error: ConverseStreamError) -> dict[str, Any]:
+def _parsed(error: ConverseStreamError) -> Any:
     """The parsed response that botocore's exceptions carry, with what AWS adds to a model's own error."""
     parsed: dict[str, Any] = {'Error': {'Code': error.code, 'Message': error.message}}
     if error.original_status_code is not None:

@@ -1,4 +1,4 @@
-"""The clients of one event loop: `LoopPool._settle` decides, synchronously, every transition; I/O happens outside it."""
+"""The clients of one event loop: `LoopPool._settle` decides every transition, synchronously; I/O happens outside it."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ class LoopPool:
         return end
 
     async def aclose(self, grace: float) -> None:
-        """Close every client: at once those that are idle, the others when `grace` seconds have passed at the latest."""
+        """Close every client: those that are idle at once, the others after `grace` seconds at the latest."""
         self._closing = True
         if self._sweep is not None:
             self._sweep.cancel()
@@ -292,7 +292,7 @@ class LoopPool:
     async def _open(self, pooled: PooledClient) -> None:
         try:
             opened = await open_client(pooled.spec)
-        except Exception as error:  # noqa: BLE001 - handed to the calls that wait
+        except Exception as error:
             pooled.opening = None
             pooled.state = ClientState.CLOSED
             if self._clients.get(pooled.spec) is pooled:

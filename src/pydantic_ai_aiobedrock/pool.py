@@ -10,7 +10,6 @@ import weakref
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
-from typing import Any
 
 from pydantic_ai_aiobedrock.errors import PoolClosedError
 from pydantic_ai_aiobedrock.loop_pool import Lease, LoopPool, PoolLimits

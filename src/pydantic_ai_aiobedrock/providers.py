@@ -99,6 +99,7 @@ class BedrockProvider(UpstreamProvider):
         Raises:
             UserError: There is no region; the profile does not exist; an argument or a variable is not usable.
         """
+        self._client: Any
         self._entered: list[Callable[[], None]] = []
         if bedrock_client is not None:
             self._client = as_async_client(bedrock_client)

@@ -51,4 +51,5 @@ class BedrockStreamedResponse(_Rebuilt):
 
     async def close_stream(self) -> None:
         """Close the stream and, unless it has been read to its end, its connection. A second time is harmless."""
-        self._event_stream.close()
+        stream: Any = self._event_stream
+        stream.close()

@@ -1,7 +1,7 @@
 """The HTTP session of a Bedrock client: aiohttp, with bounded waits, TCP keep-alive and timeouts per request.
 
-botocore signs and retries; what it hands over to be sent, and the exceptions it expects back, are those of aiobotocore's
-own HTTP session class, in whose place this one is put (`AioConfig(http_session_cls=...)`).
+botocore signs and retries; what it hands over to be sent, and the exceptions it expects back, are those of
+aiobotocore's own HTTP session class, in whose place this one is put (`AioConfig(http_session_cls=...)`).
 """
 
 from __future__ import annotations
@@ -113,10 +113,10 @@ class HTTPSession:
                 proxy=proxy_url,
                 proxy_headers=self._proxies.proxy_headers_for(proxy_url) if proxy_url else None,
             )
-            sent = AioAWSResponse(
+            sent: Any = AioAWSResponse(
                 str(response.url),
                 response.status,
-                {name.decode('latin-1').lower(): value.decode('latin-1') for name, value in response.raw_headers},
+                {name.decode('latin-1').lower(): value.decode('latin-1') for name, value in response.raw_headers},  # pyright: ignore
                 response,
             )
             if not request.stream_output or response.status >= 300:
@@ -126,6 +126,14 @@ class HTTPSession:
         except Exception as error:
             raise translate(error, url, proxy_url) from error
         return sent
+
+    def abandon(self) -> None:
+        """Drop the connections of a loop that was closed before they were; nothing can be awaited, or called, on it."""
+        session, self._session = self._session, None
+        if session is not None:
+            session.detach()
+        for sock in list(self._sockets):
+            sock.close()
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -186,5 +194,5 @@ def _ssl_context(verify: bool | str, client_cert: str | tuple[str, str] | None) 
     if client_cert is not None:
         certificate, key = client_cert if isinstance(client_cert, tuple) else (client_cert, None)
         context.load_cert_chain(certificate, key)
-    context.load_verify_locations(get_cert_path(verify))
+    context.load_verify_locations(get_cert_path(verify))  # pyright: ignore[reportArgumentType]
     return context

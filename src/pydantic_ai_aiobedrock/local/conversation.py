@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .errors import validation_error
+from .members import structure, structures
 
 # These continue what an assistant message has begun; the others want a user's turn last. So do Anthropic's models from
 # Claude 4.6 on, in words of their own.
@@ -67,15 +68,15 @@ def _check_content(content: Sequence[Mapping[str, Any]], number: int) -> None:
 
 
 def _check_tool_config(body: Mapping[str, Any], messages: Sequence[Mapping[str, Any]]) -> None:
-    tools = (body.get('toolConfig') or {}).get('tools')
+    tools = structures(body, 'toolConfig', 'tools')
     if not tools:
         if any('toolUse' in block or 'toolResult' in block for message in messages for block in message['content']):
             raise validation_error(
                 'The toolConfig field must be defined when using toolUse and toolResult content blocks.'
             )
         return
-    wanted = ((body['toolConfig'].get('toolChoice') or {}).get('tool') or {}).get('name')
-    names = [tool['toolSpec']['name'] for tool in tools if 'toolSpec' in tool]
+    wanted = structure(body, 'toolConfig', 'toolChoice', 'tool').get('name')
+    names: list[str] = [tool['toolSpec']['name'] for tool in tools if 'toolSpec' in tool]
     if wanted is not None and wanted not in names:
         raise validation_error(
             f"The model returned the following errors: tool_choice.name: Tool '{wanted}' not found in provided tools"

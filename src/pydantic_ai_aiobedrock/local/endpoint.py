@@ -8,8 +8,7 @@ import inspect
 import logging
 import re
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -26,14 +25,14 @@ from .conversation import check_conversation
 from .embeddings import invoke_embedding
 from .errors import ErrorReply, RefusedError, serialization_error, validation_error
 from .faults import Fault
-from .frames import Padding, StreamEvent, encode_event
 from .identifiers import known
+from .members import structure
 from .records import Operation, RecordedRequest
-from .rendering import converse_body, frame_event, stream_events
-from .replies import AnyReply, EventsReply, RawReply, Reply, ReplyFunction
+from .replies import AnyReply, ReplyFunction
+from .responses import Manner, error_answer, frames, json_answer, render, stream_answer, unknown_operation
 from .scripts import Script
 from .signatures import Keyring, SignedRequest, authenticate
-from .tokens import count_tokens, input_tokens
+from .tokens import request_tokens
 from .validation import ServiceModel
 
 logger = logging.getLogger('pydantic_ai_aiobedrock.local')
@@ -79,9 +78,7 @@ class Endpoint:
     models: Collection[str] | None
     responder: ReplyFunction
     clock: Callable[[], datetime]
-    latency: float
-    tokens_per_second: float | None
-    seed: int
+    manner: Manner
     keep_requests: int
     service_model: ServiceModel | None = None
     script: Script[AnyReply | ReplyFunction] = field(default_factory=Script[AnyReply | ReplyFunction])
@@ -158,14 +155,14 @@ class Endpoint:
         fault: Fault | None = None
         try:
             if record.operation is None:
-                return _unknown_operation(record)
+                return unknown_operation(record)
             signed = SignedRequest(http.method, http.raw_path, http.headers, body)
             record.auth_scheme = authenticate(signed, self.keyring, self.region_name, self.clock)
             rule = self.faults.choose(record)
             fault = None if rule is None else rule.action
-            answer = _error_answer(fault, record) if isinstance(fault, ErrorReply) else await self._reply(record)
+            answer = error_answer(fault, record) if isinstance(fault, ErrorReply) else await self._reply(record)
         except RefusedError as refused:
-            answer = _error_answer(refused.reply, record)
+            answer = error_answer(refused.reply, record)
         if fault is not None and not isinstance(fault, ErrorReply):
             fault(answer)
         record.error_code = answer.error_code
@@ -182,111 +179,45 @@ class Endpoint:
         assert record.operation is not None
         self.service_model.check(record.operation, record.body)
         if record.operation == 'CountTokens':
-            conversation = (record.body.get('input') or {}).get('converse')
-            if conversation is not None:
-                check_conversation(conversation, record.model_id)
+            if 'converse' in (counted := structure(record.body, 'input')):
+                check_conversation(structure(counted, 'converse'), record.model_id)
         else:
             check_conversation(record.body, record.model_id)
 
     async def _reply(self, record: RecordedRequest) -> Answer:
         self._check(record)
         rule = self.script.choose(record)
-        if rule is None:
-            if record.operation == 'InvokeModel':
-                return _json_answer(record, *invoke_embedding(record.model_id, record.body))
-            if record.operation == 'CountTokens':
-                return _json_answer(record, to_json({'inputTokens': _count(record.body)}), {})
-            reply: AnyReply | ReplyFunction = self.responder
-        else:
+        if rule is not None:
             reply = rule.action
-        if callable(reply):
-            produced = await self._call(reply, record)
-            if not isinstance(produced, str | Reply | ErrorReply | EventsReply | RawReply):
-                return self._generated(produced, record)
-            reply = produced
-        return self._render(reply, record)
-
-    async def _call(self, function: ReplyFunction, record: RecordedRequest) -> AnyReply | AsyncIterator[Any]:
-        try:
-            produced = function(record)
-            if inspect.isawaitable(produced):
-                produced = await produced
-        except RefusedError:
-            raise
-        except Exception as error:
-            raise self._failed(error) from error
-        return cast('AnyReply | AsyncIterator[Any]', produced)
-
-    def _failed(self, error: Exception) -> RefusedError:
-        """Note that a reply function has failed, and refuse the request as a service does that has a bug."""
-        self.failures.append(error)
-        logger.error('a reply function failed', exc_info=error)
-        return RefusedError(ErrorReply(500, 'InternalServerException', f'The reply function raised {error!r}'))
-
-    def _render(self, reply: AnyReply, record: RecordedRequest) -> Answer:
-        if isinstance(reply, str):
-            reply = Reply(reply)
-        if isinstance(reply, ErrorReply):
-            return _error_answer(reply, record)
-        if isinstance(reply, RawReply):
-            return _raw_answer(reply, record)
-        if isinstance(reply, EventsReply):
-            answer = self._stream_answer(record, reply.headers)
-            padding = self._padding(record)
-            answer.pieces = [_framed(event, padding) for event in reply.events]
-            answer.truncate_at, answer.then = reply.truncate_at, reply.then
-        elif record.operation == 'ConverseStream':
-            answer = self._stream_answer(record, reply.headers)
-            padding = self._padding(record)
-            answer.pieces = [frame_event(name, event, padding) for name, event in stream_events(reply, record)]
-            answer.delays = self._pace(reply, record)
-        elif record.operation == 'Converse':
-            body, tokens = converse_body(reply, record)
-            answer = _json_answer(record, body, reply.headers)
-            speed = reply.tokens_per_second or self.tokens_per_second
-            answer.delay_before = tokens / speed if speed else 0.0
+        elif record.operation == 'InvokeModel':
+            return json_answer(record, *invoke_embedding(record.model_id, record.body))
+        elif record.operation == 'CountTokens':
+            return json_answer(record, to_json({'inputTokens': request_tokens(record.body)}), {})
         else:
-            raise self._failed(TypeError(f'{type(reply).__name__} cannot answer {record.operation}: use RawReply'))
-        answer.delay_before += self.latency if reply.delay_before is None else reply.delay_before
-        if reply.delay_per_event is not None and answer.chunked:
-            answer.piece_interval = reply.delay_per_event
+            reply = self.responder
+        try:
+            if callable(reply):
+                produced = reply(record)
+                if isinstance(produced, AsyncGenerator):
+                    return self._generated(cast('AsyncGenerator[Any, None]', produced), record)
+                reply = cast('AnyReply', await produced if inspect.isawaitable(produced) else produced)
+            return render(reply, record, self.manner)
+        except Exception as error:
+            return error_answer(self._failed(error), record)
+
+    def _generated(self, events: AsyncGenerator[Any, None], record: RecordedRequest) -> Answer:
+        if record.operation != 'ConverseStream':
+            raise TypeError(f'a generator of events cannot answer {record.operation}')
+        answer = stream_answer(record, {})
+        answer.pieces = frames(events, self.manner.padding(record), self._failed)
+        answer.delay_before = self.manner.latency
         return answer
 
-    def _pace(self, reply: Reply, record: RecordedRequest) -> Callable[[int, bytes], float] | None:
-        speed = reply.tokens_per_second or self.tokens_per_second
-        if not speed:
-            return None
-        costs = [_tokens_of(name, event) / speed for name, event in stream_events(reply, record)]
-        return lambda number, _: costs[number]
-
-    def _padding(self, record: RecordedRequest) -> Padding:
-        return Padding(f'{self.seed}:{record.model_id}:{len(record.raw_body)}')
-
-    def _stream_answer(self, record: RecordedRequest, headers: Mapping[str, str]) -> Answer:
-        common = {'Content-Type': 'application/vnd.amazon.eventstream', 'x-amzn-RequestId': record.request_id}
-        return Answer(200, {**common, **headers}, (), chunked=True)
-
-    def _generated(self, events: AsyncIterator[Any], record: RecordedRequest) -> Answer:
-        if record.operation != 'ConverseStream' or not isinstance(events, AsyncGenerator):
-            raise self._failed(
-                TypeError(
-                    f'a reply function answered {record.operation} with {type(events).__name__}, not with a reply'
-                )
-            )
-        answer = self._stream_answer(record, {})
-        answer.pieces = self._frames(cast('AsyncGenerator[Any, None]', events), record)
-        answer.delay_before = self.latency
-        return answer
-
-    async def _frames(self, events: AsyncGenerator[Any, None], record: RecordedRequest) -> AsyncGenerator[bytes, None]:
-        padding = self._padding(record)
-        async with aclosing(events):
-            try:
-                async for event in events:
-                    yield _framed(event, padding)
-            except Exception as error:
-                refused = self._failed(error)
-                yield encode_event(StreamEvent.exception('internalServerException', refused.reply.message))
+    def _failed(self, error: Exception) -> ErrorReply:
+        """Note that a scripted reply has failed, and answer as a service does that has a bug."""
+        self.failures.append(error)
+        logger.error('a scripted reply failed', exc_info=error)
+        return ErrorReply(500, 'InternalServerException', f'A scripted reply failed: {error!r}')
 
 
 def _decoded(body: bytes) -> dict[str, Any]:
@@ -297,79 +228,3 @@ def _decoded(body: bytes) -> dict[str, Any]:
     if not isinstance(decoded, dict):
         raise serialization_error('Start of structure or map expected where not found.')
     return cast('dict[str, Any]', decoded)
-
-
-def _count(body: Mapping[str, Any]) -> int:
-    request = body.get('input') or {}
-    if 'converse' in request:
-        return input_tokens(request['converse'])
-    return max(count_tokens(str((request.get('invokeModel') or {}).get('body', ''))), 1)
-
-
-def _tokens_of(name: str, event: Mapping[str, Any]) -> int:
-    if name != 'contentBlockDelta':
-        return 0
-    return max(1, count_tokens(' '.join(_texts(event['delta']))))
-
-
-def _texts(value: Any) -> list[str]:
-    if isinstance(value, str):
-        return [value]
-    if isinstance(value, Mapping):
-        return [text for member in cast('Mapping[str, Any]', value).values() for text in _texts(member)]
-    return []
-
-
-def _framed(event: StreamEvent | Mapping[str, Any] | bytes, padding: Padding) -> bytes:
-    if isinstance(event, bytes):
-        return event
-    if isinstance(event, StreamEvent):
-        return encode_event(event)
-    (name, payload), *others = event.items()
-    if others:
-        raise ValueError(f'an event has one member, its type: {sorted(event)}')
-    return frame_event(name, payload, padding)
-
-
-def _json_answer(record: RecordedRequest, body: bytes, headers: Mapping[str, str]) -> Answer:
-    common = {'Content-Type': 'application/json', 'x-amzn-RequestId': record.request_id}
-    return Answer(200, {**common, **headers}, (body,))
-
-
-def _raw_answer(reply: RawReply, record: RecordedRequest) -> Answer:
-    given = {name.lower(): name for name in reply.headers}
-    ours = ('transfer-encoding', 'content-length', 'connection', 'date')
-    headers = {name: value for name, value in reply.headers.items() if name.lower() not in ours}
-    if 'x-amzn-requestid' not in given:
-        headers['x-amzn-RequestId'] = record.request_id
-    chunked = 'transfer-encoding' in given and 'chunked' in reply.headers[given['transfer-encoding']].lower()
-    return Answer(
-        reply.status,
-        headers,
-        (reply.body,),
-        chunked=chunked,
-        chunk_sizes=reply.chunk_sizes,
-        delay_before=reply.delay_before or 0.0,
-        piece_interval=reply.delay_per_event or 0.0,
-        truncate_at=reply.truncate_at,
-        then=reply.then,
-    )
-
-
-def _error_answer(reply: ErrorReply, record: RecordedRequest) -> Answer:
-    headers = {
-        'Content-Type': 'application/json',
-        'x-amzn-RequestId': record.request_id,
-        'x-amzn-ErrorType': reply.error_type,
-        **reply.headers,
-    }
-    body = to_json({reply.message_key: reply.message})
-    return Answer(reply.status, headers, (body,), error_code=reply.code, delay_before=reply.delay_before or 0.0)
-
-
-def _unknown_operation(record: RecordedRequest) -> Answer:
-    answer = _error_answer(ErrorReply(404, 'UnknownOperationException', '', origin='front'), record)
-    answer.pieces = (
-        b'{"Output":{"__type":"com.amazon.coral.service#UnknownOperationException","message":null},"Version":"1.0"}',
-    )
-    return answer

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from .members import structure, structures
 from .signatures import AuthScheme
 
 Operation = Literal['Converse', 'ConverseStream', 'CountTokens', 'InvokeModel']
@@ -63,30 +64,33 @@ class RecordedRequest:
     @property
     def messages(self) -> list[dict[str, Any]]:
         """The messages of a Converse body."""
-        return self.body.get('messages') or []
+        return structures(self.body, 'messages')
 
     @property
     def last_user_text(self) -> str:
         """The last text that the user wrote, however many tool results came after it."""
         for message in reversed(self.messages):
             if message.get('role') == 'user':
-                for block in reversed(message.get('content') or []):
+                for block in reversed(structures(message, 'content')):
                     if isinstance(text := block.get('text'), str) and text.strip():
                         return text
         return ''
 
     @property
+    def last_content(self) -> list[dict[str, Any]]:
+        """The content blocks of the last message."""
+        return structures(self.messages[-1], 'content') if self.messages else []
+
+    @property
     def tool_results(self) -> list[dict[str, Any]]:
         """The tool results that the last message brings."""
-        if not self.messages or self.messages[-1].get('role') != 'user':
-            return []
-        return [block['toolResult'] for block in self.messages[-1].get('content') or [] if 'toolResult' in block]
+        return [block['toolResult'] for block in self.last_content if 'toolResult' in block]
 
     @property
     def tools(self) -> dict[str, dict[str, Any]]:
         """The offered tools, by name: each a `toolSpec`."""
-        tools = (self.body.get('toolConfig') or {}).get('tools') or []
-        return {tool['toolSpec']['name']: tool['toolSpec'] for tool in tools if 'toolSpec' in tool}
+        specs = (structure(tool, 'toolSpec') for tool in structures(self.body, 'toolConfig', 'tools'))
+        return {spec['name']: spec for spec in specs if 'name' in spec}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,10 +7,11 @@ what the tool said, fills a schema when one is asked for, and thinks first when 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from pydantic_core import from_json, to_json
 
+from .members import structure, structures
 from .records import RecordedRequest
 from .replies import Reply, ToolCall
 from .schemas import fill_schema
@@ -36,18 +37,17 @@ def respond(request: RecordedRequest) -> Reply:
 
 
 def _thinking(request: RecordedRequest) -> str | None:
-    fields: Mapping[str, Any] = request.body.get('additionalModelRequestFields') or {}
     for key in ('thinking', 'reasoning_config', 'reasoningConfig'):
-        if (fields.get(key) or {}).get('type') in ('enabled', 'adaptive'):
+        if structure(request.body, 'additionalModelRequestFields', key).get('type') in ('enabled', 'adaptive'):
             return f'The user says: {_shortened(request.last_user_text)}'
     return None
 
 
 def _tool_to_call(request: RecordedRequest) -> str | None:
     tools = list(request.tools)
-    choice: Mapping[str, Any] = (request.body.get('toolConfig') or {}).get('toolChoice') or {}
+    choice = structure(request.body, 'toolConfig', 'toolChoice')
     if 'tool' in choice:
-        return choice['tool']['name']
+        return str(choice['tool']['name'])
     outputs = [name for name in tools if name.startswith(OUTPUT_TOOL)]
     others = [name for name in tools if name not in outputs]
     if not tools:
@@ -70,30 +70,30 @@ def _has_answers(request: RecordedRequest) -> bool:
         return True
     # The result of an output tool ends a run, unless it says that the output was not accepted: then nothing but the
     # results stands in the message. A prompt beside them begins another run.
-    return not any('text' in block for block in request.messages[-1]['content'])
+    return not any('text' in block for block in request.last_content)
 
 
 def _tool_names(request: RecordedRequest) -> dict[str, str]:
     return {
         block['toolUse']['toolUseId']: block['toolUse']['name']
         for message in request.messages
-        for block in message['content']
+        for block in structures(message, 'content')
         if 'toolUse' in block
     }
 
 
 def _arguments(request: RecordedRequest, tool: str) -> dict[str, Any]:
-    schema = ((request.tools.get(tool) or {}).get('inputSchema') or {}).get('json') or {}
+    schema = structure(request.tools, tool, 'inputSchema', 'json')
     filled = fill_schema({'type': 'object', **schema}, request.last_user_text)
-    return filled if isinstance(filled, dict) else {}
+    return cast('dict[str, Any]', filled) if isinstance(filled, dict) else {}
 
 
 def _structured(request: RecordedRequest) -> str | None:
-    form: Mapping[str, Any] = (request.body.get('outputConfig') or {}).get('textFormat') or {}
+    form = structure(request.body, 'outputConfig', 'textFormat')
     if form.get('type') != 'json_schema':
         return None
-    schema = (form.get('structure') or {}).get('jsonSchema', {}).get('schema') or '{}'
-    return to_json(fill_schema(from_json(schema), request.last_user_text)).decode()
+    schema = structure(form, 'structure', 'jsonSchema').get('schema')
+    return to_json(fill_schema(from_json(schema or '{}'), request.last_user_text)).decode()
 
 
 def _sentence(request: RecordedRequest) -> str:
@@ -121,7 +121,7 @@ def _result_text(result: Mapping[str, Any]) -> str:
 
 
 def _media(request: RecordedRequest) -> list[str]:
-    blocks = request.messages[-1]['content'] if request.messages else []
+    blocks = request.last_content
     counts = {kind: sum(kind in block for block in blocks) for kind in ('image', 'video', 'audio')}
     said = [f'I have looked at {count} of kind {kind}.' for kind, count in counts.items() if count]
     names = [block['document']['name'] for block in blocks if 'document' in block]
@@ -137,7 +137,7 @@ def _shortened(text: str) -> str:
 
 def _limited(reply: Reply, request: RecordedRequest) -> Reply:
     """Return the reply, cut where a stop sequence or the greatest number of tokens ends it."""
-    config: Mapping[str, Any] = request.body.get('inferenceConfig') or {}
+    config = structure(request.body, 'inferenceConfig')
     text, stop_reason = reply.text or '', None
     stops = [at for stop in config.get('stopSequences') or () if stop and (at := text.find(stop)) >= 0]
     if stops:

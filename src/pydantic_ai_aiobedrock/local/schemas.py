@@ -117,9 +117,9 @@ class _Filler:
             target: Any = self._root
             for part in reference.removeprefix('#').split('/')[1:]:
                 key = part.replace('~1', '/').replace('~0', '~')
-                target = target[int(key)] if isinstance(target, list) else target[key]
+                target = cast('Any', target)[int(key) if isinstance(target, list) else key]
             rest = {member: value for member, value in schema.items() if member != '$ref'}
-            schema = _merge(rest, target) if isinstance(target, Mapping) else rest
+            schema = _merge(rest, cast('Mapping[str, Any]', target)) if isinstance(target, Mapping) else rest
         return schema
 
     def _merged(self, schema: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -258,8 +258,8 @@ def _another(item: Any, schema: Any, items: Sequence[Any]) -> Any:
     if isinstance(item, bool):
         return not item
     if isinstance(item, int | float):
-        return max(cast('Sequence[float]', items)) + cast('Any', schema).get('multipleOf', 1)
+        return max(cast('Sequence[float]', items)) + schema.get('multipleOf', 1)
     if isinstance(item, str):
-        options: Sequence[str] = cast('Any', schema).get('enum') or [f'{item}{number}' for number in range(2, 99)]
+        options: Sequence[str] = schema.get('enum') or [f'{item}{number}' for number in range(2, 99)]
         return next((option for option in options if option not in items), item)
     return item

@@ -18,7 +18,7 @@ class Rule(Generic[T]):
 
     action: T
     model: str | Callable[[str], bool] | None = None
-    operation: Operation | None = None
+    operations: Collection[Operation] | None = None
     when: Callable[[RecordedRequest], bool] | None = None
     nth: Collection[int] | None = None
     probability: float = 1.0
@@ -52,7 +52,7 @@ class Rule(Generic[T]):
         return True
 
     def _concerns(self, request: RecordedRequest) -> bool:
-        if self.operation is not None and request.operation != self.operation:
+        if self.operations is not None and request.operation not in self.operations:
             return False
         if callable(self.model):
             if not self.model(request.model_id):

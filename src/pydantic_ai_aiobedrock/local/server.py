@@ -15,10 +15,12 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from .endpoint import Endpoint
+from .errors import ErrorReply
 from .faults import Fault
 from .records import LocalBedrockStats, Operation, RecordedRequest
-from .replies import AnyReply, ReplyFunction
+from .replies import AnyReply, RawReply, ReplyFunction
 from .responder import respond
+from .responses import Manner
 from .scripts import Rule
 from .signatures import AccessKey, Keyring, utc_now
 from .validation import ServiceModel
@@ -100,9 +102,7 @@ class LocalBedrock:
             models=models,
             responder=responder,
             clock=clock,
-            latency=latency,
-            tokens_per_second=tokens_per_second,
-            seed=seed,
+            manner=Manner(latency, tokens_per_second, seed),
             keep_requests=keep_requests,
         )
         self._host, self._port, self._tls = host, port, tls
@@ -255,15 +255,19 @@ class LocalBedrock:
             replies: What to answer. A function is called with the request and returns the reply, or yields the events
                 of a stream if it is an async generator.
             model: Only for requests to this model id, or to one of which the function says so.
-            operation: Only for requests of this operation.
+            operation: Only for requests of this operation. Errors and raw replies are for any where not given, all
+                others for Converse and ConverseStream.
             when: Only for requests of which the function says so.
             times: How many requests each reply answers; `None` is any number.
 
         Returns:
             The rules, which count their uses and can be removed.
         """
+        script = self._endpoint.script
         return [
-            self._endpoint.script.add(Rule(action=reply, model=model, operation=operation, when=when, times=times))
+            script.add(
+                Rule(action=reply, model=model, operations=_operations(reply, operation), when=when, times=times)
+            )
             for reply in replies
         ]
 
@@ -299,10 +303,10 @@ class LocalBedrock:
                 action=fault,
                 nth={nth} if isinstance(nth, int) else nth,
                 model=model,
-                operation=operation,
+                operations=None if operation is None else (operation,),
                 when=when,
                 probability=probability,
-                chance=random.Random(self._endpoint.seed if seed is None else seed),
+                chance=random.Random(self._endpoint.manner.seed if seed is None else seed),
                 times=times,
             )
         )
@@ -359,6 +363,12 @@ class LocalBedrock:
         await server.shutdown(_CLOSE_SECONDS)
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(site.wait_closed(), _CLOSE_SECONDS)
+
+
+def _operations(reply: AnyReply | ReplyFunction, operation: Operation | None) -> tuple[Operation, ...] | None:
+    if operation is not None:
+        return (operation,)
+    return None if isinstance(reply, ErrorReply | RawReply) else ('Converse', 'ConverseStream')
 
 
 class _ServingThread(threading.Thread):

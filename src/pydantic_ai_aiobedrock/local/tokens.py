@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Mapping
 from typing import Any
 
 from pydantic_core import to_json
+
+from .members import structure, structures
 
 _IMAGE_TOKENS = 1000
 
@@ -31,14 +34,23 @@ def truncate(text: str, max_tokens: int) -> tuple[str, bool]:
 
 def input_tokens(body: Mapping[str, Any]) -> int:
     """Count the tokens that a Converse request costs: its text, its tools, and a flat price for each medium."""
-    blocks = list(body.get('system') or ())
-    messages = body.get('messages') or ()
+    blocks = structures(body, 'system')
+    messages = structures(body, 'messages')
     for message in messages:
-        blocks.extend(message.get('content') or ())
+        blocks.extend(structures(message, 'content'))
     tokens = 3 * len(messages) + sum(_block_tokens(block) for block in blocks)
     if body.get('toolConfig'):
         tokens += count_tokens(to_json(body['toolConfig']).decode()) + 50
     return max(tokens, 1)
+
+
+def request_tokens(body: Mapping[str, Any]) -> int:
+    """Count the tokens that a CountTokens request asks for: of a Converse request or of an InvokeModel body."""
+    counted = structure(body, 'input')
+    if 'converse' in counted:
+        return input_tokens(structure(counted, 'converse'))
+    encoded = structure(counted, 'invokeModel').get('body') or ''
+    return max(1, count_tokens(b64decode(encoded).decode(errors='replace')))
 
 
 def _block_tokens(block: Mapping[str, Any]) -> int:
@@ -47,11 +59,11 @@ def _block_tokens(block: Mapping[str, Any]) -> int:
     if 'toolUse' in block:
         return 8 + count_tokens(to_json(block['toolUse'].get('input')).decode())
     if 'toolResult' in block:
-        return 8 + sum(_block_tokens(part) for part in block['toolResult'].get('content') or ())
+        return 8 + sum(_block_tokens(part) for part in structures(block, 'toolResult', 'content'))
     if 'json' in block:
         return count_tokens(to_json(block['json']).decode())
     if 'document' in block:
-        return 50 + len((block['document'].get('source') or {}).get('bytes') or '') // 6
+        return 50 + len(structure(block, 'document', 'source').get('bytes') or '') // 6
     if 'image' in block or 'video' in block or 'audio' in block:
         return _IMAGE_TOKENS
     return 0

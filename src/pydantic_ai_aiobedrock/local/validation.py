@@ -222,6 +222,6 @@ def _wrong_type(value: Any, kind: str) -> Exception:
     if isinstance(value, list):
         return serialization_error('Start of list found where not expected.')
     if kind in _TYPE_NAMES:
-        found = _WRONG_TYPES.get(cast('type', type(value)), 'NULL_VALUE')
+        found = _WRONG_TYPES.get(type(value), 'NULL_VALUE')
         return serialization_error(f'{found} can not be converted to {_TYPE_NAMES[kind]}')
     return serialization_error(f'Unexpected value where a {kind} was expected.')
