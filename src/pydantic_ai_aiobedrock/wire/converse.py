@@ -1,0 +1,303 @@
+"""Converse bodies and events: JSON, in which blobs are base64.
+
+What Bedrock adds to Converse passes through unchanged, whatever service model the installed botocore has; what
+botocore knows comes out as botocore's own serializer and parser have it.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from math import isfinite
+from typing import Any, Final, TypeAlias, cast
+
+from pydantic_core import from_json, to_json
+
+from .eventstream import Message
+
+__all__ = [
+    'USAGE_MEMBERS',
+    'ConverseDecodeError',
+    'ConverseEncodeError',
+    'ConverseStreamError',
+    'decode_event',
+    'decode_response',
+    'encode_request',
+]
+
+USAGE_MEMBERS: Final = frozenset(
+    {'inputTokens', 'outputTokens', 'totalTokens', 'cacheReadInputTokens', 'cacheWriteInputTokens', 'cacheDetails'}
+)
+"""The members of Bedrock's `TokenUsage`.
+
+Models send others that no service model has, some of them these under another name (`cacheReadInputTokenCount`), which
+whoever sums up the usage would count twice. (Claude Sonnet 4.5 and Nova, 2026-11)
+"""
+
+_Blobs: TypeAlias = 'Mapping[str, _Blobs]'
+"""Where the blobs are below an object, or below each object of a list.
+
+A document (a tool's input, a JSON result) is never part of it: what looks like a blob in there is the user's.
+"""
+
+_BLOB: _Blobs = {}
+_NO_BLOBS: _Blobs = {}
+
+_MEDIA: _Blobs = {'source': {'bytes': _BLOB}}
+_RESULT: _Blobs = {'image': _MEDIA, 'document': _MEDIA, 'video': _MEDIA, 'audio': _MEDIA}
+_BLOCK: _Blobs = {
+    **_RESULT,
+    'guardContent': {'image': _MEDIA},
+    'reasoningContent': {'redactedContent': _BLOB},
+    'toolResult': {'content': _RESULT},
+}
+_PROMPT: _Blobs = {'messages': {'content': _BLOCK}, 'system': _BLOCK}
+_REQUEST: _Blobs = {**_PROMPT, 'input': {'invokeModel': {'body': _BLOB}, 'converse': _PROMPT}}
+_RESPONSE: _Blobs = {'output': {'message': {'content': _BLOCK}}}
+_EVENTS: Mapping[str, _Blobs] = {
+    'messageStart': {},
+    'contentBlockStart': {},
+    'contentBlockDelta': {'delta': _BLOCK},
+    'contentBlockStop': {},
+    'messageStop': {},
+    'metadata': {},
+}
+_DOCUMENTS = frozenset({'input', 'json', 'additionalModelResponseFields'})
+"""The members of responses and events that hold JSON of the user's or the model's own, in which nulls are values."""
+
+
+class ConverseEncodeError(ValueError):
+    """A request holds a value that JSON cannot carry."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        self.path: list[str | int] = []
+        super().__init__(reason)
+
+    def __str__(self) -> str:
+        path = ''.join(f'[{step}]' if isinstance(step, int) else f'.{step}' for step in reversed(self.path))
+        return f'JSON cannot carry the request: {path.removeprefix(".") or "it"} {self.reason}'
+
+
+class ConverseDecodeError(ValueError):
+    """An event is not what Converse sends: not a JSON object, or with a blob that is not base64."""
+
+
+class ConverseStreamError(Exception):
+    """An exception that Bedrock sent in the middle of a stream."""
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        original_status_code: int | None = None,
+        original_message: str | None = None,
+    ) -> None:
+        self.code = code
+        self.message = message
+        self.original_status_code = original_status_code
+        """The status that the model itself gave, of a `modelStreamErrorException`."""
+        self.original_message = original_message
+        """What the model itself said, of a `modelStreamErrorException`."""
+        super().__init__(f'{code}: {message}')
+
+
+def encode_request(params: Mapping[str, Any]) -> bytes:
+    """Encode the parameters of Converse, ConverseStream or CountTokens as the body of the request.
+
+    Leaves out `modelId`, which stands in the path, and parameters that are `None`. Bytes become base64 wherever they
+    are, and so does text where Converse has a blob.
+
+    Raises:
+        ConverseEncodeError: A value is not of JSON: a set, an object, NaN.
+    """
+    body = {name: value for name, value in params.items() if value is not None and name != 'modelId'}
+    try:
+        body = _object_as_json(body, _REQUEST)
+        try:
+            return to_json(body)
+        except ValueError:
+            # Half a surrogate pair has no UTF-8, but JSON can name it.
+            return json.dumps(body).encode()
+    except RecursionError:
+        raise ConverseEncodeError('is nested too deeply, or contains itself') from None
+
+
+def decode_response(body: bytes) -> dict[str, Any]:
+    """Decode the body of a successful Converse or CountTokens response.
+
+    A body that is empty or not a JSON object gives a response without any field, as botocore has it.
+
+    Raises:
+        ConverseDecodeError: A blob is not base64.
+    """
+    try:
+        response = _json_object(body)
+    except ConverseDecodeError:
+        return {}
+    _decode_blobs(response, _RESPONSE)
+    _keep_known_usage(response)
+    return response
+
+
+def decode_event(message: Message) -> dict[str, Any] | None:
+    """Decode a message of a ConverseStream response into its event, `{event type: members}`.
+
+    Gives `None` for an event of a type that Converse does not have.
+
+    Raises:
+        ConverseStreamError: The message is an exception.
+        ConverseDecodeError: The payload is not a JSON object, or a blob in it is not base64.
+    """
+    headers = message.headers
+    if headers.get(':message-type') in ('exception', 'error'):
+        raise _stream_error(message)
+    event_type = cast(str, headers.get(':event-type'))
+    if (blobs := _EVENTS.get(event_type)) is None:
+        return None
+    event = _json_object(message.payload)
+    # Padding, against guessing the text from the length of the encrypted event.
+    event.pop('p', None)
+    if blobs:
+        _decode_blobs(event, blobs)
+    elif event_type == 'metadata':
+        _keep_known_usage(event)
+    return {event_type: event}
+
+
+def _as_json(value: Any, blobs: _Blobs) -> Any:
+    """Give what JSON can carry in place of `value`: the same object where it can carry all of it."""
+    if isinstance(value, dict):
+        return _object_as_json(cast(dict[Any, object], value), blobs)
+    if isinstance(value, (list, tuple)):
+        return _array_as_json(cast(Sequence[object], value), blobs)
+    if isinstance(value, str):
+        return value if blobs is not _BLOB else b64encode(value.encode()).decode('ascii')
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return b64encode(cast(bytes, value)).decode('ascii')
+    if isinstance(value, (float, Decimal)):
+        if not isfinite(value):
+            raise ConverseEncodeError(f'is {value}')
+        return value if isinstance(value, float) else float(value)
+    if isinstance(value, int) or value is None:
+        return value
+    raise ConverseEncodeError(f'is of type {type(value).__name__}')
+
+
+def _object_as_json(value: dict[Any, object], blobs: _Blobs) -> dict[str, Any]:
+    # A long conversation is a thousand objects, nearly all of them JSON as they are: whatever can be told by its type
+    # alone is passed over here, and nothing is copied.
+    replaced: dict[str, object] | None = None
+    for key, item in value.items():
+        if type(key) is not str:
+            return _object_as_json({_as_key(key): item for key, item in value.items()}, blobs)
+        kind = type(item)
+        if kind is str:
+            if key not in blobs:
+                continue
+        elif kind is int or kind is bool or item is None:
+            continue
+        try:
+            new = _BY_TYPE.get(kind, _as_json)(item, blobs.get(key, _NO_BLOBS))
+        except ConverseEncodeError as error:
+            error.path.append(key)
+            raise
+        if new is not item:
+            replaced = replaced or dict(value)
+            replaced[key] = new
+    return replaced or value
+
+
+def _array_as_json(value: Sequence[object], blobs: _Blobs) -> Sequence[object]:
+    replaced: list[object] | None = None
+    for index, item in enumerate(value):
+        kind = type(item)
+        if kind is str:
+            continue
+        try:
+            new = _BY_TYPE.get(kind, _as_json)(item, blobs)
+        except ConverseEncodeError as error:
+            error.path.append(index)
+            raise
+        if new is not item:
+            replaced = replaced or list(value)
+            replaced[index] = new
+    return replaced or value
+
+
+_BY_TYPE: dict[type, Callable[[Any, _Blobs], Any]] = {dict: _object_as_json, list: _array_as_json}
+
+
+def _as_key(key: object) -> str:
+    if isinstance(key, str):
+        return str.__str__(key)
+    if isinstance(key, (int, float)) or key is None:
+        return json.dumps(key)
+    raise ConverseEncodeError(f'has a key of type {type(key).__name__}')
+
+
+def _json_object(body: bytes) -> dict[str, Any]:
+    try:
+        try:
+            value = from_json(body)
+        except ValueError:
+            # The standard library takes half a surrogate pair, and deeper nesting.
+            value = json.loads(body.decode())
+        if not isinstance(value, dict):
+            raise ConverseDecodeError('Not a JSON object')
+        value = cast(dict[str, Any], value)
+        if b'null' in body:
+            _drop_nulls(value)
+    except (ValueError, RecursionError):
+        raise ConverseDecodeError('Not a JSON object') from None
+    return value
+
+
+def _drop_nulls(value: Any) -> None:
+    if isinstance(value, dict):
+        members = cast(dict[str, Any], value)
+        for key in [key for key, item in members.items() if item is None]:
+            del members[key]
+        for key, item in members.items():
+            if key not in _DOCUMENTS:
+                _drop_nulls(item)
+    elif isinstance(value, list):
+        for item in cast(list[Any], value):
+            _drop_nulls(item)
+
+
+def _decode_blobs(value: Any, blobs: _Blobs) -> None:
+    if isinstance(value, dict):
+        members = cast(dict[str, Any], value)
+        for key in members.keys() & blobs.keys():
+            if (below := blobs[key]) is not _BLOB:
+                _decode_blobs(members[key], below)
+            else:
+                try:
+                    members[key] = b64decode(members[key])
+                except (ValueError, TypeError):
+                    raise ConverseDecodeError(f'{key!r} is not base64') from None
+    elif isinstance(value, list):
+        for item in cast(list[Any], value):
+            _decode_blobs(item, blobs)
+
+
+def _keep_known_usage(response: dict[str, Any]) -> None:
+    if isinstance(usage := response.get('usage'), dict):
+        members = cast(dict[str, Any], usage)
+        response['usage'] = {name: count for name, count in members.items() if name in USAGE_MEMBERS}
+
+
+def _stream_error(message: Message) -> ConverseStreamError:
+    headers = message.headers
+    if (code := headers.get(':exception-type')) is None:
+        return ConverseStreamError(str(headers.get(':error-code', '')), str(headers.get(':error-message', '')))
+    members: dict[str, Any]
+    try:
+        members = _json_object(message.payload)
+    except ConverseDecodeError:
+        members = {'message': message.payload.decode(errors='replace')}
+    said = members.get('message', members.get('Message', ''))
+    return ConverseStreamError(str(code), str(said), members.get('originalStatusCode'), members.get('originalMessage'))
