@@ -117,7 +117,7 @@ class _Filler:
             target: Any = self._root
             for part in reference.removeprefix('#').split('/')[1:]:
                 key = part.replace('~1', '/').replace('~0', '~')
-                target = cast('Any', target)[int(key) if isinstance(target, list) else key]
+                target = target[int(key) if isinstance(target, list) else key]
             rest = {member: value for member, value in schema.items() if member != '$ref'}
             schema = _merge(rest, cast('Mapping[str, Any]', target)) if isinstance(target, Mapping) else rest
         return schema

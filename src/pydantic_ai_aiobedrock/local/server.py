@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import random
 import ssl
-import threading
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import Any, cast
@@ -23,12 +22,12 @@ from .responder import respond
 from .responses import Manner
 from .scripts import Rule
 from .signatures import AccessKey, Keyring, utc_now
+from .threads import ServingThread
 from .validation import ServiceModel
 
 # Clients may come by the thousand at once; the system's own limit applies above this.
 _BACKLOG = 4096
 _CLOSE_SECONDS = 5.0
-_START_SECONDS = 30.0
 
 
 class _Server(web.Server):
@@ -109,7 +108,7 @@ class LocalBedrock:
         self._bound_port: int | None = None
         self._site: asyncio.Server | None = None
         self._server: _Server | None = None
-        self._thread: _ServingThread | None = None
+        self._thread: ServingThread | None = None
 
     def __repr__(self) -> str:
         if self._bound_port is None:
@@ -328,7 +327,7 @@ class LocalBedrock:
         await self._stop()
 
     def __enter__(self) -> LocalBedrock:
-        self._thread = _ServingThread(self)
+        self._thread = ServingThread(self)
         self._thread.start_serving()
         return self
 
@@ -369,46 +368,3 @@ def _operations(reply: AnyReply | ReplyFunction, operation: Operation | None) ->
     if operation is not None:
         return (operation,)
     return None if isinstance(reply, ErrorReply | RawReply) else ('Converse', 'ConverseStream')
-
-
-class _ServingThread(threading.Thread):
-    """A thread that serves an endpoint on an event loop of its own."""
-
-    def __init__(self, bedrock: LocalBedrock) -> None:
-        super().__init__(name='LocalBedrock', daemon=True)
-        self._bedrock = bedrock
-        self._ready = threading.Event()
-        self._error: BaseException | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stopping: asyncio.Event | None = None
-
-    def start_serving(self) -> None:
-        """Start, and return when the endpoint listens."""
-        self.start()
-        if not self._ready.wait(_START_SECONDS):
-            raise RuntimeError(f'LocalBedrock did not start within {_START_SECONDS:g} s.')
-        if self._error is not None:
-            self.join()
-            raise self._error
-
-    def stop_serving(self) -> None:
-        """Stop, and return when everything is closed."""
-        if self._loop is not None and self._stopping is not None:
-            with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._stopping.set)
-        self.join()
-
-    def run(self) -> None:
-        """Serve until told to stop."""
-        try:
-            asyncio.run(self._serve())
-        except BaseException as error:
-            self._error = error
-        finally:
-            self._ready.set()
-
-    async def _serve(self) -> None:
-        self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
-        async with self._bedrock:
-            self._ready.set()
-            await self._stopping.wait()

@@ -20,12 +20,7 @@ Check = Callable[[Any, Path, list[str]], None]
 
 # Bedrock has come to accept more characters than the service models before botocore 1.42 say.
 _NEWER_PATTERNS = {'ToolUseId': '[a-zA-Z0-9_.:-]+'}
-_WRONG_TYPES: Mapping[type, str] = {
-    str: 'STRING_VALUE',
-    int: 'NUMBER_VALUE',
-    float: 'NUMBER_VALUE',
-    bool: 'BOOLEAN_VALUE',
-}
+_WRONG_TYPES = {'str': 'STRING_VALUE', 'int': 'NUMBER_VALUE', 'float': 'NUMBER_VALUE', 'bool': 'BOOLEAN_VALUE'}
 _TYPE_NAMES = {
     'string': 'a String',
     'blob': 'a Blob',
@@ -222,6 +217,6 @@ def _wrong_type(value: Any, kind: str) -> Exception:
     if isinstance(value, list):
         return serialization_error('Start of list found where not expected.')
     if kind in _TYPE_NAMES:
-        found = _WRONG_TYPES.get(type(value), 'NULL_VALUE')
+        found = _WRONG_TYPES.get(type(value).__name__, 'NULL_VALUE')
         return serialization_error(f'{found} can not be converted to {_TYPE_NAMES[kind]}')
     return serialization_error(f'Unexpected value where a {kind} was expected.')
