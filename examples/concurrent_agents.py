@@ -137,7 +137,7 @@ def milliseconds(seconds: list[float], percentile: int) -> str:
 
 @contextmanager
 def local_bedrock() -> Iterator[None]:
-    """Serve a LocalBedrock in another process, and let this one find it as it would find AWS: by its environment."""
+    """Serve a LocalBedrock in another process, and let this one find it as it finds AWS: by its environment."""
     command = [
         sys.executable,
         '-m',
@@ -190,7 +190,7 @@ def main() -> int:
         return 130
     console.print(report(args, measured, seconds, pool.stats().connections_opened))
     for failure in measured.failures[:5]:
-        console.print(Text(failure, style='red'))
+        console.print(Text(failure, style='red'), soft_wrap=True)
     return 1 if measured.failures else 0
 
 

@@ -1,0 +1,62 @@
+"""The distribution: what it is called, what it holds, and what importing it costs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+import zipfile
+from importlib.metadata import version
+from pathlib import Path
+
+import pydantic_ai_aiobedrock
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']
+
+PUBLIC = {
+    'BedrockConverseModel',
+    'BedrockEmbeddingModel',
+    'BedrockModelName',
+    'BedrockModelSettings',
+    'BedrockProvider',
+    'BedrockStreamedResponse',
+    'LatestBedrockModelNames',
+    'PoolStats',
+    'SessionPool',
+}
+
+
+def test_the_version_is_the_installed_one_and_has_its_changes_written_down() -> None:
+    assert version('pydantic-ai-aiobedrock') == PROJECT['version']
+    assert f'## [{PROJECT["version"]}]' in (ROOT / 'CHANGELOG.md').read_text()
+
+
+def test_the_public_names_are_there() -> None:
+    assert set(pydantic_ai_aiobedrock.__all__) >= PUBLIC
+    assert [name for name in pydantic_ai_aiobedrock.__all__ if not hasattr(pydantic_ai_aiobedrock, name)] == []
+
+
+def test_the_wheel_holds_the_package_with_its_types_and_nothing_else(tmp_path: Path) -> None:
+    from hatchling.builders.wheel import WheelBuilder
+
+    (wheel,) = WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=['standard'])
+    with zipfile.ZipFile(wheel) as archive:
+        packed = {name for name in archive.namelist() if '.dist-info/' not in name}
+    source = {path.relative_to(ROOT / 'src').as_posix() for path in (ROOT / 'src').rglob('*') if path.is_file()}
+    assert packed == {name for name in source if '__pycache__' not in name}
+    assert 'pydantic_ai_aiobedrock/py.typed' in packed
+
+
+def test_importing_the_package_imports_no_tool_of_demos_and_tests() -> None:
+    unwanted = {'rich', 'pytest', '_pytest', 'hypothesis', 'blockbuster', 'nox', 'trustme', 'uvloop'}
+    program = 'import sys, pydantic_ai_aiobedrock, pydantic_ai_aiobedrock.local; print(*sys.modules)'
+    modules = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, check=True).stdout.split()
+    assert 'pydantic_ai_aiobedrock.local' in modules
+    assert unwanted & {name.partition('.')[0] for name in modules} == set()
+
+
+def test_importing_the_package_does_not_import_the_local_bedrock() -> None:
+    program = 'import sys, pydantic_ai_aiobedrock; print(*sys.modules)'
+    modules = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, check=True).stdout.split()
+    assert [name for name in modules if name.startswith('pydantic_ai_aiobedrock.local')] == []
