@@ -2,17 +2,13 @@
 
 import base64
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from struct import pack
 from typing import Any
 from zlib import crc32
 
-import pytest
 from hypothesis import HealthCheck, settings
-
-RECORDED = Path(__file__).parents[3] / 'shared' / 'recorded'
-EXCHANGES = sorted(RECORDED.glob('*.json'))
 
 # The same examples on every run, and no clock: a slow machine is not a failure.
 property_test = settings(
@@ -57,17 +53,14 @@ def exception(exception_type: str, payload: Any) -> bytes:
     return frame(payload if isinstance(payload, bytes) else json.dumps(payload).encode(), headers)
 
 
-def recorded(path: Path) -> Iterator[dict[str, Any]]:
-    """Read the exchanges of a recording."""
-    yield from json.loads(path.read_bytes())
+def exchanges(path: Path) -> Iterator[dict[str, Any]]:
+    """Read the exchanges of a recording, or of all in a folder."""
+    for file in sorted(path.glob('*.json')) if path.is_dir() else [path]:
+        yield from json.loads(file.read_bytes())
 
 
-def recorded_streams() -> Iterable[Any]:
-    """Name each recorded event stream for `parametrize`, or one test that says why there is none."""
-    streams = [
-        pytest.param(base64.b64decode(exchange['response']['base64']), id=f'{path.stem}-{number}')
-        for path in EXCHANGES
-        for number, exchange in enumerate(recorded(path))
-        if 'base64' in exchange['response']
-    ]
-    return streams or [pytest.param(b'', marks=pytest.mark.skip(reason=f'no recorded exchanges in {RECORDED}'))]
+def streams(path: Path) -> Iterator[bytes]:
+    """Read the event streams of a recording, or of all in a folder, byte for byte."""
+    for exchange in exchanges(path):
+        if 'base64' in exchange['response']:
+            yield base64.b64decode(exchange['response']['base64'])

@@ -42,6 +42,9 @@ _Blobs: TypeAlias = 'Mapping[str, _Blobs]'
 A document (a tool's input, a JSON result) is never part of it: what looks like a blob in there is the user's.
 """
 
+_Json: TypeAlias = 'dict[str, _Json] | list[_Json] | str | bytes | int | float | bool | None'
+"""JSON, with the blobs in it decoded."""
+
 _BLOB: _Blobs = {}
 _NO_BLOBS: _Blobs = {}
 
@@ -154,8 +157,8 @@ def decode_event(message: Message) -> dict[str, Any] | None:
     headers = message.headers
     if headers.get(':message-type') in ('exception', 'error'):
         raise _stream_error(message)
-    event_type = cast(str, headers.get(':event-type'))
-    if (blobs := _EVENTS.get(event_type)) is None:
+    event_type = headers.get(':event-type')
+    if not isinstance(event_type, str) or (blobs := _EVENTS.get(event_type)) is None:
         return None
     event = _json_object(message.payload)
     # Padding, against guessing the text from the length of the encrypted event.
@@ -174,16 +177,25 @@ def _as_json(value: Any, blobs: _Blobs) -> Any:
     if isinstance(value, (list, tuple)):
         return _array_as_json(cast(Sequence[object], value), blobs)
     if isinstance(value, str):
-        return value if blobs is not _BLOB else b64encode(value.encode()).decode('ascii')
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return b64encode(cast(bytes, value)).decode('ascii')
-    if isinstance(value, (float, Decimal)):
-        if not isfinite(value):
-            raise ConverseEncodeError(f'is {value}')
-        return value if isinstance(value, float) else float(value)
+        return value if blobs is not _BLOB else _text_as_blob(value)
+    if isinstance(value, (bytes, bytearray)):
+        return b64encode(value).decode('ascii')
+    if isinstance(value, Decimal) and value.is_finite():
+        value = float(value)
+    if isinstance(value, float) and isfinite(value):
+        return value
     if isinstance(value, int) or value is None:
         return value
-    raise ConverseEncodeError(f'is of type {type(value).__name__}')
+    raise ConverseEncodeError(
+        f'is {value}' if isinstance(value, (float, Decimal)) else f'is of type {type(value).__name__}'
+    )
+
+
+def _text_as_blob(value: str) -> str:
+    try:
+        return b64encode(value.encode()).decode('ascii')
+    except UnicodeEncodeError:
+        raise ConverseEncodeError('has no UTF-8') from None
 
 
 def _object_as_json(value: dict[Any, object], blobs: _Blobs) -> dict[str, Any]:
@@ -238,16 +250,11 @@ def _as_key(key: object) -> str:
     raise ConverseEncodeError(f'has a key of type {type(key).__name__}')
 
 
-def _json_object(body: bytes) -> dict[str, Any]:
+def _json_object(body: bytes) -> dict[str, _Json]:
     try:
-        try:
-            value = from_json(body)
-        except ValueError:
-            # The standard library takes half a surrogate pair, and deeper nesting.
-            value = json.loads(body.decode())
+        value = _from_json(body)
         if not isinstance(value, dict):
             raise ConverseDecodeError('Not a JSON object')
-        value = cast(dict[str, Any], value)
         if b'null' in body:
             _drop_nulls(value)
     except (ValueError, RecursionError):
@@ -255,39 +262,50 @@ def _json_object(body: bytes) -> dict[str, Any]:
     return value
 
 
-def _drop_nulls(value: Any) -> None:
+def _from_json(body: bytes) -> _Json:
+    try:
+        return from_json(body)
+    except ValueError:
+        # The standard library takes half a surrogate pair, and deeper nesting.
+        return json.loads(body.decode())
+
+
+def _drop_nulls(value: _Json) -> None:
     if isinstance(value, dict):
-        members = cast(dict[str, Any], value)
-        for key in [key for key, item in members.items() if item is None]:
-            del members[key]
-        for key, item in members.items():
+        for key in [key for key, item in value.items() if item is None]:
+            del value[key]
+        for key, item in value.items():
             if key not in _DOCUMENTS:
                 _drop_nulls(item)
     elif isinstance(value, list):
-        for item in cast(list[Any], value):
+        for item in value:
             _drop_nulls(item)
 
 
-def _decode_blobs(value: Any, blobs: _Blobs) -> None:
+def _decode_blobs(value: _Json, blobs: _Blobs) -> None:
     if isinstance(value, dict):
-        members = cast(dict[str, Any], value)
-        for key in members.keys() & blobs.keys():
-            if (below := blobs[key]) is not _BLOB:
-                _decode_blobs(members[key], below)
+        for key, item in value.items():
+            if (below := blobs.get(key)) is None:
+                continue
+            if below is _BLOB:
+                value[key] = _decode_blob(key, item)
             else:
-                try:
-                    members[key] = b64decode(members[key])
-                except (ValueError, TypeError):
-                    raise ConverseDecodeError(f'{key!r} is not base64') from None
+                _decode_blobs(item, below)
     elif isinstance(value, list):
-        for item in cast(list[Any], value):
+        for item in value:
             _decode_blobs(item, blobs)
 
 
-def _keep_known_usage(response: dict[str, Any]) -> None:
+def _decode_blob(name: str, value: _Json) -> bytes:
+    try:
+        return b64decode(cast(str, value))
+    except (ValueError, TypeError):
+        raise ConverseDecodeError(f'{name} is not base64') from None
+
+
+def _keep_known_usage(response: dict[str, _Json]) -> None:
     if isinstance(usage := response.get('usage'), dict):
-        members = cast(dict[str, Any], usage)
-        response['usage'] = {name: count for name, count in members.items() if name in USAGE_MEMBERS}
+        response['usage'] = {name: count for name, count in usage.items() if name in USAGE_MEMBERS}
 
 
 def _stream_error(message: Message) -> ConverseStreamError:
