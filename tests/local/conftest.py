@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import aiohttp
+import botocore.session
+import pytest
+from botocore.config import Config
+from botocore.loaders import Loader
+
+from pydantic_ai_aiobedrock.local import LocalBedrock
+
+NOVA = 'us.amazon.nova-micro-v1:0'
+CLAUDE = 'us.anthropic.claude-sonnet-4-20250514-v1:0'
+
+Post = Callable[..., Any]
+MakeClient = Callable[..., Any]
+
+# The service model is megabytes of JSON: it is read once for all tests.
+_LOADER = Loader()
+
+
+def user(*content: dict[str, Any] | str) -> dict[str, Any]:
+    """Return a message of the user."""
+    return {'role': 'user', 'content': [{'text': block} if isinstance(block, str) else block for block in content]}
+
+
+def assistant(*content: dict[str, Any] | str) -> dict[str, Any]:
+    """Return a message of the model."""
+    return {**user(*content), 'role': 'assistant'}
+
+
+def tool(name: str, schema: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return a tool as Converse takes it."""
+    return {'toolSpec': {'name': name, 'inputSchema': {'json': schema or {'type': 'object', 'properties': {}}}}}
+
+
+def tool_use(name: str, tool_use_id: str = 'tooluse_1', **arguments: Any) -> dict[str, Any]:
+    """Return a tool call of the model."""
+    return {'toolUse': {'toolUseId': tool_use_id, 'name': name, 'input': arguments}}
+
+
+def tool_result(text: str, tool_use_id: str = 'tooluse_1', **members: Any) -> dict[str, Any]:
+    """Return what a tool has answered."""
+    return {'toolResult': {'toolUseId': tool_use_id, 'content': [{'text': text}], **members}}
+
+
+def encoded(value: str | bytes) -> str:
+    """Return base64."""
+    return base64.b64encode(value.encode() if isinstance(value, str) else value).decode()
+
+
+@pytest.fixture
+def served() -> Iterator[LocalBedrock]:
+    """Yield a LocalBedrock on a thread of its own."""
+    with LocalBedrock() as bedrock:
+        yield bedrock
+
+
+@pytest.fixture
+def make_client(served: LocalBedrock) -> Iterator[MakeClient]:
+    """Yield a function that makes a boto3-style client of the endpoint; without arguments one that is accepted."""
+    clients: list[Any] = []
+
+    def make(
+        *, config: Config | None = None, bedrock: LocalBedrock = served, sign: bool = True, **credentials: Any
+    ) -> Any:
+        session = botocore.session.Session()
+        session.register_component('data_loader', _LOADER)
+        keys: dict[str, Any] = {}
+        if sign:
+            keys = {
+                'aws_access_key_id': bedrock.aws_access_key_id,
+                'aws_secret_access_key': bedrock.aws_secret_access_key,
+                'aws_session_token': bedrock.aws_session_token,
+            }
+        made = session.create_client(
+            'bedrock-runtime',
+            endpoint_url=bedrock.base_url,
+            region_name=bedrock.region_name,
+            config=Config(retries={'max_attempts': 0}).merge(config or Config()),
+            **{**keys, **credentials},
+        )
+        clients.append(made)
+        return made
+
+    yield make
+    for made in clients:
+        made.close()
+
+
+@pytest.fixture
+def client(make_client: MakeClient) -> Any:
+    """Return a boto3-style client that does not retry."""
+    return make_client()
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession() as session:
+        yield session
+
+
+@pytest.fixture
+async def post(bedrock: LocalBedrock, http: aiohttp.ClientSession) -> Post:
+    """Return a function that posts to an operation with the bearer token and reads the whole response."""
+
+    async def send(
+        operation: str = 'converse',
+        body: Any = None,
+        *,
+        model: str = NOVA,
+        headers: dict[str, str] | None = None,
+        text: str = 'Hello',
+    ) -> tuple[int, dict[str, str], bytes]:
+        if body is None:
+            body = {'messages': [user(text)]}
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        url = f'{bedrock.base_url}/model/{model.replace(":", "%3A").replace("/", "%2F")}/{operation}'
+        import yarl
+
+        async with http.post(
+            yarl.URL(url, encoded=True),
+            data=data,
+            headers={
+                'Authorization': f'Bearer {bedrock.api_key}',
+                'Content-Type': 'application/json',
+                **(headers or {}),
+            },
+        ) as response:
+            return (
+                response.status,
+                {name.lower(): value for name, value in response.headers.items()},
+                await response.read(),
+            )
+
+    return send
