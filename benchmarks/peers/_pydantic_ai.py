@@ -1,0 +1,71 @@
+"""What upstream's model and this package's have in common: all but the import."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from pydantic_ai import Agent
+from pydantic_ai.messages import (
+    ModelMessage,
+    ModelRequest,
+    ModelResponse,
+    PartDeltaEvent,
+    PartStartEvent,
+    SystemPromptPart,
+    TextPart,
+    TextPartDelta,
+    UserPromptPart,
+)
+from pydantic_ai.models import Model, ModelRequestParameters
+from pydantic_ai.settings import ModelSettings
+from pydantic_ai.tools import ToolDefinition
+
+from benchmarks.conversations import MAX_TOKENS, Conversation
+
+
+class Prepared(NamedTuple):
+    conversation: Conversation
+    messages: list[ModelMessage]
+    parameters: ModelRequestParameters
+
+
+class PydanticAIPeer:
+    model: Model
+    settings = ModelSettings(max_tokens=MAX_TOKENS)
+
+    def prepare(self, conversation: Conversation) -> Prepared:
+        messages: list[ModelMessage] = [
+            ModelRequest(parts=[UserPromptPart(text)])
+            if role == 'user'
+            else ModelResponse(parts=[TextPart(text)], provider_name='bedrock')
+            for role, text in conversation.messages
+        ]
+        messages[0] = ModelRequest(parts=[SystemPromptPart(conversation.system), *messages[0].parts])  # type: ignore
+        tools = [
+            ToolDefinition(name=tool.name, description=tool.description, parameters_json_schema=tool.schema)
+            for tool in conversation.tools
+        ]
+        return Prepared(conversation, messages, ModelRequestParameters(function_tools=tools))
+
+    async def request(self, prepared: Prepared) -> str:
+        response = await self.model.request(prepared.messages, self.settings, prepared.parameters)
+        (part,) = response.parts
+        assert isinstance(part, TextPart)
+        return part.content
+
+    async def stream(self, prepared: Prepared, seen: Callable[[str], None]) -> None:
+        async with self.model.request_stream(prepared.messages, self.settings, prepared.parameters) as response:
+            async for event in response:
+                if isinstance(event, PartDeltaEvent) and isinstance(event.delta, TextPartDelta):
+                    seen(event.delta.content_delta)
+                elif isinstance(event, PartStartEvent) and isinstance(event.part, TextPart):
+                    seen(event.part.content)
+
+    async def agent(self, prepared: Prepared, seen: Callable[[str], None]) -> None:
+        agent: Agent[Any, str] = Agent(
+            self.model, system_prompt=prepared.conversation.system, model_settings=self.settings
+        )
+        async with agent.run_stream(prepared.conversation.turns[0]) as result:
+            async for text in result.stream_text(delta=True, debounce_by=None):
+                seen(text)

@@ -1,0 +1,30 @@
+"""pydantic-ai's own Bedrock model: boto3 in worker threads."""
+
+from __future__ import annotations
+
+import boto3
+from botocore.config import Config
+from pydantic_ai.models.bedrock import BedrockConverseModel
+from pydantic_ai.providers.bedrock import BedrockProvider
+
+from benchmarks.conversations import MODEL
+from benchmarks.peers import REGION, Endpoint
+from benchmarks.peers._pydantic_ai import PydanticAIPeer
+
+
+class Peer(PydanticAIPeer):
+    async def setup(self, endpoint: Endpoint) -> None:
+        if endpoint.tuned:
+            client = boto3.client(
+                'bedrock-runtime',
+                region_name=REGION,
+                endpoint_url=endpoint.url,
+                config=Config(max_pool_connections=2000, read_timeout=300),
+            )
+            provider = BedrockProvider(bedrock_client=client)
+        else:
+            provider = BedrockProvider(region_name=REGION, base_url=endpoint.url)
+        self.model = BedrockConverseModel(MODEL, provider=provider)
+
+    async def teardown(self) -> None:
+        self.model.client.close()
