@@ -19,6 +19,7 @@ import time
 import traceback
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import closing
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,8 +35,11 @@ if TYPE_CHECKING:
 GRACE_SECONDS = 2.0
 """How long a task, thread or socket that is on its way out at the end of a test may take."""
 
-MAY_BLOCK: tuple[tuple[str, str, str, str], ...] = ()
-"""Blocking calls that are no fault: what blocks, the end of a file's name and a function in it that may, and why."""
+MAY_BLOCK = (
+    ('pydantic_ai_aiobedrock/clients.py', 'run', 'opens a client on an event loop that nobody else uses, in a thread'),
+    ('pydantic_ai_aiobedrock/providers.py', '__init__', 'cannot wait, and says that it may read the AWS configuration'),
+)
+"""The end of a file's name, a function in it under which anything may block, and why."""
 
 AWS_FILES = ('AWS_CONFIG_FILE', 'AWS_SHARED_CREDENTIALS_FILE')
 PROXIES = ('HTTP_PROXY', 'HTTPS_PROXY', 'ALL_PROXY', 'NO_PROXY')
@@ -74,6 +78,7 @@ def isolated_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pyte
         path = home / name.lower()
         path.touch()
         monkeypatch.setenv(name, str(path))
+    monkeypatch.setattr('botocore.loaders.Loader.CUSTOMER_DATA_PATH', str(home / 'models'))
     monkeypatch.setenv('AWS_EC2_METADATA_DISABLED', 'true')
     if 'boto3' in sys.modules:
         monkeypatch.setattr('boto3.DEFAULT_SESSION', None)
@@ -91,8 +96,8 @@ def no_blocking_call(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     monkeypatch.setattr(blockbuster.blockbuster, 'BlockingError', RecordedBlockingError)
     with blockbuster_ctx('pydantic_ai_aiobedrock') as guard:
-        for blocking, file, function, _reason in MAY_BLOCK:
-            guard.functions[blocking].can_block_in(file, function)
+        for (file, function, _), blocking in product(MAY_BLOCK, guard.functions.values()):
+            blocking.can_block_in(file, function)
         yield
     if blocked:
         pytest.fail('The event loop was blocked by ' + '\n'.join(blocked), pytrace=False)
