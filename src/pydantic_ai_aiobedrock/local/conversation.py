@@ -44,9 +44,11 @@ def _check_content(content: Sequence[Mapping[str, Any]], number: int) -> None:
             f'The content field in the Message object at messages.{number} is empty. Add a ContentBlock object to the '
             'content field and try again.'
         )
+    # White space alone is refused, but not beside a text that says something, as a recorded exchange shows.
+    said_something = any((block.get('text') or '').strip() for block in content)
     for index, block in enumerate(content):
         where = f'messages.{number}.content.{index}'
-        if (text := block.get('text')) is not None and not text.strip():
+        if (text := block.get('text')) is not None and not (text and (said_something or text.strip())):
             raise validation_error(
                 f'The text field in the ContentBlock object at {where} is blank. Add text to the text field, and try '
                 'again.'
