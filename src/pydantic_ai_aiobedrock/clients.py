@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import os
 import threading
 from collections.abc import Callable
@@ -13,8 +14,9 @@ from typing import Any, TypeVar, cast
 import aioboto3
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
-from botocore.loaders import Loader, create_loader
+from botocore.loaders import JSONFileLoader, Loader, create_loader
 from botocore.tokens import FrozenAuthToken
+from pydantic_core import from_json
 
 from pydantic_ai_aiobedrock.call_options import add_extra_headers
 from pydantic_ai_aiobedrock.event_stream import ConverseEventStream
@@ -89,9 +91,7 @@ async def _create(spec: ClientSpec, session: aioboto3.Session | AioSession) -> O
         transports.append(HTTPSession(**arguments))
         return transports[-1]
 
-    create: Callable[..., AbstractAsyncContextManager[Any]] = (
-        session.client if isinstance(session, aioboto3.Session) else session.create_client  # pyright: ignore
-    )
+    create = cast(Any, session.client if isinstance(session, aioboto3.Session) else session.create_client)
     context = create(
         'bedrock-runtime',
         region_name=spec.region_name,

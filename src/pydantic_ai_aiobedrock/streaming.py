@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import aiohttp
 from pydantic_ai.models.bedrock import BedrockStreamedResponse as UpstreamStreamedResponse
@@ -51,5 +51,4 @@ class BedrockStreamedResponse(_Rebuilt):
 
     async def close_stream(self) -> None:
         """Close the stream and, unless it has been read to its end, its connection. A second time is harmless."""
-        stream: Any = self._event_stream
-        stream.close()
+        cast(Any, self)._event_stream.close()
