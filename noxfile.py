@@ -129,6 +129,6 @@ def run_quick_start(session: nox.Session, python: str) -> None:
         try:
             environment = json.loads(server.stdout.readline())['environment']
             environment |= dict.fromkeys(('AWS_PROFILE', 'AWS_SESSION_TOKEN', 'AWS_REGION')) | {'no_proxy': '127.0.0.1'}
-            session.run(python, '-X', 'dev', '-W', 'error::ResourceWarning', '-c', code, env=environment, external=True)
+            session.run(python, '-W', 'error', '-c', code, env=environment, external=True)
         finally:
             server.terminate()

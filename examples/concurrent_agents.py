@@ -100,13 +100,17 @@ async def run_agents(args: argparse.Namespace, provider: BedrockProvider, pool: 
 
 async def watch(measured: Measured, pool: SessionPool, bar: Progress, interval: float = 0.005) -> None:
     """Measure, until cancelled, how late the event loop wakes a task up, and what is going on meanwhile."""
+    before: set[threading.Thread] = set()  # the main thread, and the one that opens the client
     while True:
         due = time.perf_counter() + interval
         await asyncio.sleep(interval)
         measured.lags.append(time.perf_counter() - due)
+        threads = set(threading.enumerate())
         if leases := pool.stats().leases:
             measured.in_flight = max(measured.in_flight, leases)
-            measured.threads = max(measured.threads, threading.active_count() - 1)
+            measured.threads = max(measured.threads, len(threads - before))
+        elif not measured.in_flight:
+            before |= threads
         if len(measured.lags) % 20 == 0:
             bar.refresh()
 
