@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
 import os
 import threading
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from functools import lru_cache
 from typing import Any, TypeVar, cast
 
 import aioboto3
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
-from botocore.loaders import JSONFileLoader, Loader, create_loader
+from botocore.loaders import Loader
 from botocore.tokens import FrozenAuthToken
-from pydantic_core import from_json
 
 from pydantic_ai_aiobedrock.call_options import add_extra_headers
+from pydantic_ai_aiobedrock.botocore_data import data_loader
 from pydantic_ai_aiobedrock.event_stream import ConverseEventStream
 from pydantic_ai_aiobedrock.spec import ClientSpec
 from pydantic_ai_aiobedrock.transport import HTTPSession
@@ -111,17 +109,11 @@ def _new_session(spec: ClientSpec) -> aioboto3.Session:
     botocore_session = AioSession()
     session = aioboto3.Session(botocore_session=botocore_session, profile_name=spec.profile_name)
     # Registered after the session is made, which appends a search path to the loader that it finds.
-    botocore_session.register_component('data_loader', _loader(botocore_session.get_config_variable('data_path')))
+    botocore_session.register_component('data_loader', data_loader(botocore_session.get_config_variable('data_path')))
     if spec.api_key is not None:
         botocore_session.register_component('token_provider', _ApiKey(spec.api_key))
         botocore_session.register_component('credential_provider', _NoCredentials())
     return session
-
-
-@lru_cache
-def _loader(data_path: str | None) -> Loader:
-    """Botocore's data, read from disk once for all clients of the process."""
-    return create_loader(data_path)
 
 
 class _ApiKey:

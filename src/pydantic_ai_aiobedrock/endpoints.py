@@ -14,6 +14,8 @@ from botocore.endpoint_provider import EndpointProvider
 from botocore.utils import is_valid_endpoint_url, is_valid_ipv6_endpoint_url
 from pydantic_ai.exceptions import UserError
 
+from pydantic_ai_aiobedrock.botocore_data import data_loader
+
 _RULES = 'bedrock-runtime/2023-09-30/endpoint-rule-set-1'
 
 
@@ -61,7 +63,7 @@ def resolve_endpoint(region_name: str, profile_name: str | None, session: aiobot
         ).provide()
         if configured:
             return configured
-    loader = configuration.get_component('data_loader')
+    loader = data_loader(configuration.get_config_variable('data_path'))
     rules = EndpointProvider(loader.load_data(_RULES), loader.load_data('partitions'))
     return rules.resolve_endpoint(
         Region=region_name,
