@@ -146,8 +146,22 @@ def python_scalars(shape: Any) -> st.SearchStrategy[Any]:
 
 
 @st.composite
-def values(draw: st.DrawFn, shape: Any, scalars: Callable[[Any], st.SearchStrategy[Any]], *, nulls: bool) -> Any:
-    """A value of any shape: few members of a structure, one of a union, with `nulls` some of them null."""
+def values(
+    draw: st.DrawFn,
+    shape: Any,
+    scalars: Callable[[Any], st.SearchStrategy[Any]],
+    *,
+    nulls: bool = False,
+    news: bool = False,
+) -> Any:
+    """A value of any shape: few members of a structure, one of a union.
+
+    With `nulls` some members are null, with `news` some structures have a member that no service model has.
+    """
+
+    def inner(shape: Any) -> st.SearchStrategy[Any]:
+        return values(shape, scalars, nulls=nulls, news=news)
+
     if getattr(shape, 'is_document_type', False):
         return draw(documents())
     if shape.type_name == 'structure':
@@ -155,12 +169,21 @@ def values(draw: st.DrawFn, shape: Any, scalars: Callable[[Any], st.SearchStrate
         some = draw(st.lists(st.sampled_from(names), max_size=3, unique=True)) if names else []
         if shape.is_tagged_union:
             some = [draw(st.sampled_from(names))]
-        value = {name: draw(values(shape.members[name], scalars, nulls=nulls)) for name in some}
+        value = {name: draw(inner(shape.members[name])) for name in some}
         if nulls and names and draw(st.integers(0, 3)) == 0:
             value.setdefault(draw(st.sampled_from(names)), None)
+        if news and not shape.is_tagged_union and draw(st.booleans()):
+            value['new'] = draw(st.sampled_from([1, 'eA==', ['eA=='], {'bytes': 'eA==', 'image': {'bytes': 'eA=='}}]))
         return value
     if shape.type_name == 'list':
-        return draw(st.lists(values(shape.member, scalars, nulls=nulls), max_size=3))
+        return draw(st.lists(inner(shape.member), max_size=3))
     if shape.type_name == 'map':
-        return draw(st.dictionaries(st.text(max_size=5), values(shape.value, scalars, nulls=nulls), max_size=2))
+        return draw(st.dictionaries(st.text(max_size=5), inner(shape.value), max_size=2))
     return draw(scalars(shape))
+
+
+def news_in(value: Any) -> list[Any]:
+    """Collect the members that no service model has."""
+    if isinstance(value, dict):
+        return [new for name, item in value.items() for new in ([item] if name == 'new' else news_in(item))]
+    return [new for item in value for new in news_in(item)] if isinstance(value, list) else []

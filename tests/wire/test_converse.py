@@ -29,6 +29,7 @@ from .shapes import (
     events,
     exceptions,
     known,
+    news_in,
     operation,
     python_leaf,
     python_scalars,
@@ -72,7 +73,7 @@ def test_each_member_of_a_request_is_encoded_as_botocore_encodes_it(name: str):
 @pytest.mark.parametrize('name', OPERATIONS)
 def test_any_request_is_encoded_as_botocore_encodes_it(name: str):
     @property_test
-    @given(values(operation(name).input_shape, python_scalars, nulls=False))
+    @given(values(operation(name).input_shape, python_scalars))
     def check(params: dict[str, Any]) -> None:
         params = {'modelId': 'model', **params}
         assert json.loads(encode_request(params)) == json.loads(serialized_by_botocore(name, params))
@@ -261,6 +262,26 @@ def test_what_no_service_model_has_is_decoded_too():
         'stopReason': 'new_reason',
     }
     assert decode_response(json.dumps(response).encode()) == response
+
+
+@property_test
+@given(values(operation('Converse').output_shape, wire_scalars, nulls=True, news=True))
+def test_what_is_new_in_any_response_passes_beside_what_is_known(response: dict[str, Any]):
+    body = json.dumps(response).encode()
+    ours = decode_response(body)
+    assert known(ours, operation('Converse').output_shape) == response_by_botocore('Converse', body)
+    if response.get('usage'):
+        response['usage'].pop('new', None)
+    assert news_in(ours) == news_in(response)
+
+
+@property_test
+@given(values(events()['contentBlockDelta'], wire_scalars, nulls=True, news=True))
+def test_what_is_new_in_any_event_passes_beside_what_is_known(members: dict[str, Any]):
+    sent = event_message('contentBlockDelta', members)
+    ours = decode_event(sent)
+    assert known(ours, stream_shape()) == event_by_botocore(sent.headers, sent.payload)
+    assert news_in(ours) == news_in(members)
 
 
 def test_documents_are_the_users_own():

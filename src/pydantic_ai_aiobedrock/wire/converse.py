@@ -140,7 +140,7 @@ def decode_response(body: bytes) -> dict[str, Any]:
         response = _json_object(body)
     except ConverseDecodeError:
         return {}
-    _decode_blobs(response, _RESPONSE)
+    _settle(response, _RESPONSE)
     _keep_known_usage(response)
     return response
 
@@ -163,9 +163,8 @@ def decode_event(message: Message) -> dict[str, Any] | None:
     event = _json_object(message.payload)
     # Padding, against guessing the text from the length of the encrypted event.
     event.pop('p', None)
-    if blobs:
-        _decode_blobs(event, blobs)
-    elif event_type == 'metadata':
+    _settle(event, blobs)
+    if event_type == 'metadata':
         _keep_known_usage(event)
     return {event_type: event}
 
@@ -253,12 +252,10 @@ def _as_key(key: object) -> str:
 def _json_object(body: bytes) -> dict[str, _Json]:
     try:
         value = _from_json(body)
-        if not isinstance(value, dict):
-            raise ConverseDecodeError('Not a JSON object')
-        if b'null' in body:
-            _drop_nulls(value)
     except (ValueError, RecursionError):
-        raise ConverseDecodeError('Not a JSON object') from None
+        value = None
+    if not isinstance(value, dict):
+        raise ConverseDecodeError('Not a JSON object')
     return value
 
 
@@ -270,30 +267,36 @@ def _from_json(body: bytes) -> _Json:
         return json.loads(body.decode())
 
 
-def _drop_nulls(value: _Json) -> None:
-    if isinstance(value, dict):
-        for key in [key for key, item in value.items() if item is None]:
-            del value[key]
-        for key, item in value.items():
-            if key not in _DOCUMENTS:
-                _drop_nulls(item)
-    elif isinstance(value, list):
-        for item in value:
-            _drop_nulls(item)
+def _settle(members: dict[str, _Json], blobs: _Blobs) -> None:
+    """Decode the blobs, and drop the nulls, which say of a member that it is not there."""
+    try:
+        _settle_object(members, blobs)
+    except RecursionError:
+        raise ConverseDecodeError('Nested too deeply') from None
 
 
-def _decode_blobs(value: _Json, blobs: _Blobs) -> None:
-    if isinstance(value, dict):
-        for key, item in value.items():
-            if (below := blobs.get(key)) is None:
-                continue
-            if below is _BLOB:
-                value[key] = _decode_blob(key, item)
-            else:
-                _decode_blobs(item, below)
-    elif isinstance(value, list):
-        for item in value:
-            _decode_blobs(item, blobs)
+def _settle_object(members: dict[str, _Json], blobs: _Blobs) -> None:
+    nulls: list[str] | None = None
+    for name, item in members.items():
+        if item is None:
+            nulls = [*(nulls or ()), name]
+        elif (below := blobs.get(name, _NO_BLOBS)) is _BLOB:
+            members[name] = _decode_blob(name, item)
+        elif type(item) is dict:
+            if name not in _DOCUMENTS:
+                _settle_object(item, below)
+        elif type(item) is list and name not in _DOCUMENTS:
+            _settle_array(item, below)
+    for name in nulls or ():
+        del members[name]
+
+
+def _settle_array(items: list[_Json], blobs: _Blobs) -> None:
+    for item in items:
+        if type(item) is dict:
+            _settle_object(item, blobs)
+        elif type(item) is list:
+            _settle_array(item, blobs)
 
 
 def _decode_blob(name: str, value: _Json) -> bytes:
@@ -317,5 +320,6 @@ def _stream_error(message: Message) -> ConverseStreamError:
         members = _json_object(message.payload)
     except ConverseDecodeError:
         members = {'message': message.payload.decode(errors='replace')}
+    _settle(members, _NO_BLOBS)
     said = members.get('message', members.get('Message', ''))
     return ConverseStreamError(str(code), str(said), members.get('originalStatusCode'), members.get('originalMessage'))

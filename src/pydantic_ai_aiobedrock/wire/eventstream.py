@@ -82,7 +82,7 @@ class EventStreamDecoder:
         if len(self._buffer) - self._offset < self._needed:
             return
         data = self._buffer = bytes(self._buffer)
-        position, end = self._offset, len(data)
+        view, position, end = memoryview(data), self._offset, len(data)
         self._needed = _PRELUDE.size
         while end - position >= _PRELUDE.size:
             length, headers_length, prelude_crc = _PRELUDE.unpack_from(data, position)
@@ -96,7 +96,7 @@ class EventStreamDecoder:
             headers_start = position + _PRELUDE.size
             headers_end = headers_start + headers_length
             payload_end = position + length - _CRC.size
-            if (crc32(memoryview(data)[position:payload_end]),) != _CRC.unpack_from(data, payload_end):
+            if (crc32(view[position:payload_end]),) != _CRC.unpack_from(data, payload_end):
                 self._fail('the checksum of a message is wrong')
             try:
                 headers = _headers(data[headers_start:headers_end])
