@@ -9,9 +9,7 @@ from typing import Any
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
-    ConnectionError,
     CredentialRetrievalError,
-    HTTPClientError,
     NoCredentialsError,
     NoRegionError,
     PartialCredentialsError,
@@ -72,8 +70,6 @@ def map_other_errors(model_name: str) -> Generator[None]:
         raise UserError(str(error)) from error
     except (EventStreamDecodeError, ConverseDecodeError) as error:
         raise ModelAPIError(model_name=model_name, message=f'Failed to decode the response stream: {error}') from error
-    except (ClientError, HTTPClientError, ConnectionError):
-        # What upstream's embedding model maps itself.
-        raise
-    except BotoCoreError as error:
+    except (BotoCoreError, ClientError) as error:
+        # What the network does, pydantic-ai 2.33 to 2.40 do not map at all.
         raise ModelAPIError(model_name=model_name, message=str(error)) from error
