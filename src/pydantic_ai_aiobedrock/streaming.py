@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, cast
 
 import aiohttp
+from pydantic_ai.exceptions import ModelAPIError
 from pydantic_ai.models.bedrock import BedrockStreamedResponse as UpstreamStreamedResponse
 
 from pydantic_ai_aiobedrock import _upstream
@@ -48,6 +49,11 @@ class BedrockStreamedResponse(_Rebuilt):
 
     See https://ai.pydantic.dev/api/models/base/#pydantic_ai.models.StreamedResponse.
     """
+
+    def get_stream_cancel_errors(self) -> tuple[type[BaseException], ...]:
+        """Return what a read may raise that `cancel()` has cut off."""
+        # pydantic-ai 2.33 to 2.48 do not look for the transport's error behind the one that it is mapped to.
+        return (*super().get_stream_cancel_errors(), ModelAPIError)
 
     async def close_stream(self) -> None:
         """Close the stream and, unless it has been read to its end, its connection. A second time is harmless."""
