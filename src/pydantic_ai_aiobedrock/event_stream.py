@@ -41,6 +41,7 @@ class ConverseEventStream:
         self._messages: Iterator[Message] = iter(())
         self._lease: Owned | None = None
         self._complete = False
+        self._ended = False
         self._closed = False
 
     def own(self, lease: Owned) -> None:
@@ -66,7 +67,7 @@ class ConverseEventStream:
                         if 'messageStop' in event:
                             self._complete = True
                         return event
-                if self._closed:
+                if self._ended:
                     break
                 await self._read()
         except ConverseStreamError as error:
@@ -84,7 +85,8 @@ class ConverseEventStream:
     def close(self) -> None:
         """Close the stream at once, and cut its connection unless the stream has been read to its end.
 
-        A read that waits in another task fails with `ConnectionClosedError`.
+        A read that waits in another task fails with `ConnectionClosedError`, and so does every later one: what has been
+        read is not the whole answer.
         """
         if not self._closed:
             self._closed = True
@@ -107,7 +109,7 @@ class ConverseEventStream:
 
     async def _read(self) -> None:
         try:
-            data = await self._response.content.readany()
+            data = b'' if self._closed else await self._response.content.readany()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise translate(error, str(self._response.url)) from error
         if self._closed:
@@ -119,6 +121,7 @@ class ConverseEventStream:
         self._decoder.close()
         if not self._complete:
             raise IncompleteStreamError(endpoint_url=str(self._response.url))
+        self._ended = True
         self.close()
 
 
