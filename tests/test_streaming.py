@@ -1,0 +1,554 @@
+"""A stream ends with its last event, or when nobody wants it any more: either way, everything is given back at once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from generation import PATIENCE_SECONDS, EndlessGeneration, eventually
+from pydantic_ai import Agent, ModelRequest
+from pydantic_ai.direct import model_request_stream
+from pydantic_ai.exceptions import ModelAPIError, ModelHTTPError
+from pydantic_ai.messages import (
+    FinalResultEvent,
+    PartDeltaEvent,
+    PartEndEvent,
+    PartStartEvent,
+    TextPart,
+    TextPartDelta,
+    ThinkingPart,
+    ThinkingPartDelta,
+    ToolCallPart,
+    ToolCallPartDelta,
+)
+from pydantic_ai.models import ModelRequestParameters, StreamedResponse
+from pydantic_ai.models.bedrock import BedrockStreamedResponse as UpstreamStreamedResponse
+
+from pydantic_ai_aiobedrock import (
+    BedrockConverseModel,
+    BedrockProvider,
+    BedrockStreamedResponse,
+    IncompleteStreamError,
+    SessionPool,
+)
+from pydantic_ai_aiobedrock.local import (
+    LocalBedrock,
+    Reply,
+    ToolCall,
+    Truncate,
+    WrongChecksum,
+    exception_event,
+)
+
+NOVA = 'us.amazon.nova-lite-v1:0'
+PROMPT = [ModelRequest.user_text_prompt('Tell me a story.')]
+
+
+@pytest.fixture
+def model(provider: BedrockProvider) -> BedrockConverseModel:
+    return BedrockConverseModel(NOVA, provider=provider)
+
+
+@pytest.fixture
+def pool(provider: BedrockProvider) -> SessionPool:
+    return provider.client.pool
+
+
+@pytest.fixture
+def endless(bedrock: LocalBedrock) -> EndlessGeneration:
+    """Let the next stream go on until its client goes away."""
+    generation = EndlessGeneration()
+    bedrock.reply(generation)
+    return generation
+
+
+@contextlib.asynccontextmanager
+async def opened(model: BedrockConverseModel) -> AsyncIterator[StreamedResponse]:
+    async with model.request_stream(PROMPT, None, ModelRequestParameters()) as stream:
+        yield stream
+
+
+async def read_both_words(stream: StreamedResponse) -> None:
+    events = aiter(stream)
+    words = ''
+    while words != 'Once upon':
+        event = await anext(events)
+        if isinstance(event, PartStartEvent):
+            words += event.part.content
+        elif isinstance(event, PartDeltaEvent):
+            words += event.delta.content_delta
+
+
+async def assert_given_back(bedrock: LocalBedrock, endless: EndlessGeneration, pool: SessionPool) -> None:
+    """Assert that a stream that was given up holds nothing, and that nothing is generated for it any more."""
+    assert pool.stats().leases == 0
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await endless.ended.wait()
+    await eventually(lambda: bedrock.stats().streams_generating == 0)
+    assert bedrock.requests[0].disconnected
+    assert bedrock.stats().open_connections == 0
+
+
+async def assert_next_answer_is_right(bedrock: LocalBedrock, model: BedrockConverseModel) -> None:
+    bedrock.reply('The next answer.')
+    async with Agent(model).run_stream('And now?') as result:
+        assert await result.get_output() == 'The next answer.'
+
+
+# The events of a stream
+
+
+async def test_a_stream_gives_each_event_as_upstream_maps_it(
+    bedrock: LocalBedrock, model: BedrockConverseModel
+) -> None:
+    bedrock.reply(
+        Reply(
+            'Two words',
+            thinking='I see',
+            signature='c2ln',
+            tool_calls=[ToolCall('weather', {'city': 'Rome'}, id='call-1')],
+        )
+    )
+    async with opened(model) as stream:
+        assert isinstance(stream, BedrockStreamedResponse)
+        assert isinstance(stream, UpstreamStreamedResponse)
+        events = [event async for event in stream]
+    parts = [event.part for event in events if isinstance(event, PartStartEvent)]
+    assert [type(part) for part in parts] == [ThinkingPart, TextPart, ToolCallPart]
+    deltas = [event.delta for event in events if isinstance(event, PartDeltaEvent)]
+    assert [type(delta) for delta in deltas] == [
+        ThinkingPartDelta,
+        ThinkingPartDelta,
+        TextPartDelta,
+        ToolCallPartDelta,
+        *[ToolCallPartDelta] * (len(deltas) - 4),
+    ]
+    assert [type(event) for event in events if isinstance(event, FinalResultEvent | PartEndEvent)] == [
+        PartEndEvent,
+        FinalResultEvent,
+        PartEndEvent,
+        PartEndEvent,
+    ]
+    thinking, text, call = stream.get().parts
+    assert thinking == ThinkingPart('I see', signature='c2ln', provider_name='bedrock')
+    assert text == TextPart('Two words')
+    assert isinstance(call, ToolCallPart)
+    assert (call.tool_name, call.args, call.tool_call_id) == ('weather', '{"city":"Rome"}', 'call-1')
+
+
+async def test_a_stream_says_where_it_comes_from(bedrock: LocalBedrock, model: BedrockConverseModel) -> None:
+    bedrock.reply(Reply('Hello.', usage={'inputTokens': 3, 'outputTokens': 4}))
+    async with opened(model) as stream:
+        assert stream.model_name == NOVA
+        assert stream.provider_name == 'bedrock'
+        assert stream.provider_url == bedrock.base_url
+        assert datetime.now(UTC) - stream.timestamp < timedelta(minutes=1)
+        async for _ in stream:
+            pass
+    response = stream.get()
+    assert response.state == 'complete'
+    assert response.finish_reason == 'stop'
+    assert response.provider_response_id == bedrock.requests[0].request_id
+    assert (response.usage.input_tokens, response.usage.output_tokens) == (3, 4)
+
+
+async def test_a_stream_that_was_read_to_its_end_leaves_its_connection_to_the_next(
+    bedrock: LocalBedrock, model: BedrockConverseModel, pool: SessionPool
+) -> None:
+    for _ in range(3):
+        async with opened(model) as stream:
+            async for _ in stream:
+                pass
+            assert pool.stats().leases == 0
+    assert bedrock.stats().connections == 1
+    assert not any(request.disconnected for request in bedrock.requests)
+
+
+async def test_events_arrive_while_the_model_still_generates(
+    model: BedrockConverseModel, endless: EndlessGeneration, pool: SessionPool
+) -> None:
+    async with opened(model) as stream:
+        await read_both_words(stream)
+        assert not endless.ended.is_set()
+        assert pool.stats().leases == 1
+
+
+# The ways to leave it early
+
+
+async def cancel(stream: StreamedResponse) -> None:
+    await read_both_words(stream)
+    await stream.cancel()
+    assert stream.get().state == 'interrupted'
+    assert stream.get().parts == [TextPart('Once upon')]
+
+
+async def cancel_and_read_on(stream: StreamedResponse) -> None:
+    await read_both_words(stream)
+    await stream.cancel()
+    assert not [event async for event in stream if isinstance(event, PartStartEvent | PartDeltaEvent)]
+    assert stream.get().state == 'interrupted'
+
+
+async def cancel_at_once(stream: StreamedResponse) -> None:
+    await stream.cancel()
+    assert stream.get().state == 'interrupted'
+
+
+async def cancel_while_another_task_reads(stream: StreamedResponse) -> None:
+    async def read() -> list[Any]:
+        return [event async for event in stream]
+
+    reader = asyncio.create_task(read())
+    await eventually(lambda: bool(stream.get().parts) and stream.get().parts[0].content == 'Once upon')
+    await stream.cancel()
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        assert len(await reader) > 1
+    assert stream.get().state == 'interrupted'
+
+
+async def break_off(stream: StreamedResponse) -> None:
+    async for _ in stream:
+        break
+
+
+async def never_read(stream: StreamedResponse) -> None:
+    assert stream.get().parts == []
+
+
+async def leave_the_block(stream: StreamedResponse) -> None:
+    await read_both_words(stream)
+
+
+async def close_twice(stream: StreamedResponse) -> None:
+    await read_both_words(stream)
+    await stream.close_stream()
+    await stream.close_stream()
+
+
+async def close_twice_before_reading(stream: StreamedResponse) -> None:
+    await stream.close_stream()
+    await stream.close_stream()
+
+
+@pytest.mark.parametrize(
+    'leave',
+    [
+        cancel,
+        cancel_and_read_on,
+        cancel_at_once,
+        cancel_while_another_task_reads,
+        break_off,
+        never_read,
+        leave_the_block,
+        close_twice,
+        close_twice_before_reading,
+    ],
+)
+async def test_a_stream_that_is_left_early_is_cut_at_once(
+    bedrock: LocalBedrock,
+    model: BedrockConverseModel,
+    pool: SessionPool,
+    endless: EndlessGeneration,
+    leave: Callable[[StreamedResponse], Any],
+) -> None:
+    async with opened(model) as stream:
+        assert pool.stats().leases == 1
+        await leave(stream)
+    await assert_given_back(bedrock, endless, pool)
+    await assert_next_answer_is_right(bedrock, model)
+
+
+async def test_cancel_cuts_the_stream_before_its_block_is_left(
+    bedrock: LocalBedrock, model: BedrockConverseModel, pool: SessionPool, endless: EndlessGeneration
+) -> None:
+    async with opened(model) as stream:
+        await read_both_words(stream)
+        await stream.cancel()
+        await assert_given_back(bedrock, endless, pool)
+        assert stream.cancelled
+
+
+async def test_reading_on_after_close_is_an_error_and_not_the_end_of_the_answer(
+    model: BedrockConverseModel, endless: EndlessGeneration
+) -> None:
+    async with opened(model) as stream:
+        await read_both_words(stream)
+        await stream.close_stream()
+        with pytest.raises(ModelAPIError, match='Connection was closed'):
+            async for _ in stream:
+                pass
+        assert stream.get().state == 'incomplete'
+
+
+async def test_cancelling_a_stream_that_has_ended_changes_nothing(model: BedrockConverseModel) -> None:
+    async with opened(model) as stream:
+        async for _ in stream:
+            pass
+        await stream.cancel()
+        assert stream.get().state == 'complete'
+
+
+async def test_an_error_in_the_block_cuts_the_stream_and_is_not_changed(
+    bedrock: LocalBedrock, model: BedrockConverseModel, pool: SessionPool, endless: EndlessGeneration
+) -> None:
+    error = RuntimeError('of the caller')
+
+    async def fail() -> None:
+        async with opened(model) as stream:
+            await read_both_words(stream)
+            raise error
+
+    with pytest.raises(RuntimeError) as raised:
+        await fail()
+    assert raised.value is error
+    await assert_given_back(bedrock, endless, pool)
+    await assert_next_answer_is_right(bedrock, model)
+
+
+async def test_a_cancelled_task_cuts_its_stream(
+    bedrock: LocalBedrock, model: BedrockConverseModel, pool: SessionPool, endless: EndlessGeneration
+) -> None:
+    async def read() -> None:
+        async with opened(model) as stream:
+            async for _ in stream:
+                pass
+
+    reader = asyncio.create_task(read())
+    await endless.started.wait()
+    await eventually(lambda: pool.stats().leases == 1)
+    reader.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reader
+    await assert_given_back(bedrock, endless, pool)
+    await assert_next_answer_is_right(bedrock, model)
+
+
+async def test_a_task_that_is_cancelled_before_the_stream_opens_leaves_nothing(
+    bedrock: LocalBedrock, model: BedrockConverseModel, pool: SessionPool
+) -> None:
+    bedrock.reply(Reply('Too late.', delay_before=60))
+
+    async def read() -> None:
+        async with opened(model):
+            pytest.fail('the stream was opened')
+
+    reader = asyncio.create_task(read())
+    await eventually(lambda: bedrock.stats().in_flight == 1)
+    reader.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reader
+    assert pool.stats().leases == 0
+    await eventually(lambda: bedrock.stats().in_flight == 0)
+    assert bedrock.requests[0].disconnected
+
+
+async def test_a_stream_that_is_forgotten_is_cut_when_it_is_collected(
+    bedrock: LocalBedrock, model: BedrockConverseModel, pool: SessionPool, endless: EndlessGeneration
+) -> None:
+    context = model.request_stream(PROMPT, None, ModelRequestParameters())
+    stream = await context.__aenter__()
+    await read_both_words(stream)
+    del context, stream
+    gc.collect()
+    await eventually(lambda: pool.stats().leases == 0)
+    await assert_given_back(bedrock, endless, pool)
+
+
+# The same through an agent
+
+
+async def agent_break(agent: Agent) -> None:
+    async with agent.run_stream('Tell me a story.') as result:
+        async for text in result.stream_text(debounce_by=None):
+            if text == 'Once upon':
+                break
+
+
+async def agent_cancel(agent: Agent) -> None:
+    async with agent.run_stream('Tell me a story.') as result:
+        async for text in result.stream_text(debounce_by=None):
+            if text == 'Once upon':
+                await result.cancel()
+        assert result.response.state == 'interrupted'
+
+
+async def agent_unread(agent: Agent) -> None:
+    async with agent.run_stream('Tell me a story.'):
+        pass
+
+
+async def agent_events_break(agent: Agent) -> None:
+    async with agent.run_stream_events('Tell me a story.') as events:
+        async for event in events:
+            if isinstance(event, PartDeltaEvent):
+                break
+
+
+async def agent_iter_break(agent: Agent) -> None:
+    async with agent.iter('Tell me a story.') as run:
+        async for node in run:
+            if Agent.is_model_request_node(node):
+                async with node.stream(run.ctx) as stream:
+                    async for event in stream:
+                        if isinstance(event, PartDeltaEvent):
+                            break
+                break
+
+
+async def agent_error(agent: Agent) -> None:
+    async def fail() -> None:
+        async with agent.run_stream('Tell me a story.') as result:
+            async for text in result.stream_text(debounce_by=None):
+                if text == 'Once upon':
+                    raise RuntimeError('of the caller')
+
+    with pytest.raises(RuntimeError, match='of the caller'):
+        await fail()
+
+
+async def direct_break(agent: Agent) -> None:
+    assert isinstance(agent.model, BedrockConverseModel)
+    async with model_request_stream(agent.model, PROMPT) as stream:
+        async for event in stream:
+            if isinstance(event, PartDeltaEvent):
+                break
+
+
+@pytest.mark.parametrize(
+    'leave',
+    [
+        agent_break,
+        agent_cancel,
+        agent_unread,
+        agent_events_break,
+        agent_iter_break,
+        agent_error,
+        direct_break,
+    ],
+)
+async def test_an_agents_stream_that_is_left_early_is_cut_at_once(
+    bedrock: LocalBedrock,
+    model: BedrockConverseModel,
+    pool: SessionPool,
+    endless: EndlessGeneration,
+    leave: Callable[[Agent], Any],
+) -> None:
+    await leave(Agent(model))
+    await assert_given_back(bedrock, endless, pool)
+    await assert_next_answer_is_right(bedrock, model)
+
+
+async def test_a_cancelled_run_cuts_its_stream(
+    bedrock: LocalBedrock, model: BedrockConverseModel, pool: SessionPool, endless: EndlessGeneration
+) -> None:
+    run = asyncio.create_task(agent_unread(Agent(model)))
+    await endless.started.wait()
+    run.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await run
+    await assert_given_back(bedrock, endless, pool)
+
+
+async def test_fifty_cancelled_streams_leave_nothing_generating(
+    bedrock: LocalBedrock, model: BedrockConverseModel, pool: SessionPool
+) -> None:
+    generations = [EndlessGeneration() for _ in range(50)]
+    bedrock.reply(*generations)
+    agent = Agent(model)
+    runs = [asyncio.create_task(agent_cancel(agent)) for _ in generations]
+    await asyncio.gather(*runs)
+    assert pool.stats().leases == 0
+    await eventually(lambda: bedrock.stats().streams_generating == 0)
+    assert all(generation.ended.is_set() for generation in generations)
+    assert all(request.disconnected for request in bedrock.requests)
+
+
+# Streams that fail
+
+
+async def failing(model: BedrockConverseModel) -> BaseException:
+    async with opened(model) as stream:
+        with pytest.raises(ModelAPIError) as raised:
+            async for _ in stream:
+                pass
+        assert stream.get().state == 'incomplete'
+    return raised.value
+
+
+@pytest.mark.parametrize(
+    ('name', 'status'),
+    [
+        ('internalServerException', 500),
+        ('modelStreamErrorException', 424),
+        ('serviceUnavailableException', 503),
+        ('throttlingException', 429),
+        ('validationException', 400),
+    ],
+)
+async def test_an_exception_event_is_raised_with_its_status(
+    bedrock: LocalBedrock, model: BedrockConverseModel, pool: SessionPool, name: str, status: int
+) -> None:
+    bedrock.fault(exception_event(name, 'Too bad.', after=2))
+    error = await failing(model)
+    if isinstance(error, ModelHTTPError):
+        assert error.status_code == status
+        assert error.body['Error'] == {'Code': name, 'Message': 'Too bad.'}
+    else:
+        # pydantic-ai 2.33 to 2.55 give an exception in a stream no status.
+        assert 'Too bad.' in str(error)
+    assert name in str(error)
+    assert pool.stats().leases == 0
+    await eventually(lambda: bedrock.stats().in_flight == 0)
+
+
+@pytest.mark.parametrize(
+    'fault',
+    [Truncate(300), Truncate(300, 'close'), Truncate(300, 'reset'), WrongChecksum(2), WrongChecksum(2, 'prelude')],
+    ids=str,
+)
+async def test_a_broken_stream_is_an_error_and_gives_everything_back(
+    bedrock: LocalBedrock, model: BedrockConverseModel, pool: SessionPool, fault: Any
+) -> None:
+    rule = bedrock.fault(fault)
+    await failing(model)
+    assert pool.stats().leases == 0
+    await eventually(lambda: bedrock.stats().streams_generating == 0)
+    rule.remove()
+    await assert_next_answer_is_right(bedrock, model)
+
+
+async def test_a_stream_without_its_message_stop_is_not_taken_for_whole(
+    bedrock: LocalBedrock, model: BedrockConverseModel
+) -> None:
+    async def half(request: Any) -> AsyncIterator[dict[str, Any]]:
+        yield {'messageStart': {'role': 'assistant'}}
+        yield {'contentBlockDelta': {'contentBlockIndex': 0, 'delta': {'text': 'Half an'}}}
+        yield {'contentBlockStop': {'contentBlockIndex': 0}}
+
+    bedrock.reply(half)
+    error = await failing(model)
+    assert isinstance(error.__cause__, IncompleteStreamError)
+    assert 'ended before its messageStop event: the answer is not complete' in str(error)
+
+
+async def test_a_stream_that_falls_silent_is_an_error_after_the_read_timeout(bedrock: LocalBedrock) -> None:
+    endless = EndlessGeneration()
+    bedrock.reply(endless)
+    pool = SessionPool()
+    async with BedrockProvider(
+        region_name=bedrock.region_name,
+        base_url=bedrock.base_url,
+        aws_access_key_id=bedrock.aws_access_key_id,
+        aws_secret_access_key=bedrock.aws_secret_access_key,
+        aws_read_timeout=0.2,
+        pool=pool,
+    ) as provider:
+        error = await failing(BedrockConverseModel(NOVA, provider=provider))
+        assert 'timeout' in str(error).lower()
+        await assert_given_back(bedrock, endless, pool)
