@@ -409,6 +409,12 @@ def test_a_payload_that_is_not_a_json_object_is_an_error(payload: bytes):
         decode_event(event_message('contentBlockDelta', payload))
 
 
+def test_a_payload_that_is_nested_too_deeply_is_an_error():
+    payload = b'{"new":' * 5000 + b'1' + b'}' * 5000
+    with pytest.raises(ConverseDecodeError):
+        decode_event(event_message('contentBlockDelta', payload))
+
+
 @pytest.mark.parametrize('code', exceptions())
 def test_an_exception_in_the_stream_is_raised_with_the_code_and_message_that_botocore_finds(code: str):
     sent = message(exception(code, {'message': 'Too much', 'originalStatusCode': 424, 'originalMessage': 'No'}))

@@ -134,7 +134,7 @@ def decode_response(body: bytes) -> dict[str, Any]:
     A body that is empty or not a JSON object gives a response without any field, as botocore has it.
 
     Raises:
-        ConverseDecodeError: A blob is not base64.
+        ConverseDecodeError: A blob in it is not base64, or it is nested deeper than Python can follow.
     """
     try:
         response = _json_object(body)
