@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import aiohttp
 import botocore.session
 import pytest
+import yarl
 from botocore.config import Config
 from botocore.loaders import Loader
 
@@ -120,11 +122,9 @@ async def post(bedrock: LocalBedrock, http: aiohttp.ClientSession) -> Post:
             body = {'messages': [user(text)]}
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         url = f'{bedrock.base_url}/model/{model.replace(":", "%3A").replace("/", "%2F")}/{operation}'
-        import yarl
-
         async with http.post(
             yarl.URL(url, encoded=True),
-            data=data,
+            data=io.BytesIO(data),
             headers={
                 'Authorization': f'Bearer {bedrock.api_key}',
                 'Content-Type': 'application/json',

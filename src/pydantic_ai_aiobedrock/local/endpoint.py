@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
-import logging
 import re
+import traceback
 import uuid
 from collections.abc import AsyncGenerator, Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
+from pathlib import Path
 from time import monotonic
 from typing import Any, cast
 from urllib.parse import unquote
@@ -34,8 +35,6 @@ from .scripts import Script
 from .signatures import Keyring, SignedRequest, authenticate
 from .tokens import request_tokens
 from .validation import ServiceModel
-
-logger = logging.getLogger('pydantic_ai_aiobedrock.local')
 
 _OPERATIONS: dict[str, Operation] = {
     'converse': 'Converse',
@@ -214,10 +213,11 @@ class Endpoint:
         return answer
 
     def _failed(self, error: Exception) -> ErrorReply:
-        """Note that a scripted reply has failed, and answer as a service does that has a bug."""
+        """Note that a scripted reply has failed, and answer as a service does that has a bug, saying where it is."""
         self.failures.append(error)
-        logger.error('a scripted reply failed', exc_info=error)
-        return ErrorReply(500, 'InternalServerException', f'A scripted reply failed: {error!r}')
+        *_, (frame, line) = traceback.walk_tb(error.__traceback__)
+        where = f'{Path(frame.f_code.co_filename).name}, line {line}'
+        return ErrorReply(500, 'InternalServerException', f'A scripted reply failed: {error!r} ({where})')
 
 
 def _decoded(body: bytes) -> dict[str, Any]:

@@ -168,12 +168,13 @@ class _Filler:
         one = name.removesuffix('s') or name
         while len(items) < count:
             item = self.fill(item_schema, one, depth + 1)
-            if schema.get('uniqueItems') and item in items:
-                item = _another(item, item_schema, items)
+            if schema.get('uniqueItems') and item in items and isinstance(item_schema, Mapping):
+                item = _another(item, self._resolve(item_schema), items)
             items.append(item)
         return items
 
     def _string(self, schema: Mapping[str, Any], name: str) -> str:
+        name = name or 'value'
         pattern, least, most = schema.get('pattern'), int(schema.get('minLength', 0)), schema.get('maxLength')
         if (form := _FORMATS.get(schema.get('format', ''))) is not None and pattern is None:
             return form
@@ -253,13 +254,20 @@ def _merge(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _another(item: Any, schema: Any, items: Sequence[Any]) -> Any:
+def _another(item: Any, schema: Mapping[str, Any], items: Sequence[Any]) -> Any:
     """Return an item that is not among the items, where that is simple."""
+    if schema.get('enum'):
+        return next((option for option in schema['enum'] if option not in items), item)
     if isinstance(item, bool):
         return not item
-    if isinstance(item, int | float):
-        return max(cast('Sequence[float]', items)) + schema.get('multipleOf', 1)
     if isinstance(item, str):
-        options: Sequence[str] = schema.get('enum') or [f'{item}{number}' for number in range(2, 99)]
-        return next((option for option in options if option not in items), item)
+        return f'{item}{len(items) + 1}'
+    if not isinstance(item, int | float):
+        return item
+    step: float = schema.get('multipleOf', 1)
+    least, most = _bounds(schema, whole=isinstance(item, int))
+    numbers = cast('Sequence[float]', items)
+    for candidate in (max(numbers) + step, min(numbers) - step, (max(numbers) + most) / 2, (min(numbers) + least) / 2):
+        if least <= candidate <= most and candidate not in items:
+            return candidate
     return item
