@@ -13,9 +13,9 @@ from __future__ import annotations
 import inspect
 import types
 from collections.abc import Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from importlib.metadata import version
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 from pydantic_ai.embeddings import bedrock as embeddings
 from pydantic_ai.models import bedrock as models
@@ -41,12 +41,12 @@ STREAM_COLLABORATORS = ('_AsyncIteratorWrapper', '_map_api_errors')
 EMBEDDING_COLLABORATORS = ('anyio',)
 """What `BedrockEmbeddingModel._invoke_model` reaches its transport through: `anyio.to_thread.run_sync(call)`."""
 
-INSTANCE_NAMES = {
+MEMBERS = {
     models.BedrockConverseModel: ('_messages_create', '_botocore_supports_strict_tool_param'),
     models.BedrockStreamedResponse: ('_get_event_iterator',),
     embeddings.BedrockEmbeddingModel: ('_invoke_model', '_embed_concurrent'),
 }
-"""Methods that the package's subclasses override or that must be among the rebuilt ones."""
+"""Members that the classes below override, or that must be among the rebuilt ones."""
 
 _T = TypeVar('_T')
 
@@ -115,9 +115,48 @@ def check() -> None:
     ):
         if missing := [name for name in names if not hasattr(module, name)]:
             raise _seam_moved(module, missing)
-    for cls, names in INSTANCE_NAMES.items():
+    for cls, names in MEMBERS.items():
         if missing := [name for name in names if not hasattr(cls, name)]:
             raise _seam_moved(cls, missing)
+
+
+def map_api_errors(model_name: str, *args: Any, **kwargs: Any) -> AbstractContextManager[None]:
+    """Return upstream's own mapping of botocore's exceptions."""
+    return models._map_api_errors(model_name, *args, **kwargs)  # pyright: ignore[reportPrivateUsage]
+
+
+def event_stream(response: models.BedrockStreamedResponse) -> Any:
+    """Return the `stream` of the ConverseStream response that a streamed response was made of."""
+    return cast(Any, response)._event_stream
+
+
+class SendsAnyMember:
+    """Mixin of a model: upstream leaves out what the installed botocore cannot send; the codec sends everything."""
+
+    @property
+    def sends_any_member(self) -> bool:
+        """Whether the model's client sends request members that botocore does not know."""
+        raise NotImplementedError
+
+    @property
+    def _botocore_supports_strict_tool_param(self) -> bool:
+        return self.sends_any_member or cast(Any, super())._botocore_supports_strict_tool_param
+
+    @property
+    def _botocore_supports_output_config(self) -> bool:
+        return self.sends_any_member or cast(Any, super())._botocore_supports_output_config
+
+
+class InvokesWithin:
+    """Mixin of an embedding model: each InvokeModel call, its errors mapped by upstream, runs in a context of ours."""
+
+    def invoking(self) -> AbstractContextManager[None]:
+        """Return the context of one call."""
+        raise NotImplementedError
+
+    async def _invoke_model(self, body: dict[str, Any], settings: Any) -> tuple[dict[str, Any], int]:
+        with self.invoking():
+            return await cast(Any, super())._invoke_model(body, settings)
 
 
 check()

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import os
-import threading
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import aioboto3
 from aiobotocore.config import AioConfig
+from aiobotocore.credentials import AioCredentials
 from aiobotocore.session import AioSession
+from botocore.credentials import ReadOnlyCredentials
 from botocore.loaders import Loader
-from botocore.tokens import FrozenAuthToken
 
-from pydantic_ai_aiobedrock.call_options import add_extra_headers
 from pydantic_ai_aiobedrock.botocore_data import data_loader
+from pydantic_ai_aiobedrock.call_options import add_extra_headers
+from pydantic_ai_aiobedrock.credentials import BearerToken, Identity, ResolvedCredentials
 from pydantic_ai_aiobedrock.event_stream import ConverseEventStream
+from pydantic_ai_aiobedrock.off_loop import start_in_thread
 from pydantic_ai_aiobedrock.spec import ClientSpec
 from pydantic_ai_aiobedrock.transport import HTTPSession
 from pydantic_ai_aiobedrock.wire import hooks
-
-_T = TypeVar('_T')
 
 
 class OpenClient:
@@ -31,6 +31,7 @@ class OpenClient:
     def __init__(self, client: Any, context: AbstractAsyncContextManager[Any], transport: HTTPSession | None) -> None:
         self.client = client
         self.transport = transport
+        self.identity: Identity | None = None
         self._context = context
 
     async def aclose(self) -> None:
@@ -49,37 +50,9 @@ async def open_client(spec: ClientSpec) -> OpenClient:
         botocore.exceptions.BotoCoreError: The spec, or the AWS configuration that it names, is not usable.
     """
     if (session := spec.session) is not None:
-        await in_thread(lambda: _warm_up(session))
+        await start_in_thread(lambda: _warm_up(session))
         return await _create(spec, session)
-    return await in_thread(lambda: asyncio.run(_create(spec, _new_session(spec))))
-
-
-async def in_thread(function: Callable[[], _T]) -> _T:
-    """Run a blocking function in a thread that ends with it, and give its result."""
-    loop = asyncio.get_running_loop()
-    outcome: asyncio.Future[_T] = loop.create_future()
-
-    def settle(result: _T | None, error: BaseException | None) -> None:
-        if outcome.done():
-            return
-        if error is None:
-            outcome.set_result(cast(_T, result))
-        else:
-            outcome.set_exception(error)
-
-    def run() -> None:
-        result, failure = None, None
-        try:
-            result = function()
-        except BaseException as error:
-            failure = error
-        # The loop may have ended while the thread ran: nobody waits then.
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(settle, result, failure)
-
-    thread = threading.Thread(target=run, name='pydantic-ai-aiobedrock-open', daemon=True)
-    thread.start()
-    return await outcome
+    return await start_in_thread(lambda: asyncio.run(_open_pooled(spec)))
 
 
 async def _create(spec: ClientSpec, session: aioboto3.Session | AioSession) -> OpenClient:
@@ -89,7 +62,8 @@ async def _create(spec: ClientSpec, session: aioboto3.Session | AioSession) -> O
         transports.append(HTTPSession(**arguments))
         return transports[-1]
 
-    create = cast(Any, session.client if isinstance(session, aioboto3.Session) else session.create_client)
+    make: Any = session
+    create = make.client if isinstance(session, aioboto3.Session) else make.create_client
     context = create(
         'bedrock-runtime',
         region_name=spec.region_name,
@@ -105,32 +79,46 @@ async def _create(spec: ClientSpec, session: aioboto3.Session | AioSession) -> O
     return OpenClient(client, context, transports[0] if transports else None)
 
 
+async def _open_pooled(spec: ClientSpec) -> OpenClient:
+    session = _new_session(spec)
+    botocore_session = _botocore_session(session)
+    identity: Identity | None = None
+    if spec.api_key is not None:
+        identity = BearerToken(spec.api_key)
+        botocore_session.register_component('token_provider', identity)
+        botocore_session.register_component('credential_provider', _CredentialProvider(None))
+    elif spec.aws_access_key_id is None and (found := await _resolve_credentials(spec)) is not None:
+        identity = ResolvedCredentials(*found, resolve=lambda: asyncio.run(_resolve_credentials(spec)))
+        botocore_session.register_component('credential_provider', _CredentialProvider(identity))
+    opened = await _create(spec, session)
+    opened.identity = identity
+    return opened
+
+
+async def _resolve_credentials(spec: ClientSpec) -> tuple[AioCredentials, ReadOnlyCredentials] | None:
+    """Go through botocore's chain of providers from the beginning, with nothing remembered."""
+    session = _botocore_session(_new_session(spec))
+    session.set_config_variable('region', spec.region_name)
+    credentials: AioCredentials | None = await session.get_credentials()
+    return None if credentials is None else (credentials, await credentials.get_frozen_credentials())
+
+
 def _new_session(spec: ClientSpec) -> aioboto3.Session:
     botocore_session = AioSession()
     session = aioboto3.Session(botocore_session=botocore_session, profile_name=spec.profile_name)
     # Registered after the session is made, which appends a search path to the loader that it finds.
     botocore_session.register_component('data_loader', data_loader(botocore_session.get_config_variable('data_path')))
-    if spec.api_key is not None:
-        botocore_session.register_component('token_provider', _ApiKey(spec.api_key))
-        botocore_session.register_component('credential_provider', _NoCredentials())
     return session
 
 
-class _ApiKey:
-    """A token provider that knows one Bedrock API key."""
+class _CredentialProvider:
+    """A chain of credential providers that has been gone through already."""
 
-    def __init__(self, api_key: str) -> None:
-        self._token = FrozenAuthToken(api_key)
+    def __init__(self, credentials: AioCredentials | None) -> None:
+        self._credentials = credentials
 
-    def load_token(self, **_: object) -> FrozenAuthToken:
-        return self._token
-
-
-class _NoCredentials:
-    """A credential provider for a client that signs nothing."""
-
-    async def load_credentials(self) -> None:
-        return None
+    async def load_credentials(self) -> AioCredentials | None:
+        return self._credentials
 
 
 def _config(spec: ClientSpec, retries: dict[str, Any], http_session: Callable[..., HTTPSession]) -> AioConfig:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import anyio
 from pydantic_ai.embeddings import EmbeddingSettings
 from pydantic_ai.embeddings.bedrock import BedrockEmbeddingModel as UpstreamEmbeddingModel
-from pydantic_ai.embeddings.bedrock import BedrockEmbeddingModelName, BedrockEmbeddingSettings
+from pydantic_ai.embeddings.bedrock import BedrockEmbeddingModelName
 
 from pydantic_ai_aiobedrock import _upstream
 from pydantic_ai_aiobedrock.exceptions import map_other_errors
@@ -40,7 +41,7 @@ else:
     _Rebuilt = _upstream.rebuilt(UpstreamEmbeddingModel, {'anyio': _Anyio()})
 
 
-class BedrockEmbeddingModel(_Rebuilt):
+class BedrockEmbeddingModel(_upstream.InvokesWithin, _Rebuilt):
     """An embedding model on Amazon Bedrock (Titan, Cohere, Nova) that never leaves the event loop.
 
     What `pydantic_ai.embeddings.bedrock.BedrockEmbeddingModel` is, over aioboto3 sessions. Inputs that a model takes
@@ -71,8 +72,6 @@ class BedrockEmbeddingModel(_Rebuilt):
         """
         super().__init__(model_name, provider=as_provider(provider), settings=settings)
 
-    async def _invoke_model(
-        self, body: dict[str, Any], settings: BedrockEmbeddingSettings
-    ) -> tuple[dict[str, Any], int]:
-        with map_other_errors(self.model_name):
-            return await super()._invoke_model(body, settings)
+    def invoking(self) -> AbstractContextManager[None]:
+        """Map what upstream lets through or can't meet."""
+        return map_other_errors(self.model_name)

@@ -48,7 +48,7 @@ def map_api_errors(model_name: str, *args: Any, **kwargs: Any) -> Generator[None
         ModelAPIError: Or one of its subclasses: AWS or the network failed.
         UserError: The credentials, the configuration, the pool or the request are not usable as they are.
     """
-    with map_other_errors(model_name), _upstream.models._map_api_errors(model_name, *args, **kwargs):  # pyright: ignore
+    with map_other_errors(model_name), _upstream.map_api_errors(model_name, *args, **kwargs):
         yield
 
 

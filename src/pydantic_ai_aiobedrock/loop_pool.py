@@ -59,13 +59,14 @@ class PooledClient:
 class Lease:
     """The right to make one call, or read one stream, with `client`. Release it once, on every path."""
 
-    __slots__ = ('_pool', '_pooled', 'client')
+    __slots__ = ('_pool', '_pooled', 'client', 'identity')
 
     def __init__(self, pool: LoopPool, pooled: PooledClient) -> None:
         self._pool: LoopPool | None = pool
         self._pooled = pooled
         assert pooled.opened is not None
         self.client: Any = pooled.opened.client
+        self.identity = pooled.opened.identity
 
     def release(self) -> None:
         """Give the lease back; a second time is harmless. Only on the lease's own loop."""
@@ -73,10 +74,10 @@ class Lease:
         if pool is not None:
             pool.release(self._pooled)
 
-    def release_from_finalizer(self) -> None:
-        """Give the lease back from any thread, or from none: the loop may have ended."""
-        if self._pool is not None and not self._pool.loop.is_closed():
-            self._pool.loop.call_soon_threadsafe(self.release)
+    def retire(self) -> None:
+        """Have the client closed after its last call: the next call opens another."""
+        if self._pool is not None:
+            self._pool.retire(self._pooled.spec)
 
     def __enter__(self) -> Self:
         return self

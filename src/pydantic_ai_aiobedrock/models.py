@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from pydantic_ai.messages import ModelMessage
 from pydantic_ai.models import ModelRequestParameters, StreamedResponse
@@ -54,7 +54,7 @@ else:
     )
 
 
-class BedrockConverseModel(_Rebuilt):
+class BedrockConverseModel(_upstream.SendsAnyMember, _Rebuilt):
     """A model of Amazon Bedrock's Converse API that never leaves the event loop.
 
     What `pydantic_ai.models.bedrock.BedrockConverseModel` is, over aioboto3 sessions. Whatever upstream can send is
@@ -90,11 +90,11 @@ class BedrockConverseModel(_Rebuilt):
     @property
     def client(self) -> BedrockRuntime | BroughtClient:  # pyright: ignore[reportIncompatibleMethodOverride]
         """The client that the requests are sent by: the provider's, unless one was assigned here."""
-        return self._client or self._provider.client  # pyright: ignore
+        return cast(Any, super()).client
 
     @client.setter
     def client(self, client: Any) -> None:
-        self._client = as_async_client(client)  # pyright: ignore
+        cast(Any, UpstreamConverseModel.client).fset(self, as_async_client(client))
 
     @asynccontextmanager
     async def request_stream(
@@ -118,11 +118,6 @@ class BedrockConverseModel(_Rebuilt):
                 await stream.close_stream()
 
     @property
-    def _botocore_supports_strict_tool_param(self) -> bool:
-        """Whether `strict` of a tool may be sent: this package's own encoder takes whatever upstream gives it."""
-        return isinstance(self.client, BedrockRuntime) or super()._botocore_supports_strict_tool_param
-
-    @property
-    def _botocore_supports_output_config(self) -> bool:
-        """Whether `outputConfig` may be sent; see above."""
-        return isinstance(self.client, BedrockRuntime) or super()._botocore_supports_output_config
+    def sends_any_member(self) -> bool:
+        """Whether requests are encoded by this package, so that the installed botocore may be of any age."""
+        return isinstance(self.client, BedrockRuntime)

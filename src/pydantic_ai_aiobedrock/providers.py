@@ -17,6 +17,7 @@ from pydantic_ai.exceptions import UserError
 from pydantic_ai.providers import Provider
 from pydantic_ai.providers.bedrock import BedrockProvider as UpstreamProvider
 
+from pydantic_ai_aiobedrock.credentials import ApiKey
 from pydantic_ai_aiobedrock.endpoints import check_base_url, resolve_endpoint, resolve_region
 from pydantic_ai_aiobedrock.pool import SessionPool, shared_pool
 from pydantic_ai_aiobedrock.runtime import BedrockRuntime, BroughtClient
@@ -48,7 +49,7 @@ class BedrockProvider(UpstreamProvider):
         aws_access_key_id: str | None = None,
         aws_secret_access_key: str | None = None,
         aws_session_token: str | None = None,
-        api_key: str | None = None,
+        api_key: ApiKey | None = None,
         base_url: str | None = None,
         aws_read_timeout: float | None = None,
         aws_connect_timeout: float | None = None,
@@ -67,7 +68,7 @@ class BedrockProvider(UpstreamProvider):
         aws_access_key_id: str | None = None,
         aws_secret_access_key: str | None = None,
         aws_session_token: str | None = None,
-        api_key: str | None = None,
+        api_key: ApiKey | None = None,
         base_url: str | None = None,
         aws_read_timeout: float | None = None,
         aws_connect_timeout: float | None = None,
@@ -87,7 +88,8 @@ class BedrockProvider(UpstreamProvider):
                 with `AWS_ACCESS_KEY_ID`.
             aws_secret_access_key: The secret of the access key.
             aws_session_token: The session token of temporary credentials.
-            api_key: A Bedrock API key, used instead of signatures; default: `AWS_BEARER_TOKEN_BEDROCK`.
+            api_key: A Bedrock API key, used instead of signatures, or a function, sync or async, that gives the current
+                one and is called again when it is refused; default: `AWS_BEARER_TOKEN_BEDROCK`.
             base_url: The endpoint; default: a configured one (`AWS_ENDPOINT_URL_BEDROCK_RUNTIME`), or the region's.
             aws_read_timeout: Seconds between two reads from a connection; default: `AWS_READ_TIMEOUT`, or 300.
             aws_connect_timeout: Seconds to establish a connection; default: `AWS_CONNECT_TIMEOUT`, or 60.
@@ -99,17 +101,20 @@ class BedrockProvider(UpstreamProvider):
         Raises:
             UserError: There is no region; the profile does not exist; an argument or a variable is not usable.
         """
-        self._client: Any
+        self._runtime: BedrockRuntime | BroughtClient
         self._entered: list[Callable[[], None]] = []
         if bedrock_client is not None:
-            self._client = as_async_client(bedrock_client)
+            self._runtime = as_async_client(bedrock_client)
             return
-        api_key = api_key or os.getenv('AWS_BEARER_TOKEN_BEDROCK')
         if (aws_access_key_id is None) != (aws_secret_access_key is None):
             missing = 'aws_secret_access_key' if aws_secret_access_key is None else 'aws_access_key_id'
             raise UserError(
                 f'`{missing}` is missing: pass both parts of the access key to BedrockProvider, or neither.'
             )
+        if api_key is not None and session is not None:
+            raise UserError('Pass either `api_key` or `session` to BedrockProvider: a session signs by itself.')
+        if session is None:
+            api_key = api_key or os.getenv('AWS_BEARER_TOKEN_BEDROCK')
         if not max_connections > 0:
             raise UserError(f'`max_connections` must be positive, not {max_connections!r}.')
         try:
@@ -135,17 +140,22 @@ class BedrockProvider(UpstreamProvider):
             session=session,
             config=config,
         )
-        self._client = BedrockRuntime(pool or shared_pool, spec, endpoint_url)
+        self._runtime = BedrockRuntime(pool or shared_pool, spec, endpoint_url)
+
+    @property
+    def base_url(self) -> str:
+        """The endpoint, known without opening a client."""
+        return self._runtime.meta.endpoint_url
 
     @property
     def client(self) -> BedrockRuntime | BroughtClient:  # pyright: ignore[reportIncompatibleMethodOverride]
         """The client: `converse`, `converse_stream`, `count_tokens` and `invoke_model` as coroutines."""
-        return self._client  # pyright: ignore
+        return self._runtime
 
     @client.setter
     def client(self, client: Any) -> None:
         """Replace the client for all models of this provider."""
-        self._client = as_async_client(client)
+        self._runtime = as_async_client(client)
 
     async def __aenter__(self) -> Self:
         """Hold the client of this event loop open."""

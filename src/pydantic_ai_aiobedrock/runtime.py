@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import io
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from aiobotocore.client import AioBaseClient
+from botocore.exceptions import ClientError, NoCredentialsError
 
 from pydantic_ai_aiobedrock.call_options import add_extra_headers, call_options
 from pydantic_ai_aiobedrock.errors import WrongLoopError
 from pydantic_ai_aiobedrock.loop_pool import Lease
 from pydantic_ai_aiobedrock.pool import SessionPool
 from pydantic_ai_aiobedrock.spec import ClientSpec
+
+_Response = TypeVar('_Response')
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ class BedrockRuntime:
             PoolClosedError: The pool is closed.
         """
         with await self._lease() as lease:
-            return await lease.client.converse(**params)
+            return await _send(lease, lease.client.converse, params)
 
     async def converse_stream(self, **params: Any) -> dict[str, Any]:
         """Send messages to a model, like `converse`, and stream its answer.
@@ -67,7 +71,7 @@ class BedrockRuntime:
         """
         lease = await self._lease()
         try:
-            response = await lease.client.converse_stream(**params)
+            response = await _send(lease, lease.client.converse_stream, params)
         except BaseException:
             lease.release()
             raise
@@ -84,7 +88,7 @@ class BedrockRuntime:
             Exception: As `converse` does.
         """
         with await self._lease() as lease:
-            return await lease.client.count_tokens(**params)
+            return await _send(lease, lease.client.count_tokens, params)
 
     async def invoke_model(self, **params: Any) -> dict[str, Any]:
         """Invoke a model with a body in the model's own format: `modelId`, `body`, `contentType`, `accept`.
@@ -96,7 +100,7 @@ class BedrockRuntime:
             Exception: As `converse` does.
         """
         with await self._lease() as lease:
-            response = await lease.client.invoke_model(**params)
+            response = await _send(lease, lease.client.invoke_model, params)
             async with response['body'] as body:
                 response['body'] = io.BytesIO(await body.read())
             return response
@@ -107,6 +111,36 @@ class BedrockRuntime:
         if options.max_attempts is not None:
             spec = replace(spec, max_attempts=options.max_attempts)
         return await self.pool.lease(spec, options.pool_timeout)
+
+
+async def _send(lease: Lease, operation: Callable[..., Awaitable[_Response]], params: dict[str, Any]) -> _Response:
+    """Send a request, and once more when AWS refused the credentials and there are others."""
+    identity = lease.identity
+    generation = 0 if identity is None else identity.generation
+    try:
+        return await operation(**params)
+    except NoCredentialsError:
+        # There may be some by the next call.
+        lease.retire()
+        raise
+    except ClientError as error:
+        if identity is None or not identity.is_refused(error):
+            raise
+        if not await identity.renew(generation):
+            raise _naming_source(error, identity.source) from error
+    try:
+        return await operation(**params)
+    except ClientError as error:
+        if identity.is_refused(error):
+            raise _naming_source(error, identity.source) from error
+        raise
+
+
+def _naming_source(error: ClientError, source: str) -> ClientError:
+    response: Any = error.response
+    message = f'{response["Error"]["Message"]} (Credentials came from {source}, which was asked again.)'
+    described: Any = {**response, 'Error': {**response['Error'], 'Message': message}}
+    return type(error)(described, error.operation_name)
 
 
 class BroughtClient:

@@ -9,6 +9,8 @@ import aioboto3
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
 
+from pydantic_ai_aiobedrock.credentials import ApiKey
+
 
 def aws_environment() -> tuple[tuple[str, str], ...]:
     """The `AWS_*` variables of this moment: a client made under others is another client."""
@@ -26,7 +28,7 @@ class ClientSpec:
         aws_access_key_id: A static access key, or None for botocore's chain of credential providers.
         aws_secret_access_key: The secret of the access key.
         aws_session_token: The session token of temporary credentials.
-        api_key: A Bedrock API key (bearer token); used instead of SigV4.
+        api_key: A Bedrock API key (bearer token), or a function that gives it; used instead of signatures.
         read_timeout: Seconds between two reads from a connection.
         connect_timeout: Seconds to establish a connection.
         max_connections: Calls and streams in flight at most; further ones wait for a free connection.
@@ -43,7 +45,7 @@ class ClientSpec:
     aws_access_key_id: str | None = field(default=None, repr=False)
     aws_secret_access_key: str | None = field(default=None, repr=False)
     aws_session_token: str | None = field(default=None, repr=False)
-    api_key: str | None = field(default=None, repr=False)
+    api_key: ApiKey | None = field(default=None, repr=False)
     read_timeout: float = 300
     connect_timeout: float = 60
     max_connections: int = 1000

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 from pydantic_ai.exceptions import ModelAPIError
@@ -57,4 +57,4 @@ class BedrockStreamedResponse(_Rebuilt):
 
     async def close_stream(self) -> None:
         """Close the stream and, unless it has been read to its end, its connection. A second time is harmless."""
-        cast(Any, self)._event_stream.close()
+        _upstream.event_stream(self).close()
