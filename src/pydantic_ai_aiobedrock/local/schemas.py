@@ -169,7 +169,7 @@ class _Filler:
         while len(items) < count:
             item = self.fill(item_schema, one, depth + 1)
             if schema.get('uniqueItems') and item in items and isinstance(item_schema, Mapping):
-                item = _another(item, self._resolve(item_schema), items)
+                item = _another(item, self._resolve(cast('Mapping[str, Any]', item_schema)), items)
             items.append(item)
         return items
 
