@@ -15,20 +15,29 @@ class EndlessGeneration:
     """A scripted reply: two words, then nothing more until the client disconnects."""
 
     def __init__(self) -> None:
-        self.started = asyncio.Event()
-        """Set when both words have been sent."""
         self.ended = asyncio.Event()
         """Set when the generation has been given up."""
+        self._started = asyncio.Event()
 
     async def __call__(self, request: RecordedRequest) -> AsyncGenerator[dict[str, Any]]:
         try:
             yield {'messageStart': {'role': 'assistant'}}
             yield {'contentBlockDelta': {'contentBlockIndex': 0, 'delta': {'text': 'Once'}}}
             yield {'contentBlockDelta': {'contentBlockIndex': 0, 'delta': {'text': ' upon'}}}
-            self.started.set()
+            self._started.set()
             await asyncio.Event().wait()
         finally:
             self.ended.set()
+
+    async def until_started(self) -> None:
+        """Wait until both words have been sent."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await self._started.wait()
+
+    async def until_ended(self) -> None:
+        """Wait until the generation has been given up."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await self.ended.wait()
 
 
 async def eventually(condition: Callable[[], bool]) -> None:

@@ -87,8 +87,7 @@ async def read_both_words(stream: StreamedResponse) -> None:
 async def assert_given_back(bedrock: LocalBedrock, endless: EndlessGeneration, pool: SessionPool) -> None:
     """Assert that a stream that was given up holds nothing, and that nothing is generated for it any more."""
     assert pool.stats().leases == 0
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        await endless.ended.wait()
+    await endless.until_ended()
     await eventually(lambda: bedrock.stats().streams_generating == 0)
     assert bedrock.requests[0].disconnected
     assert bedrock.stats().open_connections == 0
@@ -320,7 +319,7 @@ async def test_a_cancelled_task_cuts_its_stream(
                 pass
 
     reader = asyncio.create_task(read())
-    await endless.started.wait()
+    await endless.until_started()
     await eventually(lambda: pool.stats().leases == 1)
     reader.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -448,7 +447,7 @@ async def test_a_cancelled_run_cuts_its_stream(
     bedrock: LocalBedrock, model: BedrockConverseModel, pool: SessionPool, endless: EndlessGeneration
 ) -> None:
     run = asyncio.create_task(agent_unread(Agent(model)))
-    await endless.started.wait()
+    await endless.until_started()
     run.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await run
