@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import suppress
@@ -91,6 +92,7 @@ class LoopPool:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, limits: PoolLimits) -> None:
         self.loop = loop
+        self._thread = threading.current_thread()
         self._limits = limits
         # In the order of their last use.
         self._clients: dict[ClientSpec, PooledClient] = {}
@@ -111,6 +113,11 @@ class LoopPool:
             f'Clients: {counts["clients"]} open, {idle} idle | Calls: {counts["leases"]} in flight, '
             f'{counts["waiting"]} waiting | Connections: {counts["connections"]}'
         )
+
+    @property
+    def has_ended(self) -> bool:
+        """The loop was closed, or stands still and the thread that ran it is gone."""
+        return self.loop.is_closed() or not (self.loop.is_running() or self._thread.is_alive())
 
     async def start(self, end_of_loop: AsyncGenerator[None]) -> None:
         """Begin to iterate the generator whose closing, at the end of the loop, closes this pool."""

@@ -10,10 +10,14 @@ import weakref
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
+from functools import partial
 
 from pydantic_ai_aiobedrock.errors import PoolClosedError
 from pydantic_ai_aiobedrock.loop_pool import Lease, LoopPool, PoolLimits
 from pydantic_ai_aiobedrock.spec import ClientSpec
+
+CLOSE_SECONDS = 5
+"""What closing the clients of another thread's loop, which has ended, may take."""
 
 
 @dataclass(frozen=True)
@@ -120,13 +124,14 @@ class SessionPool:
         """
         self._closed = True
         running = asyncio.get_running_loop()
-        for loop, loop_pool in self._take_loops():
-            if loop is running:
+        for loop_pool in self._take_loops():
+            if loop_pool.loop is running:
                 await loop_pool.aclose(grace)
-            elif loop.is_running():
-                await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(loop_pool.aclose(grace), loop))
+            elif loop_pool.loop.is_running():
+                closing = asyncio.run_coroutine_threadsafe(loop_pool.aclose(grace), loop_pool.loop)
+                await asyncio.wrap_future(closing)
             else:
-                _close_stopped(loop, loop_pool)
+                _close_ended(loop_pool)
 
     async def _this_loop(self) -> LoopPool:
         loop = asyncio.get_running_loop()
@@ -136,10 +141,12 @@ class SessionPool:
         if loop_pool is None:
             loop_pool = LoopPool(loop, self._limits)
             with self._lock:
-                ended = [other for other in self._loops if other.is_closed()]
+                ended = [other for other in self._loops.values() if other.has_ended]
                 for other in ended:
-                    self._retire(self._loops.pop(other))
+                    self._retire(self._loops.pop(other.loop))
                 self._loops[loop] = loop_pool
+            for other in ended:
+                _close_ended(other)
             await loop_pool.start(self._until_loop_ends(loop_pool))
         return loop_pool
 
@@ -156,25 +163,23 @@ class SessionPool:
     def _retire(self, loop_pool: LoopPool) -> None:
         counts = loop_pool.counts()
         self._past.update({name: counts[name] for name in ('opened', 'evicted', 'connections_opened')})
-        if loop_pool.loop.is_closed():
-            loop_pool.abandon()
 
     def _open_loops(self) -> list[LoopPool]:
         with self._lock:
             return list(self._loops.values())
 
-    def _take_loops(self) -> list[tuple[asyncio.AbstractEventLoop, LoopPool]]:
+    def _take_loops(self) -> list[LoopPool]:
         with self._lock:
-            taken = list(self._loops.items())
-            for _, loop_pool in taken:
+            taken = list(self._loops.values())
+            for loop_pool in taken:
                 self._retire(loop_pool)
             self._loops.clear()
         return taken
 
     def _close_at_exit(self) -> None:
-        for loop, loop_pool in self._take_loops():
-            if not loop.is_running():
-                _close_stopped(loop, loop_pool)
+        for loop_pool in self._take_loops():
+            if not loop_pool.loop.is_running():
+                _close_ended(loop_pool)
 
     def _forget_after_fork(self) -> None:
         # The sockets are the parent's: they are neither used nor closed here, nor may a finalizer do so.
@@ -183,11 +188,26 @@ class SessionPool:
         self._lock = threading.Lock()
 
 
-def _close_stopped(loop: asyncio.AbstractEventLoop, loop_pool: LoopPool) -> None:
-    if loop.is_closed():
+def _close_ended(loop_pool: LoopPool) -> None:
+    """Close the clients of a loop that does not run, and that nobody will run again."""
+    if loop_pool.loop.is_closed():
         loop_pool.abandon()
-    else:
-        loop.run_until_complete(loop_pool.aclose(0))
+        return
+    close = partial(loop_pool.loop.run_until_complete, loop_pool.aclose(0))
+    if not _loop_is_running():
+        close()
+        return
+    closing = threading.Thread(target=close, name='pydantic-ai-aiobedrock', daemon=True)
+    closing.start()
+    closing.join(CLOSE_SECONDS)
+
+
+def _loop_is_running() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 _pools: weakref.WeakSet[SessionPool] = weakref.WeakSet()
@@ -205,7 +225,8 @@ def _forget_all_after_fork() -> None:
         pool._forget_after_fork()  # pyright: ignore[reportPrivateUsage]
 
 
-os.register_at_fork(after_in_child=_forget_all_after_fork)
+if hasattr(os, 'register_at_fork'):
+    os.register_at_fork(after_in_child=_forget_all_after_fork)
 
 shared_pool = SessionPool()
 """The pool of every provider that is not given one."""

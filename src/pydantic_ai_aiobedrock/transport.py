@@ -7,9 +7,12 @@ aiobotocore's own HTTP session class, in whose place this one is put (`AioConfig
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import ssl
+import warnings
 import weakref
+from contextlib import suppress
 from typing import Any, Self
 
 import aiohttp
@@ -128,12 +131,24 @@ class HTTPSession:
         return sent
 
     def abandon(self) -> None:
-        """Drop the connections of a loop that was closed before they were; nothing can be awaited, or called, on it."""
+        """Drop the connections of a loop that was closed before they were.
+
+        Nothing can be scheduled on it any more, as closing a transport does, so the sockets are closed under them.
+        """
         session, self._session = self._session, None
-        if session is not None:
-            session.detach()
+        if session is None:
+            return
         for sock in list(self._sockets):
             sock.close()
+        # On a closed loop this coroutine has nothing to wait for.
+        closing = session.close()
+        with suppress(StopIteration):
+            closing.send(None)
+        del session, closing
+        with warnings.catch_warnings():
+            # The transports that have just lost their sockets complain that they are not closed.
+            warnings.simplefilter('ignore', ResourceWarning)
+            gc.collect()
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
