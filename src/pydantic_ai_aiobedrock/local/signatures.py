@@ -211,9 +211,14 @@ def _check_scope(scope: str, timestamp: str, region: str) -> None:
         )
 
 
+@lru_cache(maxsize=256)
+def _time_of(timestamp: str) -> datetime:
+    return datetime.strptime(timestamp, _TIMESTAMP).replace(tzinfo=UTC)
+
+
 def _check_time(timestamp: str, now: datetime) -> None:
     try:
-        signed = datetime.strptime(timestamp, _TIMESTAMP).replace(tzinfo=UTC)
+        signed = _time_of(timestamp)
     except ValueError:
         raise authentication_error(
             'IncompleteSignatureException',
