@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import ssl
+from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import botocore.session
 import pytest
+import trustme
 from botocore.config import Config
 from botocore.exceptions import ClientError, EventStreamError
 
@@ -224,25 +228,43 @@ def test_a_key_that_was_accepted_later_signs(make_client: MakeClient, served: Lo
     )
 
 
+@pytest.fixture
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def over_tls(authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalBedrock]:
+    """Yield an endpoint to which botocore gives bearer tokens: since 1.43 it sends them over TLS only."""
+    bundle = tmp_path / 'authority.pem'
+    authority.cert_pem.write_to_path(bundle)
+    monkeypatch.setenv('AWS_CA_BUNDLE', str(bundle))
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert('127.0.0.1').configure_cert(tls)
+    with LocalBedrock(tls=tls) as bedrock:
+        yield bedrock
+
+
 def test_the_bearer_token_of_the_environment_is_accepted(
-    make_client: MakeClient, served: LocalBedrock, monkeypatch: pytest.MonkeyPatch
+    make_client: MakeClient, over_tls: LocalBedrock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv('AWS_BEARER_TOKEN_BEDROCK', served.api_key)
-    assert make_client(sign=False).converse(modelId=NOVA, messages=[user('Hi')])
-    assert served.requests[0].auth_scheme == 'bearer'
+    monkeypatch.setenv('AWS_BEARER_TOKEN_BEDROCK', over_tls.api_key)
+    client = make_client(bedrock=over_tls, sign=False)
+    assert client.converse(modelId=NOVA, messages=[user('Hi')])
+    assert over_tls.requests[0].auth_scheme == 'bearer'
 
 
 @pytest.mark.parametrize(
     ('expire', 'message'), [(False, 'make sure your API Key is valid'), (True, 'Bearer Token has expired')]
 )
 def test_a_bearer_token_that_is_not_good_is_refused(
-    make_client: MakeClient, served: LocalBedrock, monkeypatch: pytest.MonkeyPatch, expire: bool, message: str
+    make_client: MakeClient, over_tls: LocalBedrock, monkeypatch: pytest.MonkeyPatch, expire: bool, message: str
 ) -> None:
-    monkeypatch.setenv('AWS_BEARER_TOKEN_BEDROCK', served.api_key if expire else 'wrong')
+    monkeypatch.setenv('AWS_BEARER_TOKEN_BEDROCK', over_tls.api_key if expire else 'wrong')
     if expire:
-        served.rotate_api_key()
+        over_tls.rotate_api_key()
     with pytest.raises(ClientError, match=message) as caught:
-        make_client(sign=False).converse(modelId=NOVA, messages=[user('Hi')])
+        make_client(bedrock=over_tls, sign=False).converse(modelId=NOVA, messages=[user('Hi')])
     assert caught.value.response['Error']['Code'] == 'AccessDeniedException'
 
 
