@@ -29,6 +29,8 @@ class Case:
             fields of the endpoint are filled in.
         config: Content of the AWS configuration file, filled in likewise.
         credentials: Content of the AWS credentials file, filled in likewise.
+        own_words: Whether errors say what the HTTP library below says, or name things in no order: then what they say is
+            not compared.
         in_order: Whether the order of the requests is compared too.
         upstream: For a row that differs on purpose, what upstream does, in short.
         ours: For a row that differs on purpose, what this package does, in short.
@@ -44,6 +46,7 @@ class Case:
     environment: Mapping[str, str] = field(default_factory=dict)
     config: str = ''
     credentials: str = ''
+    own_words: bool = False
     in_order: bool = True
     upstream: str = ''
     ours: str = ''

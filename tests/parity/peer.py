@@ -7,6 +7,7 @@ by what the case's program gave.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import sys
@@ -40,6 +41,9 @@ def _answer(asked: Mapping[str, Any]) -> dict[str, Any]:
         return {'outcome': asyncio.run(run_on(side, CASES[asked['case']]))}
     except BaseException:
         return {'failure': traceback.format_exc()}
+    finally:
+        # boto3 leaves the connection of a stream that was refused to the collector.
+        gc.collect()
 
 
 def main(lines: TextIO, answers: TextIO) -> None:

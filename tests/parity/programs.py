@@ -7,6 +7,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from pydantic_ai import Agent
+from pydantic_ai.direct import model_request, model_request_stream
+from pydantic_ai.messages import ModelRequest
+from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.usage import UsageLimits
 
 from .canonical import plain, warned
@@ -35,7 +38,7 @@ def of_run(result: Any) -> dict[str, Any]:
     return {
         'output': result.output,
         'messages': messages,
-        'usage': result.usage() if callable(result.usage) else result.usage,
+        'usage': result.usage,
     }
 
 
@@ -47,23 +50,13 @@ async def stream(agent: Agent[Any, Any], prompt: Any, **arguments: Any) -> dict[
             async for node in run:
                 if Agent.is_model_request_node(node):
                     async with node.stream(run.ctx) as response:
-                        events.extend([event async for event in _collecting(response, events)])
+                        async for event in response:
+                            # Parts go on changing: an event is what it was when it came.
+                            events.append(plain(event))
     except Exception as error:
-        return {'events': _events(events), 'error': error}
+        return {'events': events, 'error': error}
     assert run.result is not None
-    return {'events': _events(events), **of_run(run.result)}
-
-
-async def _collecting(response: Any, events: list[Any]) -> Any:
-    async for event in response:
-        # Parts go on changing: an event is what it was when it came.
-        events.append(plain(event))
-        if False:
-            yield
-
-
-def _events(events: Sequence[Any]) -> list[Any]:
-    return list(events)
+    return {'events': events, **of_run(run.result)}
 
 
 def chat(
@@ -128,3 +121,52 @@ def chat(
 def program(name: str, body: Program, **columns: Any) -> Case:
     """A row about a program of its own."""
     return Case(name=name, program=body, **columns)
+
+
+def direct(
+    name: str,
+    messages: Sequence[Any] = (),
+    parameters: Callable[[], ModelRequestParameters] = ModelRequestParameters,
+    *,
+    model: str = NOVA,
+    modes: Sequence[str] = (RUN, STREAM, COUNT),
+    settings: Mapping[str, Any] | None = None,
+    **columns: Any,
+) -> Case:
+    """A row about one request of a model without an agent.
+
+    Args:
+        name: What the row is about.
+        messages: The messages; a greeting where none are given.
+        parameters: Makes the request's parameters.
+        model: The model's id.
+        modes: Whether the model answers at once, streams its answer, or counts the tokens of the request.
+        settings: Settings of the request.
+        columns: The other columns.
+    """
+    asked = list(messages) or [ModelRequest.user_text_prompt('Hello there')]
+
+    async def program(side: Side) -> dict[str, Any]:
+        made = side.model(model)
+        outcomes: dict[str, Any] = {}
+
+        async def run() -> Any:
+            return await model_request(made, asked, model_settings=settings, model_request_parameters=parameters())
+
+        async def streamed() -> Any:
+            events: list[Any] = []
+            async with model_request_stream(
+                made, asked, model_settings=settings, model_request_parameters=parameters()
+            ) as response:
+                events.extend([plain(event) async for event in response])
+            return {'events': events, 'response': response.get(), 'usage': response.usage}
+
+        async def count() -> Any:
+            return await made.count_tokens(asked, settings, parameters())
+
+        how = {RUN: run, STREAM: streamed, COUNT: count}
+        for mode in modes:
+            outcomes[mode] = await observed(how[mode])
+        return outcomes
+
+    return Case(name=name, program=program, rounds=len(modes), **columns)

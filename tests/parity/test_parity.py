@@ -10,9 +10,8 @@ import asyncio
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -21,9 +20,9 @@ from typing import Any
 import pytest
 from botocore.loaders import Loader
 
-from pydantic_ai_aiobedrock.local import LocalBedrock
+from pydantic_ai_aiobedrock.local import LocalBedrock, RecordedRequest, Reply, respond
 
-from .canonical import differences, numbered, request
+from .canonical import differences, numbered, request, without_texts
 from .case import Case
 from .peer import shared_environment
 from .sides import Endpoint, Side, ours, upstream
@@ -65,9 +64,18 @@ def no_blocking_call() -> None:
     """Let a client be opened as it may: what it blocks is the matter of other tests."""
 
 
+def _respond(request: RecordedRequest) -> Reply:
+    """Answer as LocalBedrock does, but with the same ids of tool calls to both sides."""
+    reply = respond(request)
+    calls = [
+        replace(call, id=f'tooluse_{len(request.messages)}_{index}') for index, call in enumerate(reply.tool_calls)
+    ]
+    return replace(reply, tool_calls=calls)
+
+
 @pytest.fixture(scope='module')
 def local_bedrock() -> Iterator[LocalBedrock]:
-    with LocalBedrock() as bedrock:
+    with LocalBedrock(responder=_respond) as bedrock:
         yield bedrock
 
 
@@ -126,6 +134,8 @@ def _observe(bedrock: LocalBedrock, case: Case, run: Callable[[], Any]) -> dict[
     for fault in case.faults:
         bedrock.fault(fault)
     outcome = run()
+    if case.own_words:
+        outcome = without_texts(outcome)
     requests = [request(recorded) for recorded in bedrock.requests if recorded.attempt == 1]
     if not case.in_order:
         requests.sort(key=lambda sent: json.dumps(sent, sort_keys=True))
