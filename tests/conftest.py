@@ -36,7 +36,7 @@ GRACE_SECONDS = 2.0
 """How long a task, thread or socket that is on its way out at the end of a test may take."""
 
 MAY_BLOCK = (
-    ('pydantic_ai_aiobedrock/clients.py', 'run', 'opens a client on an event loop that nobody else uses, in a thread'),
+    ('pydantic_ai_aiobedrock/off_loop.py', 'run', 'runs in a thread of its own, on an event loop of its own if any'),
     ('pydantic_ai_aiobedrock/providers.py', '__init__', 'cannot wait, and says that it may read the AWS configuration'),
 )
 """The end of a file's name, a function in it under which anything may block, and why."""
