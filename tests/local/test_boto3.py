@@ -235,7 +235,7 @@ def authority() -> trustme.CA:
 
 @pytest.fixture
 def over_tls(authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalBedrock]:
-    """Yield an endpoint to which botocore gives bearer tokens: since 1.43 it sends them over TLS only."""
+    """Yield an endpoint to which botocore gives bearer tokens: from 1.44 on it sends them over TLS only."""
     bundle = tmp_path / 'authority.pem'
     authority.cert_pem.write_to_path(bundle)
     monkeypatch.setenv('AWS_CA_BUNDLE', str(bundle))

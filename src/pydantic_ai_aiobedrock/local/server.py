@@ -31,21 +31,44 @@ _CLOSE_SECONDS = 5.0
 
 
 class _Server(web.Server):
-    """aiohttp's server, with its connections counted."""
+    """aiohttp's server, its connections counted and closed for certain."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         super().__init__(endpoint.handle, handler_cancellation=True, access_log=None)
         self._endpoint = endpoint
+        self._transports: dict[RequestHandler, asyncio.Transport] = {}
+        self._none_left = asyncio.Event()
         self.opened = 0
 
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
         self.opened += 1
         self._endpoint.connections[id(handler)] = self.opened
+        self._transports[handler] = transport
         super().connection_made(handler, transport)
 
     def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
         self._endpoint.connections.pop(id(handler), None)
+        self._transports.pop(handler, None)
+        if not self._transports:
+            self._none_left.set()
         super().connection_lost(handler, exc)
+
+    async def close(self) -> None:
+        """Cancel what is under way, and return when no connection is left."""
+        self.pre_shutdown()
+        handling: list[asyncio.Task[Any]] = list(self._endpoint.handling)
+        for task in handling:
+            task.cancel()
+        if handling:
+            await asyncio.wait(handling, timeout=_CLOSE_SECONDS)
+        await self.shutdown(_CLOSE_SECONDS)
+        # A TLS connection waits for the client's goodbye before it closes; this one does not.
+        for transport in list(self._transports.values()):
+            transport.abort()
+        if self._transports:
+            self._none_left.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._none_left.wait(), _CLOSE_SECONDS)
 
 
 class LocalBedrock:
@@ -353,14 +376,8 @@ class LocalBedrock:
             return
         self._site = self._bound_port = None
         site.close()
-        server.pre_shutdown()
-        handling: list[asyncio.Task[Any]] = list(self._endpoint.handling)
-        for task in handling:
-            task.cancel()
-        if handling:
-            await asyncio.wait(handling, timeout=_CLOSE_SECONDS)
-        await server.shutdown(_CLOSE_SECONDS)
-        with contextlib.suppress(asyncio.TimeoutError):
+        await server.close()
+        with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(site.wait_closed(), _CLOSE_SECONDS)
 
 
