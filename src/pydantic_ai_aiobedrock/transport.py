@@ -33,6 +33,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from pydantic_ai_aiobedrock.call_options import NO_OPTIONS, call_options
+from pydantic_ai_aiobedrock.errors import PoolClosedError
 
 TCP_KEEPALIVE_SECONDS = 60
 """A probe each minute: NAT gateways and network load balancers drop a flow that is silent for 350 s."""
@@ -66,6 +67,7 @@ class HTTPSession:
         self._connector_args = connector_args or {}
         self._ssl_context = _ssl_context(verify, client_cert)
         self._session: aiohttp.ClientSession | None = None
+        self._closed = False
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
         self.connections_opened = 0
 
@@ -81,7 +83,8 @@ class HTTPSession:
         await self.close()
 
     async def close(self) -> None:
-        """Close every connection, in use or idle. The session can't be used again on another loop before that."""
+        """Close every connection, in use or idle, and send no more."""
+        self._closed = True
         session, self._session = self._session, None
         if session is not None:
             await session.close()
@@ -91,7 +94,11 @@ class HTTPSession:
 
         Raises:
             HTTPClientError: Or one of its subclasses, as aiobotocore's session raises for the same cause.
+            PoolClosedError: The session is closed.
         """
+        if self._closed:
+            # botocore would retry, over new connections, a call whose connection was closed with the client.
+            raise PoolClosedError('The client was closed while the call was in flight.')
         url: str = request.url  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType, reportAttributeAccessIssue]
         proxy_url: str | None = self._proxies.proxy_url_for(url)
         headers = CIMultiDict(
