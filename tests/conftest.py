@@ -21,16 +21,14 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import closing
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import blockbuster.blockbuster
 import pytest
 from blockbuster import BlockingError, blockbuster_ctx
 from pytest_asyncio import is_async_test
 
-if TYPE_CHECKING:
-    from pydantic_ai_aiobedrock import BedrockProvider
-    from pydantic_ai_aiobedrock.local import LocalBedrock
+from pydantic_ai_aiobedrock import BedrockProvider, SessionPool
+from pydantic_ai_aiobedrock.local import LocalBedrock
 
 GRACE_SECONDS = 2.0
 """How long a task, thread or socket that is on its way out at the end of a test may take."""
@@ -191,8 +189,6 @@ class _ErrorsOfLoops(logging.Handler):
 @pytest.fixture
 def bedrock(request: pytest.FixtureRequest) -> Iterator[LocalBedrock]:
     """Yield a running LocalBedrock: on the loop of the test, or in a thread if the test has none."""
-    from pydantic_ai_aiobedrock.local import LocalBedrock
-
     if is_async_test(request.node):
         yield request.getfixturevalue('bedrock_on_the_loop')
     else:
@@ -202,8 +198,6 @@ def bedrock(request: pytest.FixtureRequest) -> Iterator[LocalBedrock]:
 
 @pytest.fixture
 async def bedrock_on_the_loop() -> AsyncIterator[LocalBedrock]:
-    from pydantic_ai_aiobedrock.local import LocalBedrock
-
     async with LocalBedrock() as bedrock:
         yield bedrock
 
@@ -211,8 +205,6 @@ async def bedrock_on_the_loop() -> AsyncIterator[LocalBedrock]:
 @pytest.fixture
 async def provider(bedrock: LocalBedrock) -> AsyncIterator[BedrockProvider]:
     """Yield a provider of the LocalBedrock of the test, with a pool of its own."""
-    from pydantic_ai_aiobedrock import BedrockProvider, SessionPool
-
     async with BedrockProvider(
         region_name=bedrock.region_name,
         base_url=bedrock.base_url,
