@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import anyio
-from pydantic_ai.embeddings import EmbeddingSettings
+from pydantic_ai.embeddings import EmbeddingResult, EmbeddingSettings
 from pydantic_ai.embeddings.bedrock import BedrockEmbeddingModel as UpstreamEmbeddingModel
 from pydantic_ai.embeddings.bedrock import BedrockEmbeddingModelName
+from pydantic_ai.embeddings.result import EmbedInputType
+from pydantic_ai.exceptions import ModelAPIError, UserError
 
 from pydantic_ai_aiobedrock import _upstream
 from pydantic_ai_aiobedrock.exceptions import map_other_errors
@@ -71,6 +73,24 @@ class BedrockEmbeddingModel(_upstream.InvokesWithin, _Rebuilt):
                 region.
         """
         super().__init__(model_name, provider=as_provider(provider), settings=settings)
+
+    async def embed(
+        self, inputs: str | Sequence[str], *, input_type: EmbedInputType, settings: EmbeddingSettings | None = None
+    ) -> EmbeddingResult:
+        """Embed one input or several.
+
+        Raises:
+            ModelAPIError: AWS or the network failed, for one input at least.
+            UserError: The credentials, the configuration or the settings are not usable as they are.
+        """
+        try:
+            return await super().embed(inputs, input_type=input_type, settings=settings)
+        except ExceptionGroup as group:
+            failed = group.subgroup((ModelAPIError, UserError))
+            if failed is None:
+                raise
+        # It was one call to whoever made it, however many requests it took.
+        raise failed.exceptions[0]
 
     def invoking(self) -> AbstractContextManager[None]:
         """Map what upstream lets through or can't meet."""
