@@ -52,7 +52,8 @@ async def open_client(spec: ClientSpec) -> OpenClient:
     if (session := spec.session) is not None:
         await start_in_thread(lambda: _warm_up(session))
         return await _create(spec, session)
-    return await start_in_thread(lambda: asyncio.run(_open_pooled(spec)))
+    # Debug mode would complain that a task takes long: that is what the thread is for.
+    return await start_in_thread(lambda: asyncio.run(_open_pooled(spec), debug=False))
 
 
 async def _create(spec: ClientSpec, session: aioboto3.Session | AioSession) -> OpenClient:
@@ -88,7 +89,7 @@ async def _open_pooled(spec: ClientSpec) -> OpenClient:
         botocore_session.register_component('token_provider', identity)
         botocore_session.register_component('credential_provider', _CredentialProvider(None))
     elif spec.aws_access_key_id is None and (found := await _resolve_credentials(spec)) is not None:
-        identity = ResolvedCredentials(*found, resolve=lambda: asyncio.run(_resolve_credentials(spec)))
+        identity = ResolvedCredentials(*found, resolve=lambda: asyncio.run(_resolve_credentials(spec), debug=False))
         botocore_session.register_component('credential_provider', _CredentialProvider(identity))
     opened = await _create(spec, session)
     opened.identity = identity
