@@ -8,13 +8,12 @@ import re
 import threading
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 from benchmarks.answers import STAMP_LENGTH, TEXT
 from benchmarks.control import Control
 from benchmarks.conversations import LONG, SHORT
-from benchmarks.peers import Endpoint, PeerClient
+from benchmarks.peers import PeerClient
 
 Result = dict[str, Any]
 

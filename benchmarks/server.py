@@ -1,4 +1,4 @@
-"""A lean Bedrock: constant answers with Bedrock's framing, on a raw asyncio protocol, so that the client is what counts.
+"""A lean Bedrock: constant answers with Bedrock's framing on a raw asyncio protocol, so that the client is what counts.
 
 It checks nothing. How it answers is set by `POST /_control`, which also gives its counts: what the server knows of
 requests in flight and of streams that go on, whatever the client believes.

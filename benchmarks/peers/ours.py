@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider, SessionPool
-
 from benchmarks.conversations import MODEL
 from benchmarks.peers import REGION, Endpoint
 from benchmarks.peers._pydantic_ai import PydanticAIPeer
+from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider, SessionPool
 
 
 class Peer(PydanticAIPeer):

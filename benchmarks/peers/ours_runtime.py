@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pydantic_ai_aiobedrock import BedrockProvider, SessionPool
-
 from benchmarks.conversations import MODEL, Conversation, converse_body
 from benchmarks.peers import REGION, Endpoint
+from pydantic_ai_aiobedrock import BedrockProvider, SessionPool
 
 
 class Peer:
