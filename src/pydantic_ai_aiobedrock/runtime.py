@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -147,10 +148,12 @@ class BroughtClient:
     """A Bedrock Runtime client that the user opened, and owns: used as it is, on the event loop that it belongs to."""
 
     def __init__(self, client: AioBaseClient) -> None:
-        """Take the client; its loop is the one it is first used on."""
+        """Take the client; its loop is the one that it is brought on or, without a running one, first used on."""
         self.client: Any = client
         self.meta = client.meta
         self._loop: asyncio.AbstractEventLoop | None = None
+        with suppress(RuntimeError):
+            self._loop = asyncio.get_running_loop()
         client.meta.events.register_last(
             'before-call.bedrock-runtime', add_extra_headers, unique_id='pydantic-ai-aiobedrock-extra-headers'
         )
