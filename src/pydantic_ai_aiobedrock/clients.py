@@ -22,6 +22,7 @@ from pydantic_ai_aiobedrock.event_stream import ConverseEventStream
 from pydantic_ai_aiobedrock.off_loop import start_in_thread
 from pydantic_ai_aiobedrock.spec import ClientSpec
 from pydantic_ai_aiobedrock.transport import HTTPSession
+from pydantic_ai_aiobedrock.user_agent import RememberedUserAgent
 from pydantic_ai_aiobedrock.wire import hooks
 
 
@@ -109,6 +110,7 @@ def _new_session(spec: ClientSpec) -> aioboto3.Session:
     session = aioboto3.Session(botocore_session=botocore_session, profile_name=spec.profile_name)
     # Registered after the session is made, which appends a search path to the loader that it finds.
     botocore_session.register_component('data_loader', data_loader(botocore_session.get_config_variable('data_path')))
+    botocore_session.register_component('user_agent_creator', RememberedUserAgent.from_environment())
     return session
 
 
