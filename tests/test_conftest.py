@@ -5,10 +5,15 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import threading
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
+from pydantic_ai import Agent
+
+from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider
+from pydantic_ai_aiobedrock.local import LocalBedrock
 
 CONFTEST = Path(__file__).with_name('conftest.py')
 PYPROJECT = Path(__file__).parents[1] / 'pyproject.toml'
@@ -227,3 +232,17 @@ def test_a_guard_fails_the_test(complaints: dict[str, str], test: str) -> None:
 
 def test_every_case_is_judged(complaints: dict[str, str]) -> None:
     assert complaints.keys() == {*FINE, *WRONG}
+
+
+async def test_a_coroutine_test_gets_a_bedrock_on_its_own_loop(
+    bedrock: LocalBedrock, provider: BedrockProvider
+) -> None:
+    await Agent(BedrockConverseModel('us.amazon.nova-lite-v1:0', provider=provider)).run('Hello!')
+    assert bedrock.stats().requests == 1
+    assert 'LocalBedrock' not in {thread.name for thread in threading.enumerate()}
+
+
+def test_a_test_without_a_loop_gets_a_bedrock_in_a_thread(bedrock: LocalBedrock, provider: BedrockProvider) -> None:
+    Agent(BedrockConverseModel('us.amazon.nova-lite-v1:0', provider=provider)).run_sync('Hello!')
+    assert bedrock.stats().requests == 1
+    assert 'LocalBedrock' in {thread.name for thread in threading.enumerate()}
