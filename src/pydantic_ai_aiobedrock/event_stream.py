@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, Protocol, Self
 
 import aiohttp
-from botocore.exceptions import ConnectionClosedError, EventStreamError
+from botocore.exceptions import BotoCoreError, ConnectionClosedError, EventStreamError, ResponseStreamingError
 
 from pydantic_ai_aiobedrock.errors import IncompleteStreamError
 from pydantic_ai_aiobedrock.transport import translate
@@ -111,7 +111,7 @@ class ConverseEventStream:
         try:
             data = b'' if self._closed else await self._response.content.readany()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise translate(error, str(self._response.url)) from error
+            raise translate_reading(error, str(self._response.url)) from error
         if self._closed:
             raise ConnectionClosedError(endpoint_url=str(self._response.url))
         if data:
@@ -123,6 +123,13 @@ class ConverseEventStream:
             raise IncompleteStreamError(endpoint_url=str(self._response.url))
         self._ended = True
         self.close()
+
+
+def translate_reading(error: BaseException, url: str) -> BotoCoreError:
+    """Return the botocore exception for what aiohttp raised while a response that had begun was read."""
+    translated = translate(error, url)
+    # The connection was closed after a valid response from the endpoint, not before.
+    return ResponseStreamingError(error=error) if isinstance(translated, ConnectionClosedError) else translated
 
 
 def _close_late(response: aiohttp.ClientResponse, lease: Owned | None) -> None:

@@ -11,9 +11,8 @@ from pydantic_ai.models.bedrock import BedrockStreamedResponse as UpstreamStream
 
 from pydantic_ai_aiobedrock import _upstream
 from pydantic_ai_aiobedrock.errors import IncompleteStreamError
-from pydantic_ai_aiobedrock.event_stream import ConverseEventStream
+from pydantic_ai_aiobedrock.event_stream import ConverseEventStream, translate_reading
 from pydantic_ai_aiobedrock.exceptions import map_api_errors
-from pydantic_ai_aiobedrock.transport import translate
 
 
 def events(stream: Any) -> AsyncIterator[dict[str, Any]]:
@@ -28,7 +27,7 @@ async def _events_of_brought_client(stream: Any) -> AsyncIterator[dict[str, Any]
             complete = complete or 'messageStop' in event
             yield event
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise translate(error, 'the endpoint of the bedrock_client') from error
+        raise translate_reading(error, 'the endpoint of the bedrock_client') from error
     if not complete:
         raise IncompleteStreamError(endpoint_url='the endpoint of the bedrock_client')
 
