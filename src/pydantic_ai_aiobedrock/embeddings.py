@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import anyio
+import anyio.lowlevel
 from pydantic_ai.embeddings import EmbeddingResult, EmbeddingSettings
 from pydantic_ai.embeddings.bedrock import BedrockEmbeddingModel as UpstreamEmbeddingModel
 from pydantic_ai.embeddings.bedrock import BedrockEmbeddingModelName
@@ -25,6 +26,8 @@ class _ToThread:
 
     @staticmethod
     async def run_sync(call: Callable[[], Awaitable[_T]]) -> _T:
+        # When one input fails, the next may begin in the same turn of the loop in which it is to be cancelled.
+        await anyio.lowlevel.checkpoint()
         return await call()
 
 
