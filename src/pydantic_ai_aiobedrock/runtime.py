@@ -9,11 +9,13 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+import aiohttp
 from aiobotocore.client import AioBaseClient
 from botocore.exceptions import ClientError, NoCredentialsError
 
 from pydantic_ai_aiobedrock.call_options import add_extra_headers, call_options
 from pydantic_ai_aiobedrock.errors import WrongLoopError
+from pydantic_ai_aiobedrock.event_stream import translate_reading
 from pydantic_ai_aiobedrock.loop_pool import Lease
 from pydantic_ai_aiobedrock.pool import SessionPool
 from pydantic_ai_aiobedrock.spec import ClientSpec
@@ -101,10 +103,7 @@ class BedrockRuntime:
             Exception: As `converse` does.
         """
         with await self._lease() as lease:
-            response = await _send(lease, lease.client.invoke_model, params)
-            async with response['body'] as body:
-                response['body'] = io.BytesIO(await body.read())
-            return response
+            return await _read_body(await _send(lease, lease.client.invoke_model, params), self.meta.endpoint_url)
 
     async def _lease(self) -> Lease:
         options = call_options.get()
@@ -144,6 +143,15 @@ def _naming_source(error: ClientError, source: str) -> ClientError:
     return type(error)(described, error.operation_name)
 
 
+async def _read_body(response: dict[str, Any], url: str) -> dict[str, Any]:
+    async with response['body'] as body:
+        try:
+            response['body'] = io.BytesIO(await body.read())
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise translate_reading(error, url) from error
+    return response
+
+
 class BroughtClient:
     """A Bedrock Runtime client that the user opened, and owns: used as it is, on the event loop that it belongs to."""
 
@@ -176,10 +184,7 @@ class BroughtClient:
 
     async def invoke_model(self, **params: Any) -> dict[str, Any]:
         """See `BedrockRuntime.invoke_model`."""
-        response = await self._checked().invoke_model(**params)
-        async with response['body'] as body:
-            response['body'] = io.BytesIO(await body.read())
-        return response
+        return await _read_body(await self._checked().invoke_model(**params), self.meta.endpoint_url)
 
     def _checked(self) -> Any:
         loop = asyncio.get_running_loop()
