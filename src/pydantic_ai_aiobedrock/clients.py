@@ -6,18 +6,19 @@ import asyncio
 import os
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime
 from typing import Any
 
 import aioboto3
 from aiobotocore.config import AioConfig
-from aiobotocore.credentials import AioCredentials
 from aiobotocore.session import AioSession
-from botocore.credentials import ReadOnlyCredentials
+from botocore.exceptions import BotoCoreError, ClientError, CredentialRetrievalError
 from botocore.loaders import Loader
 
+from pydantic_ai_aiobedrock import retry_after
 from pydantic_ai_aiobedrock.botocore_data import data_loader
 from pydantic_ai_aiobedrock.call_options import add_extra_headers
-from pydantic_ai_aiobedrock.credentials import BearerToken, Identity, ResolvedCredentials
+from pydantic_ai_aiobedrock.credentials import BearerToken, Identity, Resolved, ResolvedCredentials
 from pydantic_ai_aiobedrock.event_stream import ConverseEventStream
 from pydantic_ai_aiobedrock.off_loop import start_in_thread
 from pydantic_ai_aiobedrock.spec import ClientSpec
@@ -37,6 +38,8 @@ class OpenClient:
 
     async def aclose(self) -> None:
         """Close the client's connections, those in use too."""
+        if self.identity is not None:
+            self.identity.close()
         await self._context.__aexit__(None, None, None)
 
 
@@ -77,6 +80,7 @@ async def _create(spec: ClientSpec, session: aioboto3.Session | AioSession) -> O
     )
     client = await context.__aenter__()
     hooks.install(client, ConverseEventStream)
+    retry_after.install(client)
     client.meta.events.register_last('before-call.bedrock-runtime', add_extra_headers)
     return OpenClient(client, context, transports[0] if transports else None)
 
@@ -84,25 +88,41 @@ async def _create(spec: ClientSpec, session: aioboto3.Session | AioSession) -> O
 async def _open_pooled(spec: ClientSpec) -> OpenClient:
     session = _new_session(spec)
     botocore_session = _botocore_session(session)
-    identity: Identity | None = None
+    identity: BearerToken | ResolvedCredentials | None = None
     if spec.api_key is not None:
         identity = BearerToken(spec.api_key)
         botocore_session.register_component('token_provider', identity)
         botocore_session.register_component('credential_provider', _CredentialProvider(None))
-    elif spec.aws_access_key_id is None and (found := await _resolve_credentials(spec)) is not None:
-        identity = ResolvedCredentials(*found, resolve=lambda: asyncio.run(_resolve_credentials(spec), debug=False))
+    elif spec.aws_access_key_id is None:
+        if (resolved := await _resolve_credentials(spec)) is not None:
+            identity = ResolvedCredentials(resolved, lambda: asyncio.run(_resolve_credentials(spec), debug=False))
         botocore_session.register_component('credential_provider', _CredentialProvider(identity))
     opened = await _create(spec, session)
     opened.identity = identity
     return opened
 
 
-async def _resolve_credentials(spec: ClientSpec) -> tuple[AioCredentials, ReadOnlyCredentials] | None:
-    """Go through botocore's chain of providers from the beginning, with nothing remembered."""
+async def _resolve_credentials(spec: ClientSpec) -> Resolved | None:
+    """Go through botocore's chain of providers from the beginning, with nothing remembered.
+
+    Raises:
+        BotoCoreError: A provider that is configured failed.
+        ClientError: The service that it asks refused.
+    """
     session = _botocore_session(_new_session(spec))
     session.set_config_variable('region', spec.region_name)
-    credentials: AioCredentials | None = await session.get_credentials()
-    return None if credentials is None else (credentials, await credentials.get_frozen_credentials())
+    credentials: Any = await session.get_credentials()
+    if credentials is None:
+        return None
+    try:
+        frozen = await credentials.get_frozen_credentials()
+    except (BotoCoreError, ClientError):
+        raise
+    except Exception as error:
+        raise CredentialRetrievalError(provider=credentials.method, error_msg=str(error)) from error
+    # Of those that can be refreshed; botocore tells only whether it is less than some seconds ahead.
+    expiry_time: datetime | None = getattr(credentials, '_expiry_time', None)
+    return Resolved(frozen, credentials.method, expiry_time.timestamp() if expiry_time is not None else None)
 
 
 def _new_session(spec: ClientSpec) -> aioboto3.Session:
@@ -117,10 +137,10 @@ def _new_session(spec: ClientSpec) -> aioboto3.Session:
 class _CredentialProvider:
     """A chain of credential providers that has been gone through already."""
 
-    def __init__(self, credentials: AioCredentials | None) -> None:
+    def __init__(self, credentials: ResolvedCredentials | None) -> None:
         self._credentials = credentials
 
-    async def load_credentials(self) -> AioCredentials | None:
+    async def load_credentials(self) -> ResolvedCredentials | None:
         return self._credentials
 
 

@@ -1,16 +1,17 @@
-"""Credentials and bearer tokens of a pooled client: resolved off the loop, before they expire or when they are refused."""
+"""Credentials and bearer tokens of a pooled client: resolved off the loop, ahead of their expiry or when refused."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
 import logging
-import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol, cast
+from contextvars import Context, ContextVar
+from dataclasses import dataclass, field
+from time import time
+from typing import Any, Generic, Protocol, TypeVar
 
-from aiobotocore.credentials import AioCredentials
-from botocore.credentials import ReadOnlyCredentials, RefreshableCredentials
+from botocore.credentials import ReadOnlyCredentials
 from botocore.exceptions import ClientError, CredentialRetrievalError
 from botocore.tokens import FrozenAuthToken
 
@@ -19,27 +20,32 @@ from pydantic_ai_aiobedrock.off_loop import start_in_thread
 logger = logging.getLogger('pydantic_ai_aiobedrock')
 
 ADVISORY_SECONDS = 15 * 60
-"""Before their expiry by this much, credentials are resolved anew while calls go on with them."""
-MANDATORY_SECONDS = 10 * 60
-"""Before their expiry by this much, calls wait for new ones. Both are botocore's own."""
+"""Before their expiry by this much, credentials are resolved anew while calls go on with them, as botocore has it.
+
+Calls wait for new ones in the last two thirds of this time. Credentials that live less long have half of their life in
+place of it.
+"""
 RETRY_SECONDS = 60
-"""A source that gives the same credentials again, or fails while there is still time, is asked again after this."""
+"""A source that fails, or gives the same credentials again, is asked again after this, or sooner as time runs out."""
 RESOLVE_TIMEOUT = 60
-"""Seconds that a call waits at most for its credentials."""
+"""Seconds that a source may take to answer."""
 
 _REFUSED_CREDENTIALS = frozenset(
     {'ExpiredTokenException', 'ExpiredToken', 'UnrecognizedClientException', 'InvalidSignatureException'}
 )
 
+_T = TypeVar('_T')
+
 ApiKey = str | Callable[[], str | Awaitable[str]]
 """A Bedrock API key, or a function that gives the current one."""
 
 
+class NotRenewedError(Exception):
+    """There are no others than the credentials that were refused; the message says whose they are."""
+
+
 class Identity(Protocol):
     """Who a client's requests are from, and whether that can be found out anew."""
-
-    generation: int
-    """Goes up with each change, so that a call can tell whether it was refused under what is now out of date."""
 
     @property
     def source(self) -> str:
@@ -50,32 +56,47 @@ class Identity(Protocol):
         """Whether AWS refused the credentials, and not the request."""
         ...
 
-    async def renew(self, generation: int) -> bool:
-        """Resolve anew, once for all calls that ask under one generation, and say whether anything has changed."""
+    async def renew(self) -> None:
+        """Resolve anew, once for all calls that were refused with the same credentials.
+
+        Raises:
+            NotRenewedError: There are no others.
+        """
+        ...
+
+    def close(self) -> None:
+        """End a resolution that is under way."""
         ...
 
 
-class ResolvedCredentials(AioCredentials):
-    """Credentials of botocore's chain of providers, resolved from the beginning each time.
+@dataclass(frozen=True)
+class Resolved:
+    """What botocore's chain of credential providers came to.
 
-    The signer asks `get_frozen_credentials` at every request. A shared credentials file that was rotated, a token of a
-    new sign-on, a role's next session are all found without a restart.
+    Attributes:
+        credentials: What to sign with.
+        source: The provider's name, in botocore's words.
+        expires_at: When they expire, on `time.time()`, or None if they do not say.
     """
 
-    def __init__(
-        self,
-        credentials: AioCredentials,
-        frozen: ReadOnlyCredentials,
-        resolve: Callable[[], tuple[AioCredentials, ReadOnlyCredentials] | None],
-    ) -> None:
+    credentials: ReadOnlyCredentials = field(repr=False)
+    source: str
+    expires_at: float | None = field(default=None, compare=False)
+
+
+class ResolvedCredentials:
+    """Credentials of botocore's chain of providers, resolved from the beginning each time.
+
+    A shared credentials file that was rotated, a token of a new sign-on, a role's next session are all found without a
+    restart. In a client it stands where aiobotocore's `AioCredentials` do: the signer asks it at every request.
+    """
+
+    def __init__(self, resolved: Resolved, resolve: Callable[[], Resolved | None]) -> None:
         """Take what was resolved first, and the function, to be run in a thread, that resolves it again."""
-        super().__init__(*cast(Any, frozen), credentials.method)
-        self.generation = 0
-        self._credentials = credentials
-        self._frozen = frozen
+        self._latest = _Latest(resolved, self._resolve_anew)
         self._resolve = resolve
-        self._resolving: asyncio.Future[Any] | None = None
-        self._not_before = 0.0
+        self._due = self._needed = float('inf')
+        self._schedule(resolved, is_new=True)
 
     def __repr__(self) -> str:
         return f'<ResolvedCredentials from {self.source}>'
@@ -83,64 +104,74 @@ class ResolvedCredentials(AioCredentials):
     @property
     def source(self) -> str:
         """Where the credentials came from, in botocore's words."""
-        return str(self.method)
+        return self._latest.value.source
+
+    @property
+    def method(self) -> str:
+        """The same, under the name that botocore has for it."""
+        return self.source
+
+    async def get_account_id(self) -> str | None:
+        """Return the account, where the source says it."""
+        return self._latest.value.credentials.account_id
 
     async def get_frozen_credentials(self) -> ReadOnlyCredentials:
         """Return the credentials to sign with.
 
         Raises:
-            CredentialRetrievalError: They have expired, or are about to, and no others can be had.
+            CredentialRetrievalError: They have expired, and no others can be had.
         """
-        if self._expires_within(ADVISORY_SECONDS) and time.monotonic() >= self._not_before:
-            resolving = self._resolve_once()
-            if self._expires_within(MANDATORY_SECONDS):
-                await self._wait(resolving)
-        return self._frozen
+        if (now := time()) >= self._due:
+            if now < self._needed:
+                self._latest.start()
+            else:
+                await self._latest.resolve()
+                expires_at = self._latest.value.expires_at
+                if self._latest.failure and expires_at is not None and time() >= expires_at:
+                    raise CredentialRetrievalError(provider=self.source, error_msg=self._latest.failure)
+        return self._latest.use().credentials
 
     def is_refused(self, error: ClientError) -> bool:
         """Whether AWS refused the credentials, and not the request."""
         return error.response.get('Error', {}).get('Code') in _REFUSED_CREDENTIALS
 
-    async def renew(self, generation: int) -> bool:
-        """Resolve anew, once for all calls that ask under one generation, and say whether anything has changed."""
-        if generation == self.generation:
-            await self._wait(self._resolve_once())
-        return generation != self.generation
+    async def renew(self) -> None:
+        """Resolve anew, once for all calls that were refused with the same credentials; see `Identity`."""
+        await self._latest.renew(self.source)
 
-    def _expires_within(self, seconds: int) -> bool:
-        return isinstance(self._credentials, RefreshableCredentials) and self._credentials.refresh_needed(seconds)
+    def close(self) -> None:
+        """End a resolution that is under way."""
+        self._latest.close()
 
-    def _resolve_once(self) -> asyncio.Future[Any]:
-        if self._resolving is None:
-            self._resolving = start_in_thread(self._resolve)
-            self._resolving.add_done_callback(self._resolved)
-        return self._resolving
-
-    def _resolved(self, resolving: asyncio.Future[Any]) -> None:
-        self._resolving = None
-        self._not_before = time.monotonic() + RETRY_SECONDS
-        if resolving.cancelled():
-            return
-        if (error := resolving.exception()) is not None:
-            logger.warning('Resolving credentials from %s again failed: %s', self.source, type(error).__name__)
-            return
-        if (found := resolving.result()) is not None and found[1] != self._frozen:
-            self._credentials, self._frozen = found
-            self.access_key, self.secret_key, self.token = self._frozen
-            self.method = self._credentials.method
-            self.generation += 1
-            self._not_before = 0.0
-
-    async def _wait(self, resolving: asyncio.Future[Any]) -> None:
-        """Wait for the one resolution under way, which goes on for the others if this call is cancelled."""
+    async def _resolve_anew(self) -> Resolved:
+        held = self._latest.value
+        resolved = held
         try:
-            async with asyncio.timeout(RESOLVE_TIMEOUT):
-                await asyncio.shield(resolving)
-        except asyncio.CancelledError:
-            raise
+            found = await start_in_thread(self._resolve)
         except Exception as error:
-            if self._expires_within(0):
-                raise CredentialRetrievalError(provider=self.source, error_msg=str(error)) from error
+            logger.warning('Resolving credentials from %s anew failed: %s', self.source, type(error).__name__)
+            raise
+        else:
+            resolved = found or held
+        finally:
+            self._schedule(resolved, is_new=resolved != held)
+        if found is None:
+            raise LookupError('there are none any more')
+        return resolved
+
+    def _schedule(self, resolved: Resolved, *, is_new: bool) -> None:
+        """Say from when on the credentials are to be resolved anew, and from when on calls wait for that."""
+        if (expires_at := resolved.expires_at) is None:
+            self._due = self._needed = float('inf')
+            return
+        now = time()
+        left = expires_at - now
+        if is_new:
+            ahead = min(ADVISORY_SECONDS, left / 2)
+            self._due = max(expires_at - ahead, now + 1)
+            self._needed = expires_at - ahead * 2 / 3
+        else:
+            self._due = now + min(max(left / 2, 1), RETRY_SECONDS)
 
 
 class BearerToken:
@@ -150,56 +181,124 @@ class BearerToken:
 
     def __init__(self, api_key: ApiKey) -> None:
         """Take the key, or the function, sync or async, that gives it."""
-        self.generation = 0
         self._api_key = api_key
-        self._token = FrozenAuthToken(api_key) if isinstance(api_key, str) else None
-        self._asking: asyncio.Task[None] | None = None
+        token = FrozenAuthToken(api_key) if isinstance(api_key, str) else None
+        self._latest = _Latest(token, self._ask)
 
     def load_token(self, **_: object) -> BearerToken:
         """Return the token that the client asks at every request: this one."""
         return self
 
     async def get_frozen_token(self) -> FrozenAuthToken:
-        """Return the token to send, asking for it the first time."""
-        if self._token is None:
-            await self._ask_once()
-        assert self._token is not None
-        return self._token
+        """Return the token to send, asking for it the first time.
+
+        Raises:
+            CredentialRetrievalError: The function failed, or gave no key.
+        """
+        if self._latest.value is None:
+            await self._latest.resolve()
+        if (token := self._latest.use()) is None:
+            raise CredentialRetrievalError(provider=self.source, error_msg=self._latest.failure)
+        return token
 
     def is_refused(self, error: ClientError) -> bool:
-        """Whether AWS refused the token, and not the request."""
-        return error.response.get('ResponseMetadata', {}).get('HTTPStatusCode') in (401, 403)
+        """Whether AWS may have refused the token, which there may be another of, and not the request."""
+        status = error.response.get('ResponseMetadata', {}).get('HTTPStatusCode')
+        return callable(self._api_key) and status in (401, 403)
 
-    async def renew(self, generation: int) -> bool:
-        """Ask for the key again, once for all calls that ask under one generation, and say whether it has changed."""
-        if generation == self.generation and not isinstance(self._api_key, str):
-            await self._ask_once()
-        return generation != self.generation
+    async def renew(self) -> None:
+        """Ask for the key again, once for all calls that were refused with the same one; see `Identity`."""
+        await self._latest.renew(self.source)
 
-    async def _ask_once(self) -> None:
-        if self._asking is None:
-            self._asking = asyncio.create_task(self._ask())
-            self._asking.add_done_callback(self._asked)
-        async with asyncio.timeout(RESOLVE_TIMEOUT):
-            await asyncio.shield(self._asking)
+    def close(self) -> None:
+        """End a question that is under way."""
+        self._latest.close()
 
-    def _asked(self, asking: asyncio.Task[None]) -> None:
-        self._asking = None
-        # Whoever waited has been told; if nobody waits any more, nobody needs to be.
-        if not asking.cancelled():
-            asking.exception()
-
-    async def _ask(self) -> None:
-        assert callable(self._api_key)
-        if inspect.iscoroutinefunction(self._api_key):
-            api_key = await self._api_key()
-        else:
-            # It may read a file or call a service.
-            given = await start_in_thread(self._api_key)
-            api_key = await given if inspect.isawaitable(given) else given
+    async def _ask(self) -> FrozenAuthToken:
+        function = self._api_key
+        assert callable(function)
+        # One that is not async may read a file or call a service.
+        given = function() if inspect.iscoroutinefunction(function) else await start_in_thread(function)
+        api_key = await given if inspect.isawaitable(given) else given
         if not isinstance(api_key, str) or not api_key:
-            raise CredentialRetrievalError(provider='api_key', error_msg='the function gave no key')
-        token = FrozenAuthToken(api_key)
-        if self._token is not None and token != self._token:
-            self.generation += 1
-        self._token = token
+            raise ValueError('the function gave no key')
+        return FrozenAuthToken(api_key)
+
+
+_used: ContextVar[int] = ContextVar('used', default=-1)
+"""Which resolution gave what this task has last signed with."""
+
+
+class _Latest(Generic[_T]):
+    """A value that is resolved anew at times, once for all tasks that wait for it."""
+
+    def __init__(self, value: _T, resolve: Callable[[], Awaitable[_T]]) -> None:
+        self.value = value
+        self.failure = ''
+        """Why the latest resolution failed, if it did."""
+        self._resolve = resolve
+        self._resolutions = 0
+        self._changed_by = 0
+        self._resolving: asyncio.Task[None] | None = None
+
+    def use(self) -> _T:
+        """Return the value, for this task to sign with."""
+        _used.set(self._resolutions)
+        return self.value
+
+    async def renew(self, source: str) -> None:
+        """Resolve anew unless that was done since this task last signed.
+
+        Raises:
+            NotRenewedError: It has not brought another value.
+        """
+        used = _used.get()
+        if used == self._resolutions:
+            await self.resolve()
+        if used >= self._changed_by:
+            outcome = f'failed when asked again: {self.failure}' if self.failure else 'gave the same when asked again'
+            raise NotRenewedError(f'The credentials came from {source}, which {outcome}')
+
+    async def resolve(self) -> None:
+        """Wait for the resolution that is under way, or for a new one."""
+        # Neither a task that is cancelled nor a resolution that is takes the other with it.
+        await asyncio.wait([self.start()])
+
+    def start(self) -> asyncio.Task[None]:
+        """Return the resolution that is under way, or a new one."""
+        if self._resolving is None:
+            # An empty context: what one call brings along is nothing to the others.
+            self._resolving = asyncio.get_running_loop().create_task(self._run(), context=Context())
+        return self._resolving
+
+    def close(self) -> None:
+        """End a resolution that is under way."""
+        if self._resolving is not None:
+            self._resolving.cancel()
+
+    async def _run(self) -> None:
+        try:
+            async with asyncio.timeout(RESOLVE_TIMEOUT):
+                value = await self._resolve()
+        except TimeoutError:
+            self.failure = f'no answer within {RESOLVE_TIMEOUT} s'
+        except Exception as error:
+            self.failure = _reason(error)
+        except BaseException:
+            self.failure = 'the client was closed'
+            raise
+        else:
+            self.failure = ''
+            if value != self.value:
+                self._changed_by = self._resolutions + 1
+            self.value = value
+        finally:
+            self._resolutions += 1
+            self._resolving = None
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, CredentialRetrievalError):
+        said: Any = error.kwargs
+        return str(said['error_msg'])
+    return str(error) or type(error).__name__

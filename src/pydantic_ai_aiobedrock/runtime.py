@@ -14,6 +14,7 @@ from aiobotocore.client import AioBaseClient
 from botocore.exceptions import ClientError, NoCredentialsError
 
 from pydantic_ai_aiobedrock.call_options import add_extra_headers, call_options
+from pydantic_ai_aiobedrock.credentials import NotRenewedError
 from pydantic_ai_aiobedrock.errors import WrongLoopError
 from pydantic_ai_aiobedrock.event_stream import translate_reading
 from pydantic_ai_aiobedrock.loop_pool import Lease
@@ -116,7 +117,6 @@ class BedrockRuntime:
 async def _send(lease: Lease, operation: Callable[..., Awaitable[_Response]], params: dict[str, Any]) -> _Response:
     """Send a request, and once more when AWS refused the credentials and there are others."""
     identity = lease.identity
-    generation = 0 if identity is None else identity.generation
     try:
         return await operation(**params)
     except NoCredentialsError:
@@ -126,19 +126,22 @@ async def _send(lease: Lease, operation: Callable[..., Awaitable[_Response]], pa
     except ClientError as error:
         if identity is None or not identity.is_refused(error):
             raise
-        if not await identity.renew(generation):
-            raise _naming_source(error, identity.source) from error
+        try:
+            await identity.renew()
+        except NotRenewedError as reason:
+            raise _explained(error, f'{reason}.') from error
     try:
         return await operation(**params)
     except ClientError as error:
         if identity.is_refused(error):
-            raise _naming_source(error, identity.source) from error
+            explanation = f'The credentials are new ones from {identity.source}, asked for after others were refused.'
+            raise _explained(error, explanation) from error
         raise
 
 
-def _naming_source(error: ClientError, source: str) -> ClientError:
+def _explained(error: ClientError, explanation: str) -> ClientError:
     response: Any = error.response
-    message = f'{response["Error"]["Message"]} (Credentials came from {source}, which was asked again.)'
+    message = f'{response["Error"]["Message"]} ({explanation})'
     described: Any = {**response, 'Error': {**response['Error'], 'Message': message}}
     return type(error)(described, error.operation_name)
 

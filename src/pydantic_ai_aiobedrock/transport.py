@@ -12,18 +12,21 @@ import socket
 import ssl
 import warnings
 import weakref
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, Self
+from functools import partial
+from typing import Any, Protocol, Self
 
 import aiohttp
 from aiobotocore.awsrequest import AioAWSResponse
-from botocore.awsrequest import AWSPreparedRequest
 from botocore.exceptions import (
     BotoCoreError,
     ConnectionClosedError,
     ConnectTimeoutError,
     EndpointConnectionError,
     HTTPClientError,
+    InvalidConfigError,
+    InvalidProxiesConfigError,
     ProxyConnectionError,
     ReadTimeoutError,
     SSLError,
@@ -34,16 +37,30 @@ from yarl import URL
 
 from pydantic_ai_aiobedrock.call_options import NO_OPTIONS, call_options
 from pydantic_ai_aiobedrock.errors import PoolClosedError
+from pydantic_ai_aiobedrock.off_loop import start_in_thread
 
 TCP_KEEPALIVE_SECONDS = 60
 """A probe each minute: NAT gateways and network load balancers drop a flow that is silent for 350 s."""
+
+IDLE_SECONDS = 12
+"""An idle connection is closed after this, before Bedrock does so, after some 20 s, under a request on its way."""
+
+
+class PreparedRequest(Protocol):
+    """What botocore hands over to be sent: its `AWSPreparedRequest`."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str | bytes]
+    body: Any
+    stream_output: bool
 
 
 class HTTPSession:
     """Sends botocore's prepared requests through aiohttp.
 
-    The constructor may read a CA bundle and client certificates from disk, so it is called off the event loop; the
-    connections belong to the loop on which the first request is sent.
+    It is entered before its first use, on any event loop; the connections belong to the loop on which the first of them
+    is opened.
     """
 
     def __init__(
@@ -57,15 +74,25 @@ class HTTPSession:
         proxies_config: dict[str, Any] | None = None,
         connector_args: dict[str, Any] | None = None,
     ) -> None:
-        """Take the arguments that botocore's endpoint gives to its HTTP session class."""
+        """Take the arguments that botocore's endpoint gives to its HTTP session class.
+
+        Raises:
+            InvalidProxiesConfigError: `proxies_config` asks for what aiohttp can't do.
+        """
+        if unknown := sorted(name for name, value in (proxies_config or {}).items() if value):
+            raise InvalidProxiesConfigError(
+                error=f'{", ".join(unknown)}: a proxy is trusted by the CA bundle that the endpoint is '
+                'trusted by, and gets no client certificate. Leave `proxies_config` out, and put the CA of an HTTPS '
+                'proxy into the bundle that `AWS_CA_BUNDLE` names.'
+            )
         connect_timeout, read_timeout = timeout if isinstance(timeout, tuple | list) else (timeout, timeout)
-        self._timeout = aiohttp.ClientTimeout(sock_connect=connect_timeout, sock_read=read_timeout)
-        self._proxies = ProxyConfiguration(proxies=proxies, proxies_settings=proxies_config)
-        self._proxies_config = proxies_config or {}
+        self._timeout = aiohttp.ClientTimeout(connect=connect_timeout, sock_read=read_timeout)
+        self._proxies = ProxyConfiguration(proxies=proxies)
         self._socket_options = socket_options or []
         self._limit = max_pool_connections
-        self._connector_args = connector_args or {}
-        self._ssl_context = _ssl_context(verify, client_cert)
+        self._connector_args: dict[str, Any] = {'keepalive_timeout': IDLE_SECONDS, **(connector_args or {})}
+        self._make_ssl_context = partial(_ssl_context, verify, client_cert)
+        self._ssl_context: ssl.SSLContext | None = None
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
@@ -77,6 +104,8 @@ class HTTPSession:
         return sum(1 for sock in self._sockets if sock.fileno() != -1)
 
     async def __aenter__(self) -> Self:
+        # A CA bundle takes some 20 ms to read.
+        self._ssl_context = await start_in_thread(self._make_ssl_context)
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
@@ -89,7 +118,7 @@ class HTTPSession:
         if session is not None:
             await session.close()
 
-    async def send(self, request: AWSPreparedRequest) -> AioAWSResponse:
+    async def send(self, request: PreparedRequest) -> AioAWSResponse:
         """Send one signed request; read the whole body unless it is streamed.
 
         Raises:
@@ -99,43 +128,86 @@ class HTTPSession:
         if self._closed:
             # botocore would retry, over new connections, a call whose connection was closed with the client.
             raise PoolClosedError('The client was closed while the call was in flight.')
-        url: str = request.url  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType, reportAttributeAccessIssue]
-        proxy_url: str | None = self._proxies.proxy_url_for(url)
         headers = CIMultiDict(
             (name, value.decode('utf-8') if isinstance(value, bytes) else value)
-            for name, value in request.headers.items()  # pyright: ignore
+            for name, value in request.headers.items()
         )
         headers['Accept-Encoding'] = 'identity'
         options = call_options.get()
         timeout = self._timeout
         if options is not NO_OPTIONS:
             timeout = aiohttp.ClientTimeout(
-                sock_connect=options.connect_timeout or timeout.sock_connect,
+                connect=options.connect_timeout or timeout.connect,
                 sock_read=options.read_timeout or timeout.sock_read,
             )
+        session = self._open_session()
+        connector = session.connector
+        proxy_url = self._proxy_url(request.url)
         try:
-            response = await self._open_session().request(
+            response = await session.request(
                 request.method,
-                URL(url, encoded=True),
+                URL(request.url, encoded=True),
                 headers=headers,
                 data=request.body,
                 timeout=timeout,
                 proxy=proxy_url,
-                proxy_headers=self._proxies.proxy_headers_for(proxy_url) if proxy_url else None,
+                # A signature is good for one URL only.
+                allow_redirects=False,
             )
-            sent: Any = AioAWSResponse(
-                str(response.url),
-                response.status,
-                {name.decode('latin-1').lower(): value.decode('latin-1') for name, value in response.raw_headers},  # pyright: ignore
-                response,
-            )
+            fields = {name.decode('latin-1').lower(): value.decode('latin-1') for name, value in response.raw_headers}
+            sent: Any = AioAWSResponse(str(response.url), response.status, fields, response)  # pyright: ignore
             if not request.stream_output or response.status >= 300:
                 await sent.content
         except asyncio.CancelledError:
             raise
         except Exception as error:
-            raise translate(error, url, proxy_url) from error
+            if isinstance(error, aiohttp.ClientConnectorError) and isinstance(connector, aiohttp.TCPConnector):
+                # The name may have got another address meanwhile: the next attempt asks again.
+                connector.clear_dns_cache()
+            raise translate(error, request.url, proxy_url) from error
         return sent
+
+    async def connect(self, connections: int, url: str) -> None:
+        """Open connections ahead of their use, by as many requests that are all sent when the last connection is open.
+
+        aiohttp has no way to open a connection without a request. An unsigned GET is answered at once, costs nothing,
+        and leaves its connection to be used by what comes next. If the server answers with `Connection: close`, there
+        is nothing to be had ahead.
+
+        Args:
+            connections: How many; the idle ones that there are count.
+            url: The endpoint.
+
+        Raises:
+            HTTPClientError: As from `send`.
+        """
+        all_connected = asyncio.Barrier(connections)
+
+        async def wait_for_all(*_: object) -> None:
+            await all_connected.wait()
+
+        trace = aiohttp.TraceConfig()
+        trace.on_request_headers_sent.append(wait_for_all)
+        proxy_url = self._proxy_url(url)
+        timeout = aiohttp.ClientTimeout(connect=self._timeout.connect, sock_read=self._timeout.connect)
+        async with aiohttp.ClientSession(
+            connector=self._open_session().connector,
+            connector_owner=False,
+            trace_configs=[trace],
+            timeout=timeout,
+            cookie_jar=aiohttp.DummyCookieJar(),
+        ) as session:
+
+            async def ping() -> None:
+                async with session.get(URL(url) / 'ping', proxy=proxy_url, allow_redirects=False) as response:
+                    await response.read()
+
+            try:
+                async with asyncio.TaskGroup() as pings:
+                    for _ in range(connections):
+                        pings.create_task(ping())
+            except ExceptionGroup as errors:
+                raise translate(errors.exceptions[0], url, proxy_url) from errors
 
     def abandon(self) -> None:
         """Drop the connections of a loop that was closed before they were.
@@ -157,11 +229,13 @@ class HTTPSession:
             warnings.simplefilter('ignore', ResourceWarning)
             gc.collect()
 
+    def _proxy_url(self, url: str) -> str | None:
+        return self._proxies.proxy_url_for(url)
+
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
-            connector = aiohttp.TCPConnector(
-                limit=self._limit, ssl=self._ssl_context, socket_factory=self._open_socket, **self._connector_args
-            )
+            arguments: dict[str, Any] = {'ssl': self._ssl_context, 'socket_factory': self._open_socket}
+            connector = aiohttp.TCPConnector(limit=self._limit, **{**arguments, **self._connector_args})
             self._session = aiohttp.ClientSession(
                 connector=connector,
                 timeout=self._timeout,
@@ -206,15 +280,26 @@ def translate(error: BaseException, url: str, proxy_url: str | None = None) -> B
             return HTTPClientError(error=error)
 
 
-def _ssl_context(verify: bool | str, client_cert: str | tuple[str, str] | None) -> ssl.SSLContext | bool:
-    if verify is False:
-        return False
+def _ssl_context(verify: Any, client_cert: str | tuple[str, str] | None) -> ssl.SSLContext:
+    """Return what servers are verified by: certifi's CA bundle, or the one that `verify` names.
+
+    Raises:
+        InvalidConfigError: The CA bundle or the client certificate can't be used.
+    """
+    bundle: Any = get_cert_path(verify or True)
     context: ssl.SSLContext = create_urllib3_context()
     # urllib3 checks host names itself; aiohttp leaves it to the context.
     context.verify_mode = ssl.CERT_REQUIRED
     context.check_hostname = True
+    try:
+        context.load_verify_locations(bundle)
+    except OSError as error:
+        raise InvalidConfigError(error_msg=f'The CA bundle {bundle} can not be used: {error}') from error
     if client_cert is not None:
         certificate, key = client_cert if isinstance(client_cert, tuple) else (client_cert, None)
-        context.load_cert_chain(certificate, key)
-    context.load_verify_locations(get_cert_path(verify))  # pyright: ignore[reportArgumentType]
+        try:
+            context.load_cert_chain(certificate, key)
+        except OSError as error:
+            message = f'The client certificate {certificate} can not be used: {error}'
+            raise InvalidConfigError(error_msg=message) from error
     return context

@@ -1,0 +1,48 @@
+"""Waits as long as AWS asks, with `Retry-After`, before a call is sent again.
+
+botocore decides whether a call is tried again and waits for a time of its own; what AWS asks for beyond that is waited
+for here, before the next attempt is signed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, MutableMapping
+from contextlib import suppress
+from email.utils import parsedate_to_datetime
+from time import monotonic, time
+from typing import Any
+
+MAX_SECONDS = 60
+"""Calls wait no longer than this, whatever AWS asks for."""
+
+_NOT_BEFORE = 'pydantic_ai_aiobedrock.not_before'
+
+
+def install(client: Any) -> None:
+    """Let this client respect `Retry-After`."""
+    events = client.meta.events
+    events.register('response-received.bedrock-runtime', _note, unique_id='pydantic-ai-aiobedrock.note-retry-after')
+    # First, so that the signature is not old before it is sent.
+    events.register_first('request-created.bedrock-runtime', _wait, unique_id='pydantic-ai-aiobedrock.retry-after')
+
+
+def _note(response_dict: Mapping[str, Any] | None, context: MutableMapping[str, Any], **_: object) -> None:
+    context.pop(_NOT_BEFORE, None)
+    if response_dict is not None and (asked_for := response_dict['headers'].get('retry-after')):
+        context[_NOT_BEFORE] = monotonic() + min(_seconds(asked_for), MAX_SECONDS)
+
+
+async def _wait(request: Any, **_: object) -> None:
+    not_before: float | None = request.context.pop(_NOT_BEFORE, None)
+    if not_before is not None and (left := not_before - monotonic()) > 0:
+        await asyncio.sleep(left)
+
+
+def _seconds(value: str) -> float:
+    """Return the seconds that a header asks for: it has them, or a date."""
+    with suppress(ValueError):
+        return float(value)
+    with suppress(ValueError):
+        return parsedate_to_datetime(value).timestamp() - time()
+    return 0
