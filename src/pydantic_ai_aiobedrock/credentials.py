@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from time import time
 from typing import Any, Generic, Protocol, TypeVar
 
+from aiobotocore.credentials import AioCredentials
 from botocore.credentials import ReadOnlyCredentials
 from botocore.exceptions import ClientError, CredentialRetrievalError
 from botocore.tokens import FrozenAuthToken
@@ -84,11 +85,11 @@ class Resolved:
     expires_at: float | None = field(default=None, compare=False)
 
 
-class ResolvedCredentials:
+class ResolvedCredentials(AioCredentials):
     """Credentials of botocore's chain of providers, resolved from the beginning each time.
 
     A shared credentials file that was rotated, a token of a new sign-on, a role's next session are all found without a
-    restart. In a client it stands where aiobotocore's `AioCredentials` do: the signer asks it at every request.
+    restart. The signer asks `get_frozen_credentials` at every request.
     """
 
     def __init__(self, resolved: Resolved, resolve: Callable[[], Resolved | None]) -> None:
@@ -96,7 +97,7 @@ class ResolvedCredentials:
         self._latest = _Latest(resolved, self._resolve_anew)
         self._resolve = resolve
         self._due = self._needed = float('inf')
-        self._schedule(resolved, is_new=True)
+        self._hold(resolved)
 
     def __repr__(self) -> str:
         return f'<ResolvedCredentials from {self.source}>'
@@ -105,15 +106,6 @@ class ResolvedCredentials:
     def source(self) -> str:
         """Where the credentials came from, in botocore's words."""
         return self._latest.value.source
-
-    @property
-    def method(self) -> str:
-        """The same, under the name that botocore has for it."""
-        return self.source
-
-    async def get_account_id(self) -> str | None:
-        """Return the account, where the source says it."""
-        return self._latest.value.credentials.account_id
 
     async def get_frozen_credentials(self) -> ReadOnlyCredentials:
         """Return the credentials to sign with.
@@ -144,34 +136,39 @@ class ResolvedCredentials:
         self._latest.close()
 
     async def _resolve_anew(self) -> Resolved:
-        held = self._latest.value
-        resolved = held
         try:
             found = await start_in_thread(self._resolve)
         except Exception as error:
             logger.warning('Resolving credentials from %s anew failed: %s', self.source, type(error).__name__)
             raise
-        else:
-            resolved = found or held
         finally:
-            self._schedule(resolved, is_new=resolved != held)
+            self._postpone()
         if found is None:
             raise LookupError('there are none any more')
-        return resolved
+        held = self._latest.value
+        if found != held or found.expires_at != held.expires_at:
+            self._hold(found)
+        return found
 
-    def _schedule(self, resolved: Resolved, *, is_new: bool) -> None:
-        """Say from when on the credentials are to be resolved anew, and from when on calls wait for that."""
+    def _hold(self, resolved: Resolved) -> None:
+        """Put credentials where botocore looks for them, and say when they are to be resolved anew."""
+        credentials: Any = resolved.credentials
+        super().__init__(
+            credentials.access_key, credentials.secret_key, credentials.token, resolved.source, credentials.account_id
+        )
         if (expires_at := resolved.expires_at) is None:
             self._due = self._needed = float('inf')
-            return
-        now = time()
-        left = expires_at - now
-        if is_new:
-            ahead = min(ADVISORY_SECONDS, left / 2)
+        else:
+            now = time()
+            ahead = min(ADVISORY_SECONDS, (expires_at - now) / 2)
             self._due = max(expires_at - ahead, now + 1)
             self._needed = expires_at - ahead * 2 / 3
-        else:
-            self._due = now + min(max(left / 2, 1), RETRY_SECONDS)
+
+    def _postpone(self) -> None:
+        """Leave the source alone for a while."""
+        if (expires_at := self._latest.value.expires_at) is not None:
+            now = time()
+            self._due = now + min(max((expires_at - now) / 2, 1), RETRY_SECONDS)
 
 
 class BearerToken:
