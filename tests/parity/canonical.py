@@ -152,6 +152,22 @@ def differences(expected: Any, actual: Any, path: str = '') -> list[str]:
     return [] if expected == actual else [f'{path}: upstream {_short(expected)}, ours {_short(actual)}']
 
 
+def in_short(outcome: Any) -> str:
+    """Say what came of a program: of its last part, where it has several."""
+    if isinstance(outcome, dict) and 'warnings' not in outcome:
+        outcome = list(outcome.values())[-1]
+    result = outcome.get('result')
+    failed = outcome.get('error') or (result.get('error') if isinstance(result, dict) else None)
+    if failed is None and isinstance(result, dict) and 'messages' in result:
+        response = result['messages'][-1]
+        return f'{result["output"]!r}, {response.get("state")}, {response["finish_reason"]}'
+    if failed is None:
+        return repr(result)
+    attributes = failed['attributes']
+    told = [str(attributes[name]) for name in ('status_code', 'provider_error_code', 'phase') if attributes.get(name)]
+    return ' '.join([failed['class'], *told]) + f': {failed["text"]}'
+
+
 def without_texts(value: Any) -> Any:
     """Return an outcome without what its errors say."""
     if isinstance(value, list):

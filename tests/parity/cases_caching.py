@@ -1,6 +1,7 @@
 """Prompt caching in all its forms: 5 minutes and 1 hour, cache points, limits, and what usage says of it."""
+# ruff: noqa: E501 - one line a case
 
-from pydantic_ai import CachePoint, BinaryContent
+from pydantic_ai import BinaryContent, CachePoint
 from pydantic_ai.messages import (
     ModelRequest,
     ModelResponse,
@@ -79,6 +80,7 @@ def pointed(name, *prompt, model=CLAUDE, since='2.33.0', needs='', history=None,
     return cached(name, model, list(prompt), agent={}, since=since, needs=needs, history=history, **settings)
 
 
+# fmt: off
 CASES = (
     cached('tool definitions', bedrock_cache_tool_definitions=True),
     cached('tool definitions, 5m', bedrock_cache_tool_definitions='5m', needs=TTL),
@@ -99,22 +101,9 @@ CASES = (
     cached('messages that end with texts and a PDF', prompt=['Read', PDF, TXT, TXT], bedrock_cache_messages=True),
     cached('messages that end with a video, Nova', NOVA, prompt=['See', VIDEO], bedrock_cache_messages=True),
     cached('messages that are a document alone', NOVA, prompt=[PDF], bedrock_cache_messages=True),
-    cached(
-        'everything', bedrock_cache_tool_definitions=True, bedrock_cache_instructions=True, bedrock_cache_messages=True
-    ),
-    cached(
-        'everything, of mixed times',
-        bedrock_cache_tool_definitions='5m',
-        bedrock_cache_instructions=True,
-        bedrock_cache_messages='1h',
-        needs=TTL,
-    ),
-    cached(
-        'everything, off',
-        bedrock_cache_tool_definitions=False,
-        bedrock_cache_instructions=False,
-        bedrock_cache_messages=False,
-    ),
+    cached('everything', bedrock_cache_tool_definitions=True, bedrock_cache_instructions=True, bedrock_cache_messages=True),
+    cached('everything, of mixed times', bedrock_cache_tool_definitions='5m', bedrock_cache_instructions=True, bedrock_cache_messages='1h', needs=TTL),
+    cached('everything, off', bedrock_cache_tool_definitions=False, bedrock_cache_instructions=False, bedrock_cache_messages=False),
     cached('unified', cache=True, since='2.48.0'),
     cached('unified, 5m', cache='5m', since='2.48.0', needs=TTL),
     cached('unified, 1h', cache='1h', since='2.48.0', needs=TTL),
@@ -137,25 +126,11 @@ CASES = (
     pointed('point after a document, Nova', 'Read', PDF, CachePoint(), 'a question', model=NOVA),
     pointed('point after nothing but a document, Nova', PDF, CachePoint(), 'a question', model=NOVA),
     pointed('point first of all', CachePoint(), 'a question'),
-    pointed(
-        'point first after a history',
-        CachePoint(),
-        'a question',
-        history=[ModelRequest(parts=[UserPromptPart('Hi')]), ModelResponse(parts=[TextPart('Hi.')])],
-    ),
+    pointed('point first after a history', CachePoint(), 'a question', history=[ModelRequest(parts=[UserPromptPart('Hi')]), ModelResponse(parts=[TextPart('Hi.')])]),
     pointed('point after a point', 'A text', CachePoint(), CachePoint(), 'a question'),
     pointed('point last', 'A text', CachePoint()),
     pointed('point last, beside messages', 'A text', CachePoint(), bedrock_cache_messages=True),
-    cached(
-        'system prompt in the history',
-        history=[
-            ModelRequest(parts=[SystemPromptPart('Old.'), UserPromptPart('Hi')]),
-            ModelResponse(parts=[TextPart('Hi.')]),
-        ],
-        bedrock_cache_instructions=True,
-    ),
+    cached('system prompt in the history', history=[ModelRequest(parts=[SystemPromptPart('Old.'), UserPromptPart('Hi')]), ModelResponse(parts=[TextPart('Hi.')])], bedrock_cache_instructions=True),
     cached('usage, written', replies=[WRITTEN], modes=(RUN, STREAM), bedrock_cache_messages=True),
-    cached(
-        'usage, read, with duplicates on the wire', replies=[READ], modes=(RUN, STREAM), bedrock_cache_messages=True
-    ),
+    cached('usage, read, with duplicates on the wire', replies=[READ], modes=(RUN, STREAM), bedrock_cache_messages=True),
 )

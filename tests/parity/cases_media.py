@@ -1,4 +1,5 @@
 """Images, documents, videos, S3 locations and uploaded files, in prompts and in what tools return; and citations."""
+# ruff: noqa: E501 - one line a case
 
 import asyncio
 
@@ -135,6 +136,7 @@ def cited(name, *content, model=CLAUDE, **row):
     )
 
 
+# fmt: off
 CASES = (
     prompt('image', 'See', PNG, modes=ALL),
     prompt('images', PNG, 'and', JPEG),
@@ -153,11 +155,7 @@ CASES = (
     prompt('text content', TextContent('Hello'), 'there'),
     prompt('empty text', '', model=NOVA),
     prompt('image in S3', 'See', ImageUrl('s3://bucket/a.png')),
-    prompt(
-        'image in S3 of another account',
-        'See',
-        ImageUrl('s3://bucket/a.jpeg?bucketOwner=123456789012', media_type='image/jpeg'),
-    ),
+    prompt('image in S3 of another account', 'See', ImageUrl('s3://bucket/a.jpeg?bucketOwner=123456789012', media_type='image/jpeg')),
     prompt('document in S3', 'Read', DocumentUrl('s3://bucket/folder/a b.pdf')),
     prompt('video in S3', 'See', VideoUrl('s3://bucket/a.mp4'), modes=ALL),
     prompt('document in S3 without an extension', 'Read', DocumentUrl('s3://bucket/a', media_type='application/pdf')),
@@ -191,26 +189,9 @@ CASES = (
     returned('document, and then a prompt', PDF, then='And?'),
     returned('document, and then a prompt with one', PDF, then=['And?', PDF]),
     returned('image, and then a prompt, Llama', PNG, model=LLAMA, then='And?'),
-    chat(
-        'returned: content beside the result',
-        'Show me',
-        model=CLAUDE,
-        agent={'tools': [show]},
-        replies=[Reply(tool_calls=[ToolCall('show', {}, id='call_1')]), Reply('Nice.')],
-    ),
-    chat(
-        'returned: content beside the result, Nova',
-        'Show me',
-        model=NOVA,
-        agent={'tools': [show]},
-        replies=[Reply(tool_calls=[ToolCall('show', {}, id='call_1')]), Reply('Nice.')],
-    ),
-    chat(
-        'answered with files',
-        'And?',
-        model=NOVA,
-        history=[ModelRequest(parts=[UserPromptPart(['See', PNG])]), ModelResponse(parts=[TextPart('Seen.')])],
-    ),
+    chat('returned: content beside the result', 'Show me', model=CLAUDE, agent={'tools': [show]}, replies=[Reply(tool_calls=[ToolCall('show', {}, id='call_1')]), Reply('Nice.')]),
+    chat('returned: content beside the result, Nova', 'Show me', model=NOVA, agent={'tools': [show]}, replies=[Reply(tool_calls=[ToolCall('show', {}, id='call_1')]), Reply('Nice.')]),
+    chat('answered with files', 'And?', model=NOVA, history=[ModelRequest(parts=[UserPromptPart(['See', PNG])]), ModelResponse(parts=[TextPart('Seen.')])]),
     cited('asked for', modes=ALL),
     cited('asked for, of a PDF', 'What is cheese?', PDF),
     cited('asked for, of a document in S3', 'What is cheese?', DocumentUrl('s3://bucket/a.pdf')),

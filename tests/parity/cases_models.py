@@ -1,7 +1,6 @@
-"""Every model family that upstream has a profile for: text, a tool, structured output, a history with a tool's result."""
+"""Every model family that upstream has a profile for, with a tool, structured output, and a history with results."""
 
 from pydantic import BaseModel
-from pydantic_ai import Agent
 from pydantic_ai.messages import ModelRequest, ModelResponse, TextPart, ToolCallPart, ToolReturnPart, UserPromptPart
 
 from .programs import COUNT, RUN, STREAM, chat
@@ -46,6 +45,7 @@ def text(name, model, since='2.33.0', modes=(RUN, STREAM, COUNT)):
     return chat(name, model=model, since=since, modes=modes, agent={'instructions': 'Be brief.'})
 
 
+# fmt: off
 CASES = (
     family('Claude Sonnet 4.5', CLAUDE),
     family('Claude 3.5 Sonnet', CLAUDE_3),

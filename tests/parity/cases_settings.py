@@ -1,4 +1,5 @@
-"""Every setting of `ModelSettings` and `BedrockModelSettings` that upstream's Bedrock model honours, and what it warns of."""
+"""Every setting of `ModelSettings` and `BedrockModelSettings` that upstream honours, and what it warns of."""
+# ruff: noqa: E501 - one line a case
 
 from .programs import COUNT, RUN, STREAM, chat
 from .replies import Reply

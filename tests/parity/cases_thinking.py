@@ -1,4 +1,5 @@
 """Thinking: asked for in every way, answered, redacted, streamed, and replayed from history."""
+# ruff: noqa: E501 - one line a case
 
 from pydantic_ai import NativeOutput, ToolOutput
 from pydantic_ai.messages import (
@@ -71,6 +72,7 @@ def thought(provider='bedrock', **members):
     return ThinkingPart('Six times seven, I think.', provider_name=provider, **members)
 
 
+# fmt: off
 CASES = (
     asked('on, Claude with a budget', CLAUDE, True),
     asked('off, Claude with a budget', CLAUDE, False),
@@ -107,56 +109,26 @@ CASES = (
     asked('off, Grok', GROK, False),
     asked('max, Grok', GROK, 'max'),
     chat('by a field of its own', model=CLAUDE, settings={'bedrock_additional_model_requests_fields': OWN}),
-    chat(
-        'by a field of its own, before the unified setting',
-        model=CLAUDE,
-        settings={'bedrock_additional_model_requests_fields': OWN, 'thinking': False},
-    ),
-    chat(
-        'by an effort of its own',
-        model=CLAUDE_ADAPTIVE,
-        settings={'bedrock_additional_model_requests_fields': {'output_config': {'effort': 'max'}}, 'thinking': 'low'},
-    ),
-    chat(
-        'of the model, overridden by the run',
-        model=CLAUDE,
-        model_settings={'bedrock_additional_model_requests_fields': OWN},
-        settings={'thinking': 'low'},
-    ),
+    chat('by a field of its own, before the unified setting', model=CLAUDE, settings={'bedrock_additional_model_requests_fields': OWN, 'thinking': False}),
+    chat('by an effort of its own', model=CLAUDE_ADAPTIVE, settings={'bedrock_additional_model_requests_fields': {'output_config': {'effort': 'max'}}, 'thinking': 'low'}),
+    chat('of the model, overridden by the run', model=CLAUDE, model_settings={'bedrock_additional_model_requests_fields': OWN}, settings={'thinking': 'low'}),
     asked('answered', CLAUDE, True, replies=[THOUGHT]),
     asked('redacted', CLAUDE, True, replies=[REDACTED]),
     asked('in part redacted', CLAUDE, True, replies=[BOTH]),
     asked('not signed', DEEPSEEK, True, replies=[UNSIGNED]),
     asked('in pieces', CLAUDE, True, replies=[PIECES], modes=[STREAM]),
     asked('between tool calls', CLAUDE, True, replies=[INTERLEAVED, THOUGHT], agent={'tools': [weather]}),
-    asked(
-        'between tool calls, adaptive', CLAUDE_ADAPTIVE, True, replies=[INTERLEAVED, BOTH], agent={'tools': [weather]}
-    ),
+    asked('between tool calls, adaptive', CLAUDE_ADAPTIVE, True, replies=[INTERLEAVED, BOTH], agent={'tools': [weather]}),
     asked('with an output type', CLAUDE, True, agent={'output_type': City}, needs='ConverseRequest.outputConfig'),
     asked('with an output type, Claude 3.5', CLAUDE_3, True, agent={'output_type': City}),
     asked('with an output tool', CLAUDE, True, agent={'output_type': ToolOutput(City)}),
     asked('with an output tool, adaptive', CLAUDE_ADAPTIVE, True, agent={'output_type': ToolOutput(City)}),
     asked('with an output tool, Qwen', QWEN, True, agent={'output_type': ToolOutput(City)}),
     asked('with an output tool, GLM', GLM, True, agent={'output_type': ToolOutput(City)}),
-    asked(
-        'with native output',
-        CLAUDE,
-        True,
-        agent={'output_type': NativeOutput(City)},
-        needs='ConverseRequest.outputConfig',
-    ),
+    asked('with native output', CLAUDE, True, agent={'output_type': NativeOutput(City)}, needs='ConverseRequest.outputConfig'),
     replayed('replayed', CLAUDE, thought(signature='c2lnbmF0dXJl')),
-    replayed(
-        'replayed, redacted',
-        CLAUDE,
-        ThinkingPart('', id='redacted_content', signature='c2VjcmV0', provider_name='bedrock'),
-    ),
-    replayed(
-        'replayed, redacted by Anthropic',
-        CLAUDE,
-        ThinkingPart('', id='redacted_thinking', signature='c2VjcmV0', provider_name='anthropic'),
-        provider='anthropic',
-    ),
+    replayed('replayed, redacted', CLAUDE, ThinkingPart('', id='redacted_content', signature='c2VjcmV0', provider_name='bedrock')),
+    replayed('replayed, redacted by Anthropic', CLAUDE, ThinkingPart('', id='redacted_thinking', signature='c2VjcmV0', provider_name='anthropic'), provider='anthropic'),
     replayed('replayed, signed by Anthropic', CLAUDE, thought('anthropic', signature='c2ln'), provider='anthropic'),
     replayed('replayed, signed by another', CLAUDE, thought('openai', signature='c2ln'), provider='openai'),
     replayed('replayed, not signed', CLAUDE, thought()),
@@ -166,19 +138,5 @@ CASES = (
     replayed('replayed, R1, not signed', R1, thought()),
     replayed('replayed, gpt-oss', GPT_OSS, thought()),
     replayed('replayed, Qwen', QWEN, thought()),
-    chat(
-        'replayed with its tool call',
-        model=CLAUDE,
-        prompt=None,
-        settings={'thinking': True},
-        agent={'tools': [weather]},
-        history=[
-            ModelRequest(parts=[UserPromptPart('Weather in Oslo?')]),
-            ModelResponse(
-                parts=[thought(signature='c2ln'), ToolCallPart('weather', {'city': 'Oslo'}, 'call_1')],
-                provider_name='bedrock',
-            ),
-            ModelRequest(parts=[ToolReturnPart('weather', 'Snow.', 'call_1')]),
-        ],
-    ),
+    chat('replayed with its tool call', model=CLAUDE, prompt=None, settings={'thinking': True}, agent={'tools': [weather]}, history=[ModelRequest(parts=[UserPromptPart('Weather in Oslo?')]), ModelResponse(parts=[thought(signature='c2ln'), ToolCallPart('weather', {'city': 'Oslo'}, 'call_1')], provider_name='bedrock'), ModelRequest(parts=[ToolReturnPart('weather', 'Snow.', 'call_1')])]),
 )

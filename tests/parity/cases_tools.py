@@ -1,4 +1,5 @@
 """Tools: how they are offered, chosen, called and answered; strict ones, and the one that Nova runs itself."""
+# ruff: noqa: E501 - one line a case
 
 from pydantic_ai import CodeExecutionTool, ModelRetry, Tool, ToolReturn
 from pydantic_ai.capabilities import NativeTool
@@ -203,6 +204,7 @@ def interpreter(name, *replies, **row):
     )
 
 
+# fmt: off
 CASES = (
     tools('one', weather),
     tools('two', modes=(RUN, STREAM, COUNT)),
@@ -210,19 +212,9 @@ CASES = (
     tools('without a description', no_arguments, model=NOVA),
     tools('that gives nothing', nothing),
     tools('that gives content beside its result', rich),
-    tools(
-        'that gives content beside its result, Llama',
-        rich,
-        model=LLAMA,
-        replies=[Reply(tool_calls=[ToolCall('rich', {}, id='call_1')]), DONE],
-    ),
+    tools('that gives content beside its result, Llama', rich, model=LLAMA, replies=[Reply(tool_calls=[ToolCall('rich', {}, id='call_1')]), DONE]),
     tools('that fails', fails, replies=[Reply(tool_calls=[ToolCall('fails', {}, id='call_1')]), DONE]),
-    tools(
-        'that fails, Palmyra',
-        fails,
-        model=PALMYRA,
-        replies=[Reply(tool_calls=[ToolCall('fails', {}, id='call_1')]), DONE],
-    ),
+    tools('that fails, Palmyra', fails, model=PALMYRA, replies=[Reply(tool_calls=[ToolCall('fails', {}, id='call_1')]), DONE]),
     tools('called', replies=[ONE, DONE]),
     tools('called twice at once, with a text', replies=[TWO, DONE]),
     tools('called three times at once', replies=[SAME, DONE]),
@@ -286,42 +278,7 @@ CASES = (
     interpreter('code interpreter', code([{'json': RESULT}])),
     interpreter('code interpreter that fails', code([{'json': {**RESULT, 'isError': True, 'exitCode': 1}}], 'error')),
     interpreter('code interpreter that gives nothing', code([], 'error'), modes=[RUN]),
-    interpreter(
-        'code interpreter, in the history',
-        DONE,
-        history=[
-            ModelRequest(parts=[UserPromptPart('Six times seven?')]),
-            ModelResponse(
-                parts=[
-                    NativeToolCallPart('code_execution', SNIPPET, 'tooluse_code', provider_name='bedrock'),
-                    NativeToolReturnPart(
-                        'code_execution',
-                        RESULT,
-                        'tooluse_code',
-                        provider_name='bedrock',
-                        provider_details={'status': 'success'},
-                    ),
-                    TextPart('42.'),
-                ]
-            ),
-        ],
-    ),
-    chat(
-        'code interpreter of another provider, in the history',
-        history=[
-            ModelRequest(parts=[UserPromptPart('Six times seven?')]),
-            ModelResponse(
-                parts=[
-                    NativeToolCallPart('code_execution', SNIPPET, 'call_code', provider_name='openai'),
-                    NativeToolReturnPart('code_execution', RESULT, 'call_code', provider_name='openai'),
-                    TextPart('42.'),
-                ]
-            ),
-        ],
-    ),
-    chat(
-        'code interpreter of a model that has none',
-        model=NOVA,
-        agent={'capabilities': [NativeTool(CodeExecutionTool())]},
-    ),
+    interpreter('code interpreter, in the history', DONE, history=[ModelRequest(parts=[UserPromptPart('Six times seven?')]), ModelResponse(parts=[NativeToolCallPart('code_execution', SNIPPET, 'tooluse_code', provider_name='bedrock'), NativeToolReturnPart('code_execution', RESULT, 'tooluse_code', provider_name='bedrock', provider_details={'status': 'success'}), TextPart('42.')])]),
+    chat('code interpreter of another provider, in the history', history=[ModelRequest(parts=[UserPromptPart('Six times seven?')]), ModelResponse(parts=[NativeToolCallPart('code_execution', SNIPPET, 'call_code', provider_name='openai'), NativeToolReturnPart('code_execution', RESULT, 'call_code', provider_name='openai'), TextPart('42.')])]),
+    chat('code interpreter of a model that has none', model=NOVA, agent={'capabilities': [NativeTool(CodeExecutionTool())]}),
 )

@@ -6,8 +6,6 @@ by what the case's program gave.
 
 from __future__ import annotations
 
-import asyncio
-import gc
 import json
 import os
 import sys
@@ -17,7 +15,7 @@ from importlib.metadata import version
 from typing import Any, TextIO
 
 from .sides import Endpoint, upstream
-from .table import CASES, run_on
+from .table import CASES, run
 
 MAY_DIFFER = ('AWS_', 'HOME', 'PYDANTIC_AI_', 'PARITY_')
 """The environment variables that a case may set, by how they begin."""
@@ -38,12 +36,9 @@ def _answer(asked: Mapping[str, Any]) -> dict[str, Any]:
     _adopt(asked['environment'])
     try:
         side = upstream(Endpoint(**asked['endpoint']))
-        return {'outcome': asyncio.run(run_on(side, CASES[asked['case']]))}
+        return {'outcome': run(side, CASES[asked['case']])}
     except BaseException:
         return {'failure': traceback.format_exc()}
-    finally:
-        # boto3 leaves the connection of a stream that was refused to the collector.
-        gc.collect()
 
 
 def main(lines: TextIO, answers: TextIO) -> None:

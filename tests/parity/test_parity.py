@@ -6,30 +6,37 @@ Without it upstream runs here, and what the installed boto3 is too old for is sk
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
+import ssl
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from fnmatch import fnmatchcase
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from string import Template
 from typing import Any
 
 import pytest
+import trustme
 from botocore.loaders import Loader
 
-from pydantic_ai_aiobedrock.local import LocalBedrock, RecordedRequest, Reply, respond
+from pydantic_ai_aiobedrock.local import AccessKey, LocalBedrock, RecordedRequest, Reply, respond
 
-from .canonical import differences, numbered, request, without_texts
+from .canonical import differences, in_short, numbered, request, without_texts
 from .case import Case
 from .peer import shared_environment
-from .sides import Endpoint, Side, ours, upstream
-from .table import CASES, run_on
+from .sides import Endpoint, ours, upstream
+from .table import CASES, run
 
-Observe = Callable[[str], Any]
-"""Runs a case's program by its name, and returns its outcome."""
+ACCESS_KEYS = {
+    'AKIDPARITY': 'parity-secret',
+    'AKIDTEMPORARY': AccessKey('AKIDTEMPORARY', 'temporary-secret', 'temporary-token'),
+}
+API_KEY = 'parity-api-key'
 
 
 @dataclass
@@ -37,10 +44,9 @@ class Peer:
     """Upstream in another interpreter."""
 
     process: subprocess.Popen[str]
-    endpoint: Endpoint
 
-    def __call__(self, name: str) -> Any:
-        answer = self.ask({'case': name, 'endpoint': asdict(self.endpoint), 'environment': shared_environment()})
+    def run(self, name: str, endpoint: Endpoint) -> Any:
+        answer = self.ask({'case': name, 'endpoint': asdict(endpoint), 'environment': shared_environment()})
         if 'failure' in answer:
             pytest.fail(f'the peer failed:\n{answer["failure"]}', pytrace=False)
         return answer['outcome']
@@ -74,12 +80,41 @@ def _respond(request: RecordedRequest) -> Reply:
 
 
 @pytest.fixture(scope='module')
-def local_bedrock() -> Iterator[LocalBedrock]:
-    with LocalBedrock(responder=_respond) as bedrock:
+def plain_bedrock() -> Iterator[LocalBedrock]:
+    with LocalBedrock(responder=_respond, credentials=ACCESS_KEYS, api_keys=[API_KEY]) as bedrock:
         yield bedrock
 
 
 @pytest.fixture(scope='module')
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(scope='module')
+def tls_bedrock(authority: trustme.CA) -> Iterator[LocalBedrock]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert('127.0.0.1').configure_cert(context)
+    with LocalBedrock(responder=_respond, credentials=ACCESS_KEYS, api_keys=[API_KEY], tls=context) as bedrock:
+        yield bedrock
+
+
+@pytest.fixture
+def local_bedrock(
+    case: Case,
+    plain_bedrock: LocalBedrock,
+    tls_bedrock: LocalBedrock,
+    authority: trustme.CA,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> LocalBedrock:
+    if not case.tls:
+        return plain_bedrock
+    authority.cert_pem.write_to_path(str(tmp_path / 'ca.pem'))
+    monkeypatch.setenv('AWS_CA_BUNDLE', str(tmp_path / 'ca.pem'))
+    return tls_bedrock
+
+
+@pytest.fixture
 def endpoint(local_bedrock: LocalBedrock) -> Endpoint:
     return Endpoint(
         base_url=local_bedrock.base_url,
@@ -90,8 +125,18 @@ def endpoint(local_bedrock: LocalBedrock) -> Endpoint:
     )
 
 
+@pytest.fixture
+def case(name: str) -> Case:
+    case = CASES[name]
+    if _release(version('pydantic-ai-slim')) < _release(case.since):
+        pytest.skip(f'pydantic-ai-slim has this from {case.since} on')
+    if case.needs and 'PARITY_PEER_PYTHON' not in os.environ and not _installed_botocore_has(case.needs):
+        pytest.skip(f'boto3 is too old for upstream: it has no {case.needs}, and there is no peer')
+    return case
+
+
 @pytest.fixture(scope='module')
-def peer(endpoint: Endpoint) -> Iterator[Peer | None]:
+def peer() -> Iterator[Peer | None]:
     python = os.environ.get('PARITY_PEER_PYTHON')
     if not python:
         yield None
@@ -100,7 +145,7 @@ def peer(endpoint: Endpoint) -> Iterator[Peer | None]:
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1]
     ) as process:
-        peer = Peer(process, endpoint)
+        peer = Peer(process)
         there, here = peer.hear()['pydantic-ai-slim'], version('pydantic-ai-slim')
         assert there == here, f'the peer has pydantic-ai-slim {there}, this interpreter {here}'
         yield peer
@@ -109,22 +154,14 @@ def peer(endpoint: Endpoint) -> Iterator[Peer | None]:
 
 
 @pytest.fixture
-def environment(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> Callable[[Case], None]:
-    """Return what sets the environment and the AWS files of a case."""
-
-    def set_up(case: Case) -> None:
-        fields = asdict(endpoint)
-        # The two sides retry by different rules: where that is the matter, the case says so.
-        for name, value in {'AWS_MAX_ATTEMPTS': '1', **case.environment}.items():
-            monkeypatch.setenv(name, value.format(**fields))
-        Path(os.environ['AWS_CONFIG_FILE']).write_text(case.config.format(**fields))
-        Path(os.environ['AWS_SHARED_CREDENTIALS_FILE']).write_text(case.credentials.format(**fields))
-
-    return set_up
-
-
-def _run_here(side: Side, name: str) -> Any:
-    return asyncio.run(run_on(side, CASES[name]))
+def environment(case: Case, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Set the environment variables and the AWS files of the case."""
+    fields = {**asdict(endpoint), 'python': sys.executable, 'folder': str(tmp_path)}
+    # By default the two sides retry by different rules.
+    for name, value in {'AWS_RETRY_MODE': 'standard', 'AWS_MAX_ATTEMPTS': '1', **case.environment}.items():
+        monkeypatch.setenv(name, Template(value).substitute(fields))
+    Path(os.environ['AWS_CONFIG_FILE']).write_text(Template(case.config).substitute(fields))
+    Path(os.environ['AWS_SHARED_CREDENTIALS_FILE']).write_text(Template(case.credentials).substitute(fields))
 
 
 def _observe(bedrock: LocalBedrock, case: Case, run: Callable[[], Any]) -> dict[str, Any]:
@@ -132,15 +169,19 @@ def _observe(bedrock: LocalBedrock, case: Case, run: Callable[[], Any]) -> dict[
     bedrock.reset()
     bedrock.reply(*case.replies * case.rounds)
     for fault in case.faults:
-        bedrock.fault(fault)
+        action, conditions = fault if isinstance(fault, tuple) else (fault, {})
+        bedrock.fault(action, **conditions)
     outcome = run()
     if case.own_words:
         outcome = without_texts(outcome)
-    requests = [request(recorded) for recorded in bedrock.requests if recorded.attempt == 1]
+    # A retry is the same request once more.
+    first_attempts = {recorded.invocation_id: recorded for recorded in reversed(bedrock.requests)}
+    requests = [request(recorded) for recorded in reversed(first_attempts.values())]
     if not case.in_order:
         requests.sort(key=lambda sent: json.dumps(sent, sort_keys=True))
     assert not bedrock.failures
-    return numbered({'ids': [seen.request_id for seen in bedrock.requests], 'requests': requests, 'outcome': outcome})
+    ids = [recorded.request_id for recorded in reversed(first_attempts.values())]
+    return numbered({'ids': ids, 'requests': requests, 'outcome': outcome})
 
 
 @cache
@@ -154,23 +195,30 @@ def _release(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split('.')[:3])
 
 
-@pytest.mark.parametrize('name', CASES)
-def test_the_same_program_sends_and_gets_the_same(
-    name: str,
-    local_bedrock: LocalBedrock,
-    endpoint: Endpoint,
-    peer: Peer | None,
-    environment: Callable[[Case], None],
+@pytest.mark.parametrize('name', [name for name, case in CASES.items() if not case.ours])
+def test_sends_and_gets_the_same(
+    name: str, case: Case, local_bedrock: LocalBedrock, endpoint: Endpoint, peer: Peer | None, environment: None
 ) -> None:
-    case = CASES[name]
-    if _release(version('pydantic-ai-slim')) < _release(case.since):
-        pytest.skip(f'pydantic-ai-slim has this from {case.since} on')
-    if case.needs and peer is None and not _installed_botocore_has(case.needs):
-        pytest.skip(f'boto3 is too old for upstream: it has no {case.needs}, and there is no peer')
-    environment(case)
-    run_upstream = (lambda: peer(name)) if peer is not None else lambda: _run_here(upstream(endpoint), name)
-    expected = _observe(local_bedrock, case, run_upstream)
-    actual = _observe(local_bedrock, case, lambda: _run_here(ours(endpoint), name))
-    assert expected['requests'] or not actual['requests']
+    expected, actual = _on_both_sides(name, case, local_bedrock, endpoint, peer)
     if found := differences(expected, actual):
         pytest.fail('\n'.join(found), pytrace=False)
+
+
+@pytest.mark.parametrize('name', [name for name, case in CASES.items() if case.ours])
+def test_differs_on_purpose(
+    name: str, case: Case, local_bedrock: LocalBedrock, endpoint: Endpoint, peer: Peer | None, environment: None
+) -> None:
+    upstream_does, ours_does = _on_both_sides(name, case, local_bedrock, endpoint, peer)
+    for does, said in ((upstream_does, case.upstream), (ours_does, case.ours)):
+        if not fnmatchcase(found := in_short(does['outcome']), said):
+            pytest.fail(f'expected {said}\nfound {found}', pytrace=False)
+
+
+def _on_both_sides(
+    name: str, case: Case, bedrock: LocalBedrock, endpoint: Endpoint, peer: Peer | None
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    def run_upstream() -> Any:
+        return peer.run(name, endpoint) if peer is not None else run(upstream(endpoint), case)
+
+    expected = _observe(bedrock, case, run_upstream)
+    return expected, _observe(bedrock, case, lambda: run(ours(endpoint), case))
