@@ -229,15 +229,14 @@ def test_an_empty_message_is_a_message():
     assert decode([frame(b'')]) == [Message({}, b'')]
 
 
-def test_an_iteration_that_is_given_up_goes_on_with_the_next_message():
+def test_an_iteration_that_is_given_up_takes_its_messages_with_it():
+    """And nothing else: the bytes that it left for the next one are decoded."""
     decoder = EventStreamDecoder()
     cut = len(STREAM) - 5
-    decoder.feed(STREAM[:10])
-    assert list(decoder) == []
-    decoder.feed(STREAM[10:] + STREAM[:cut])
-    taken = [next(iter(decoder)) for _ in range(2)]
+    decoder.feed(STREAM + STREAM[:cut])
+    next(iter(decoder))
     decoder.feed(STREAM[cut:])
-    assert taken + list(decoder) == decode([STREAM, STREAM])
+    assert list(decoder) == decode([STREAM])[-1:]
     decoder.close()
 
 

@@ -163,10 +163,24 @@ def decode_event(message: Message) -> dict[str, Any] | None:
     event = _json_object(message.payload)
     # Padding, against guessing the text from the length of the encrypted event.
     event.pop('p', None)
+    if event_type == 'contentBlockDelta' and _is_plain_text(event):
+        return {event_type: event}
     _settle(event, blobs)
     if event_type == 'metadata':
         _keep_known_usage(event)
     return {event_type: event}
+
+
+def _is_plain_text(event: dict[str, Any]) -> bool:
+    """Whether a delta is what nearly all of them are, in which there is no blob and no null."""
+    delta = event.get('delta')
+    return (
+        len(event) == 2
+        and type(event.get('contentBlockIndex')) is int
+        and type(delta) is dict
+        and len(cast(dict[str, Any], delta)) == 1
+        and type(cast(dict[str, Any], delta).get('text')) is str
+    )
 
 
 def _as_json(value: Any, blobs: _Blobs) -> Any:

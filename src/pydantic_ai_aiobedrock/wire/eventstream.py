@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from itertools import chain
 from types import MappingProxyType
 from typing import NamedTuple, NoReturn, TypeAlias
 from zlib import crc32
@@ -16,6 +17,8 @@ HeaderValue: TypeAlias = bool | int | bytes | str
 
 _PRELUDE = struct.Struct('>III')
 _CRC = struct.Struct('>I')
+_unpack_prelude = _PRELUDE.unpack_from
+_unpack_crc = _CRC.unpack_from
 _OVERHEAD = _PRELUDE.size + _CRC.size
 
 _SHORT = struct.Struct('>H')
@@ -44,7 +47,8 @@ class EventStreamDecoder:
         for message in decoder:
             ...
 
-    The iteration ends where more bytes are needed; feed them and iterate again. Both checksums of a message are
+    The iteration ends where more bytes are needed; feed them and iterate again. An iteration that is given up takes its
+    messages with it. Both checksums of a message are
     checked before anything of it is handed out, and its length counts for nothing until the one over it has been.
     A damaged message ends the stream: every later call raises the same error.
     """
@@ -80,13 +84,22 @@ class EventStreamDecoder:
         """
         self._raise_failure()
         if len(self._buffer) - self._offset < self._needed:
-            return
+            return iter(())
+        # A list, for resuming a generator costs a third of what decoding a message does.
+        messages: list[Message] = []
+        try:
+            self._decode_into(messages)
+        except EventStreamDecodeError as error:
+            return chain(messages, _raising(error))
+        return iter(messages)
+
+    def _decode_into(self, messages: list[Message]) -> None:
         data = self._buffer = bytes(self._buffer)
         view, position, end = memoryview(data), self._offset, len(data)
         self._needed = _PRELUDE.size
         while end - position >= _PRELUDE.size:
-            length, headers_length, prelude_crc = _PRELUDE.unpack_from(data, position)
-            if crc32(data[position : position + 8]) != prelude_crc:
+            length, headers_length, prelude_crc = _unpack_prelude(data, position)
+            if crc32(view[position : position + 8]) != prelude_crc:
                 self._fail('the checksum of a prelude is wrong')
             if length < _OVERHEAD + headers_length:
                 self._fail(f'a message of {length} bytes cannot hold {headers_length} bytes of headers')
@@ -96,15 +109,14 @@ class EventStreamDecoder:
             headers_start = position + _PRELUDE.size
             headers_end = headers_start + headers_length
             payload_end = position + length - _CRC.size
-            if (crc32(view[position:payload_end]),) != _CRC.unpack_from(data, payload_end):
+            if (crc32(view[position:payload_end]),) != _unpack_crc(data, payload_end):
                 self._fail('the checksum of a message is wrong')
             try:
                 headers = _headers(data[headers_start:headers_end])
             except EventStreamDecodeError as error:
                 self._fail(str(error))
-            # Before the message leaves: the caller may give up the iteration with it.
+            messages.append(Message(headers, data[headers_end:payload_end]))
             self._offset = position = position + length
-            yield Message(headers, data[headers_end:payload_end])
 
     def close(self) -> None:
         """Say that the stream has ended, once every message has been taken.
@@ -124,6 +136,11 @@ class EventStreamDecoder:
     def _raise_failure(self) -> None:
         if self._failure is not None:
             raise EventStreamDecodeError(self._failure)
+
+
+def _raising(error: EventStreamDecodeError) -> Iterator[NoReturn]:
+    raise error
+    yield
 
 
 def _headers(block: bytes) -> Mapping[str, HeaderValue]:
