@@ -1,0 +1,216 @@
+"""A web page to chat with an agent: it shows tokens as they are generated and tools as they are called.
+
+With no arguments it talks to LocalBedrock; with --region it talks to AWS. Then open http://127.0.0.1:8000.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Sequence
+from contextlib import ExitStack, asynccontextmanager
+
+import uvicorn
+from endpoint import MODEL, local_bedrock, options
+from fastapi import FastAPI
+from fastapi.responses import HTMLResponse, StreamingResponse
+from pydantic import BaseModel, Field
+from pydantic_ai import (
+    Agent,
+    AgentRunResultEvent,
+    AgentStreamEvent,
+    FunctionToolCallEvent,
+    FunctionToolResultEvent,
+    ModelAPIError,
+    ModelMessage,
+    PartDeltaEvent,
+    PartStartEvent,
+    TextPart,
+    TextPartDelta,
+    UserError,
+)
+
+from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider
+from pydantic_ai_aiobedrock.local import LocalBedrock
+
+CONVERSATIONS = 1000
+"""Conversations that are remembered; those not continued for the longest time are forgotten."""
+
+PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>Chat</title>
+<style>
+  :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
+  body { max-width: 42rem; margin: 0 auto; padding: 1rem; }
+  #log > * { margin: .5rem 0; white-space: pre-wrap; }
+  .user { font-weight: 600; }
+  .tool { font: .85rem/1.5 ui-monospace, monospace; opacity: .75; }
+  .error { color: #d33; }
+  form { display: flex; gap: .5rem; position: sticky; bottom: 1rem; }
+  input { flex: 1; font: inherit; padding: .5rem; }
+  button { font: inherit; padding: .5rem 1rem; }
+</style>
+<main id="log" aria-live="polite"></main>
+<form id="form"><input id="prompt" aria-label="Prompt" placeholder="How warm is it in Lima?" autofocus required>
+<button>Send</button></form>
+<script>
+const conversation = crypto.randomUUID();
+const form = document.getElementById('form'), prompt = document.getElementById('prompt');
+const button = form.querySelector('button'), log = document.getElementById('log');
+let stop = null;
+
+function add(kind, text) {
+  const element = document.createElement('div');
+  element.className = kind;
+  element.textContent = text;
+  log.append(element);
+  return element;
+}
+
+async function ask(text, signal) {
+  let answer = null;
+  const show = {
+    text: data => { (answer ??= add('answer', '')).textContent += data; },
+    tool_call: data => { answer = null; add('tool', `${data.name}(${data.arguments})`); },
+    tool_result: data => { add('tool', `${data.name} said: ${data.content}`); },
+    error: data => { add('error', data); },
+    done: () => {},
+  };
+  const response = await fetch('chat', {
+    method: 'POST', signal,
+    headers: {'content-type': 'application/json'},
+    body: JSON.stringify({conversation, prompt: text}),
+  });
+  if (!response.ok) throw new Error(`${response.status} ${response.statusText}`);
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  for (let rest = '', chunk; !(chunk = await reader.read()).done;) {
+    const lines = (rest + chunk.value).split('\\n');
+    rest = lines.pop();
+    for (const line of lines) { const {kind, data} = JSON.parse(line); show[kind](data); }
+  }
+}
+
+form.addEventListener('submit', async submitted => {
+  submitted.preventDefault();
+  if (stop) { stop.abort(); return; }
+  const text = prompt.value;
+  add('user', text);
+  prompt.value = '';
+  prompt.required = false;
+  stop = new AbortController();
+  button.textContent = 'Stop';
+  try { await ask(text, stop.signal); }
+  catch (error) { add('error', error.name === 'AbortError' ? 'Stopped.' : String(error)); }
+  stop = null;
+  prompt.required = true;
+  button.textContent = 'Send';
+});
+</script>
+</html>
+"""
+
+
+class Turn(BaseModel):
+    conversation: str = Field(max_length=100)
+    prompt: str = Field(min_length=1, max_length=10_000)
+
+
+class Conversations:
+    """What was said, by conversation."""
+
+    def __init__(self) -> None:
+        self._histories: OrderedDict[str, Sequence[ModelMessage]] = OrderedDict()
+
+    def history(self, conversation: str) -> Sequence[ModelMessage]:
+        return self._histories.get(conversation, ())
+
+    def remember(self, conversation: str, messages: Sequence[ModelMessage]) -> None:
+        self._histories[conversation] = messages
+        self._histories.move_to_end(conversation)
+        while len(self._histories) > CONVERSATIONS:
+            self._histories.popitem(last=False)
+
+
+async def temperature(city: str) -> str:  # not a plain function: Pydantic AI calls those in worker threads
+    """Return the temperature in a city."""
+    return f'{3 * len(city)} degrees Celsius'
+
+
+def create_app(region: str | None = None, model: str = MODEL) -> FastAPI:
+    provider = BedrockProvider(region_name=region)
+    agent = Agent(BedrockConverseModel(model, provider=provider), tools=[temperature])
+    conversations = Conversations()
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with provider:
+            yield
+
+    app = FastAPI(title='Chat', lifespan=lifespan)
+
+    @app.get('/')
+    async def page() -> HTMLResponse:
+        return HTMLResponse(PAGE)
+
+    @app.post('/chat')
+    async def chat(turn: Turn) -> StreamingResponse:
+        return StreamingResponse(lines(agent, conversations, turn), media_type='application/x-ndjson')
+
+    return app
+
+
+async def lines(agent: Agent[None, str], conversations: Conversations, turn: Turn) -> AsyncIterator[str]:
+    """Yield a line of JSON for each thing that the page shows. "Stop" on the page cancels this generator, and the run."""
+    history = list(conversations.history(turn.conversation))
+    try:
+        async with agent.run_stream_events(turn.prompt, message_history=history) as events:
+            async for event in events:
+                if isinstance(event, AgentRunResultEvent):
+                    conversations.remember(turn.conversation, event.result.all_messages())
+                    yield line('done', None)
+                elif (shown := what_to_show(event)) is not None:
+                    yield line(*shown)
+    except ModelAPIError:
+        yield line('error', 'The model did not answer.')
+
+
+def what_to_show(event: AgentStreamEvent) -> tuple[str, object] | None:
+    match event:
+        case PartStartEvent(part=TextPart(content=text)) | PartDeltaEvent(delta=TextPartDelta(content_delta=text)) if (
+            text
+        ):
+            return 'text', text
+        case FunctionToolCallEvent(part=call):
+            return 'tool_call', {'name': call.tool_name, 'arguments': call.args_as_json_str()}
+        case FunctionToolResultEvent(part=result):
+            return 'tool_result', {'name': result.tool_name, 'content': str(result.content)}
+        case _:
+            return None
+
+
+def line(kind: str, data: object) -> str:
+    return json.dumps({'kind': kind, 'data': data}) + '\n'
+
+
+def main() -> int:
+    parser = options(__doc__ or '')
+    parser.add_argument('--host', default='127.0.0.1', help='address to listen on (default: %(default)s)')
+    parser.add_argument('--port', type=int, default=8000, help='port to listen on (default: %(default)s)')
+    args = parser.parse_args()
+    with ExitStack() as stack:
+        if not args.region:
+            stack.enter_context(local_bedrock(LocalBedrock(latency=0.2, tokens_per_second=20)))
+        try:
+            app = create_app(args.region or os.environ['AWS_DEFAULT_REGION'], args.model)
+        except UserError as error:
+            parser.error(str(error))
+        uvicorn.run(app, host=args.host, port=args.port)
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

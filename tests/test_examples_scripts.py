@@ -1,0 +1,98 @@
+"""The examples that run and end: with no arguments on LocalBedrock, with --region as on AWS."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pydantic_ai_aiobedrock.local import AccessKey, LocalBedrock
+
+EXAMPLES = Path(__file__).parents[1] / 'examples'
+
+
+def run(example: str, *options: str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    if example == 'evaluate':
+        pytest.importorskip('pydantic_evals', reason='evaluate.py needs Pydantic Evals')
+    return subprocess.run(
+        [sys.executable, '-W', 'always::ResourceWarning', str(EXAMPLES / f'{example}.py'), *options],
+        env={**os.environ, 'COLUMNS': '160', **(environment or {})},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ('example', 'shown'),
+    [
+        ('embeddings', r'(?s)What is the capital of France\?.*Paris is the capital'),
+        ('evaluate', '7 of 8 right, 0 without an answer'),
+        ('fallback_regions', r'us-east-1: 10 of 20 answers\nus-west-2: 10 of 20 answers\n2 clients'),
+        ('multi_tenant', r'(?s)3 clients are open.*LocalBedrock has seen 3 different access keys'),
+    ],
+)
+def test_an_example_runs_with_no_arguments_and_leaves_nothing_open(example: str, shown: str) -> None:
+    ran = run(example)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert re.search(shown, ran.stdout), ran.stdout
+    assert ran.stderr == ''
+
+
+@pytest.mark.parametrize('example', ['embeddings', 'evaluate', 'fallback_regions'])
+def test_with_a_region_an_example_uses_the_credentials_of_the_caller(example: str, bedrock: LocalBedrock) -> None:
+    model = 'cohere.embed-v4:0' if example == 'embeddings' else 'us.amazon.nova-micro-v1:0'
+    # Not every answer is the right one here, so what counts is who was asked.
+    run(example, '--region', bedrock.region_name, '--model', model, environment=bedrock.environment)
+    assert bedrock.requests
+    assert {request.model_id for request in bedrock.requests} == {model}
+    assert {request.auth_scheme for request in bedrock.requests} == {'sigv4'}
+    assert {request.status for request in bedrock.requests} == {200}
+
+
+def test_on_aws_each_tenant_is_a_profile(bedrock: LocalBedrock, tmp_path: Path) -> None:
+    credentials = tmp_path / 'credentials'
+    lines: list[str] = []
+    for name in ('one', 'two'):
+        key = AccessKey.make()
+        bedrock.accept(key.access_key_id, key.secret_access_key)
+        lines += [
+            f'[{name}]',
+            f'aws_access_key_id = {key.access_key_id}',
+            f'aws_secret_access_key = {key.secret_access_key}',
+        ]
+    credentials.write_text('\n'.join(lines))
+    environment = {
+        'AWS_SHARED_CREDENTIALS_FILE': str(credentials),
+        'AWS_ENDPOINT_URL_BEDROCK_RUNTIME': bedrock.base_url,
+    }
+    ran = run('multi_tenant', '--region', bedrock.region_name, '--tenants', 'one', 'two', environment=environment)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    signers = [request.headers['Authorization'].split('/')[0] for request in bedrock.requests]
+    assert {signers.count(signer) for signer in signers} == {3}
+    assert len(set(signers)) == 2
+
+
+def test_a_tenant_without_a_profile_is_said_and_fails_the_example() -> None:
+    ran = run('multi_tenant', '--region', 'us-east-1', '--tenants', 'nobody')
+    assert ran.returncode == 1, ran.stdout + ran.stderr
+    assert 'nobody: The config profile (nobody) could not be found' in ran.stdout
+    assert 'Traceback' not in ran.stderr
+
+
+def test_an_evaluation_that_is_not_good_enough_fails() -> None:
+    ran = run('evaluate', '--require', '0.9')
+    assert ran.returncode == 1, ran.stdout + ran.stderr
+
+
+def test_when_no_region_answers_the_example_says_so() -> None:
+    with LocalBedrock() as bedrock:
+        bedrock.revoke(bedrock.aws_access_key_id)
+        ran = run('fallback_regions', '--region', bedrock.region_name, environment=bedrock.environment)
+    assert ran.returncode == 1, ran.stdout + ran.stderr
+    assert len(re.findall(r'^run \d+: .*UnrecognizedClientException', ran.stdout, flags=re.MULTILINE)) == 20
+    assert 'Traceback' not in ran.stderr
