@@ -164,7 +164,7 @@ def create_app(region: str | None = None, model: str = MODEL) -> FastAPI:
 
 
 async def lines(agent: Agent[None, str], conversations: Conversations, turn: Turn) -> AsyncIterator[str]:
-    """Yield a line of JSON for each thing that the page shows. "Stop" on the page cancels this generator, and the run."""
+    """Yield a line of JSON for each thing that the page shows. Its Stop button cancels this generator, and the run."""
     history = list(conversations.history(turn.conversation))
     try:
         async with agent.run_stream_events(turn.prompt, message_history=history) as events:

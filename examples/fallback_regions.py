@@ -45,7 +45,9 @@ async def run(model: str, providers: list[BedrockProvider], pool: SessionPool, c
             result = await agent.run(f'Say something about the number {number}.')
         except FallbackExceptionGroup as errors:  # no region has answered
             failed += 1
-            console.print(f'run {number}: {"; ".join(map(str, errors.exceptions))}', style='red', markup=False)
+            console.print(
+                f'run {number}: {"; ".join(map(str, errors.exceptions))}', style='red', markup=False, soft_wrap=True
+            )
         else:
             last = result.all_messages()[-1]
             assert isinstance(last, ModelResponse)
@@ -55,7 +57,7 @@ async def run(model: str, providers: list[BedrockProvider], pool: SessionPool, c
     for provider in providers:
         region = provider.client.meta.region_name
         console.print(f'{region}: {answered[region]} of {RUNS} answers', highlight=False)
-    console.print(f'{pool.stats().clients} clients: {pool!r}', markup=False, highlight=False)
+    console.print(f'{pool.stats().clients} clients: {pool!r}', markup=False, highlight=False, soft_wrap=True)
     await pool.aclose()
     return 1 if failed else 0
 

@@ -83,8 +83,8 @@ def create_app(region: str | None = None, model: str = MODEL) -> FastAPI:
 async def events(agent: Agent[None, str], prompt: str) -> AsyncIterator[str]:
     """Yield server-sent events: `text` for each piece, then `done`, or `error` in place of what is missing.
 
-    When the client goes away this generator is cancelled; leaving `run_stream` then cuts the connection to Bedrock, which
-    stops generating.
+    When the client goes away this generator is cancelled; leaving `run_stream` then cuts the connection to Bedrock,
+    which stops generating.
     """
     try:
         async with agent.run_stream(prompt) as result:

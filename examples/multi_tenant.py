@@ -1,7 +1,7 @@
 """Several tenants in one process, each with credentials of its own, over one session pool.
 
-With no arguments it talks to LocalBedrock, where each tenant has an access key. On AWS, each tenant is a profile of your
-AWS configuration; one that names a `role_arn` is a role, which botocore assumes, and assumes again before it expires:
+With no arguments it talks to LocalBedrock, where each tenant has an access key. On AWS, each tenant is a profile of
+your AWS configuration; one that names a `role_arn` is a role, which is assumed, and again before it expires:
 
     python examples/multi_tenant.py --region us-east-1 --tenants acme globex
 """
@@ -66,9 +66,9 @@ async def run(region: str | None, model: str, names: list[str], console: Console
         for error in errors[:1]:
             if not isinstance(error, ModelAPIError | UserError):
                 raise error
-            console.print(f'{name}: {error}', style='red', markup=False)
+            console.print(f'{name}: {error}', style='red', markup=False, soft_wrap=True)
     console.print(table)
-    console.print(f'{pool.stats().clients} clients are open: {pool!r}', markup=False)
+    console.print(f'{pool.stats().clients} clients are open: {pool!r}', markup=False, soft_wrap=True)
     await pool.aclose()
     return 1 if failed else 0
 
