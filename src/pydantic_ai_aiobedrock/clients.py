@@ -15,7 +15,7 @@ from aiobotocore.session import AioSession
 from botocore.exceptions import BotoCoreError, ClientError, CredentialRetrievalError
 from botocore.loaders import Loader
 
-from pydantic_ai_aiobedrock import retry_after
+from pydantic_ai_aiobedrock import retry_after, signing
 from pydantic_ai_aiobedrock.botocore_data import data_loader
 from pydantic_ai_aiobedrock.call_options import add_extra_headers
 from pydantic_ai_aiobedrock.credentials import BearerToken, Identity, Resolved, ResolvedCredentials
@@ -81,6 +81,7 @@ async def _create(spec: ClientSpec, session: aioboto3.Session | AioSession) -> O
     client = await context.__aenter__()
     hooks.install(client, ConverseEventStream)
     retry_after.install(client)
+    signing.install(client)
     client.meta.events.register_last('before-call.bedrock-runtime', add_extra_headers)
     return OpenClient(client, context, transports[0] if transports else None)
 

@@ -14,7 +14,7 @@ import warnings
 import weakref
 from collections.abc import Mapping
 from contextlib import suppress
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Protocol, Self
 
 import aiohttp
@@ -129,8 +129,10 @@ class HTTPSession:
             # botocore would retry, over new connections, a call whose connection was closed with the client.
             raise PoolClosedError('The client was closed while the call was in flight.')
         headers = CIMultiDict(
-            (name, value.decode('utf-8') if isinstance(value, bytes) else value)
-            for name, value in request.headers.items()
+            [
+                (name, value.decode('utf-8') if isinstance(value, bytes) else value)
+                for name, value in request.headers.items()
+            ]
         )
         headers['Accept-Encoding'] = 'identity'
         options = call_options.get()
@@ -146,7 +148,7 @@ class HTTPSession:
         try:
             response = await session.request(
                 request.method,
-                URL(request.url, encoded=True),
+                _parsed(request.url),
                 headers=headers,
                 data=request.body,
                 timeout=timeout,
@@ -154,8 +156,8 @@ class HTTPSession:
                 # A signature is good for one URL only.
                 allow_redirects=False,
             )
-            fields = {name.decode('latin-1').lower(): value.decode('latin-1') for name, value in response.raw_headers}
-            sent: Any = AioAWSResponse(str(response.url), response.status, fields, response)  # pyright: ignore
+            fields = {_field_name(name): value.decode('latin-1') for name, value in response.raw_headers}
+            sent: Any = AioAWSResponse(request.url, response.status, fields, response)  # pyright: ignore
             if not request.stream_output or response.status >= 300:
                 await sent.content
         except asyncio.CancelledError:
@@ -257,6 +259,16 @@ class HTTPSession:
         self._sockets.add(sock)
         self.connections_opened += 1
         return sock
+
+
+@lru_cache(maxsize=256)
+def _parsed(url: str) -> URL:
+    return URL(url, encoded=True)
+
+
+@lru_cache(maxsize=256)
+def _field_name(name: bytes) -> str:
+    return name.decode('latin-1').lower()
 
 
 def translate(error: BaseException, url: str, proxy_url: str | None = None) -> BotoCoreError:
