@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
 from functools import lru_cache
 from typing import Any
+from urllib.parse import urlsplit
 
 import aioboto3
 import botocore.session
 from aiobotocore.session import AioSession
 from botocore.configprovider import ConfiguredEndpointProvider
 from botocore.endpoint_provider import EndpointProvider
-from botocore.utils import is_valid_endpoint_url, is_valid_ipv6_endpoint_url
+from botocore.exceptions import InvalidRegionError
+from botocore.utils import is_valid_endpoint_url, is_valid_ipv6_endpoint_url, validate_region_name
 from pydantic_ai.exceptions import UserError
 
 from pydantic_ai_aiobedrock.botocore_data import data_loader
 
+_CONFIGURED = 'The endpoint of `AWS_ENDPOINT_URL_BEDROCK_RUNTIME`, `AWS_ENDPOINT_URL` or the AWS configuration file'
 _RULES = 'bedrock-runtime/2023-09-30/endpoint-rule-set-1'
 
 
@@ -25,7 +29,7 @@ def resolve_region(
     """Return the region that botocore would sign for.
 
     Raises:
-        UserError: Neither the argument, the session, the environment nor the profile has one.
+        UserError: Neither the argument, the session, the environment nor the profile has one, or it can't be one.
     """
     region: str | None = region_name or _configuration(profile_name, session).get_config_variable('region')
     if region is None:
@@ -34,22 +38,41 @@ def resolve_region(
             'You must provide a region: pass `region_name` to BedrockProvider, set `AWS_DEFAULT_REGION`, or name a '
             f'`region` in the profile of the AWS configuration file.{hint}'
         )
+    try:
+        validate_region_name(region)
+    except InvalidRegionError:
+        raise UserError(f"{region!r} is not the name of an AWS region, such as 'us-east-1'.") from None
     return region
 
 
-def check_base_url(base_url: str) -> str:
+def check_base_url(base_url: str, name: str = '`base_url`') -> str:
     """Return the URL of an endpoint if it is one.
 
+    Args:
+        base_url: The URL.
+        name: What the URL was given as, for the error.
+
     Raises:
-        UserError: It is not an HTTP or HTTPS URL with a host.
+        UserError: It is not an HTTP or HTTPS URL with a host, or has more than an endpoint can have.
     """
-    is_http = base_url.startswith(('http://', 'https://'))
-    if not is_http or not (is_valid_endpoint_url(base_url) or is_valid_ipv6_endpoint_url(base_url)):
+    if not _is_endpoint(base_url):
+        shown = re.sub('//[^/@]*@', '//***@', base_url)
         raise UserError(
-            f'`base_url` is not the URL of an endpoint: {base_url!r}. Pass one like '
+            f'{name} is not the URL of an endpoint: {shown!r}. Pass one like '
             "'https://bedrock-runtime.us-east-1.amazonaws.com', or leave it out for the region's own."
         )
     return base_url
+
+
+def _is_endpoint(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        has_bad_port = parts.port == 0
+    except ValueError:
+        return False
+    has_more = parts.username is not None or parts.query or parts.fragment
+    is_valid = is_valid_endpoint_url(url) or is_valid_ipv6_endpoint_url(url)
+    return bool(parts.scheme in ('http', 'https') and is_valid and not has_bad_port and not has_more)
 
 
 def resolve_endpoint(region_name: str, profile_name: str | None, session: aioboto3.Session | AioSession | None) -> str:
@@ -62,7 +85,7 @@ def resolve_endpoint(region_name: str, profile_name: str | None, session: aiobot
             client_name='bedrock-runtime',
         ).provide()
         if configured:
-            return configured
+            return check_base_url(configured, _CONFIGURED)
     loader = data_loader(configuration.get_config_variable('data_path'))
     rules = EndpointProvider(loader.load_data(_RULES), loader.load_data('partitions'))
     return rules.resolve_endpoint(

@@ -12,7 +12,7 @@ from aiobotocore.client import AioBaseClient
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
 from botocore.client import BaseClient
-from botocore.exceptions import ProfileNotFound
+from botocore.exceptions import BotoCoreError, ProfileNotFound
 from pydantic_ai.exceptions import UserError
 from pydantic_ai.providers import Provider
 from pydantic_ai.providers.bedrock import BedrockProvider as UpstreamProvider
@@ -113,6 +113,8 @@ class BedrockProvider(UpstreamProvider):
             )
         if api_key is not None and session is not None:
             raise UserError('Pass either `api_key` or `session` to BedrockProvider: a session signs by itself.')
+        _check_type('session', session, aioboto3.Session, AioSession)
+        _check_type('config', config, AioConfig)
         if session is None:
             api_key = api_key or os.getenv('AWS_BEARER_TOKEN_BEDROCK')
         if not max_connections > 0:
@@ -126,6 +128,8 @@ class BedrockProvider(UpstreamProvider):
             raise UserError(
                 f'{error}. Name a profile of the AWS configuration files in `profile_name` or `AWS_PROFILE`.'
             ) from error
+        except BotoCoreError as error:
+            raise UserError(f'The AWS configuration is not usable: {error}') from error
         spec = ClientSpec(
             region_name=region_name,
             endpoint_url=base_url,
@@ -134,8 +138,8 @@ class BedrockProvider(UpstreamProvider):
             aws_secret_access_key=aws_secret_access_key,
             aws_session_token=aws_session_token,
             api_key=api_key,
-            read_timeout=aws_read_timeout or _seconds('AWS_READ_TIMEOUT', 300),
-            connect_timeout=aws_connect_timeout or _seconds('AWS_CONNECT_TIMEOUT', 60),
+            read_timeout=_seconds('aws_read_timeout', aws_read_timeout, 300),
+            connect_timeout=_seconds('aws_connect_timeout', aws_connect_timeout, 60),
             max_connections=max_connections,
             session=session,
             config=config,
@@ -216,11 +220,23 @@ def as_async_client(client: Any) -> BedrockRuntime | BroughtClient:
             )
 
 
-def _seconds(variable: str, default: float) -> float:
-    value = os.getenv(variable)
-    if value is None:
-        return default
+def _check_type(name: str, value: object, *types: type) -> None:
+    if value is not None and not isinstance(value, types):
+        wanted = ' or '.join(f'{cls.__module__}.{cls.__qualname__}' for cls in types)
+        found = f'{type(value).__module__}.{type(value).__qualname__}'
+        raise UserError(f'`{name}` of a BedrockProvider must be {wanted}, not {found}.')
+
+
+def _seconds(name: str, value: float | None, default: float) -> float:
+    """Return a timeout: the argument, the environment variable of its name, or the default."""
+    given: object = value
+    if not value:
+        name = name.upper()
+        given = os.getenv(name, default)
     try:
-        return float(value)
+        seconds = float(str(given))
     except ValueError:
-        raise UserError(f'The environment variable `{variable}` must be a number of seconds, not {value!r}.') from None
+        seconds = 0.0
+    if not seconds > 0:
+        raise UserError(f'`{name}` must be a positive number of seconds, not {given!r}.')
+    return seconds
