@@ -19,6 +19,7 @@ from pydantic_ai_aiobedrock import retry_after, signing
 from pydantic_ai_aiobedrock.botocore_data import data_loader
 from pydantic_ai_aiobedrock.call_options import add_extra_headers
 from pydantic_ai_aiobedrock.credentials import BearerToken, Identity, Resolved, ResolvedCredentials
+from pydantic_ai_aiobedrock.errors import UnusableConfigurationError
 from pydantic_ai_aiobedrock.event_stream import ConverseEventStream
 from pydantic_ai_aiobedrock.off_loop import start_in_thread
 from pydantic_ai_aiobedrock.spec import ClientSpec
@@ -53,11 +54,17 @@ async def open_client(spec: ClientSpec) -> OpenClient:
     Raises:
         botocore.exceptions.BotoCoreError: The spec, or the AWS configuration that it names, is not usable.
     """
-    if (session := spec.session) is not None:
-        await start_in_thread(lambda: _warm_up(session))
-        return await _create(spec, session)
-    # Debug mode would complain that a task takes long: that is what the thread is for.
-    return await start_in_thread(lambda: asyncio.run(_open_pooled(spec), debug=False))
+    try:
+        if (session := spec.session) is not None:
+            await start_in_thread(lambda: _warm_up(session))
+            return await _create(spec, session)
+        # Debug mode would complain that a task takes long: that is what the thread is for.
+        return await start_in_thread(lambda: asyncio.run(_open_pooled(spec), debug=False))
+    except (OSError, ValueError) as error:
+        # botocore lets through what a file that is not there, or a number that is none, gives rise to.
+        if isinstance(error, BotoCoreError):
+            raise
+        raise UnusableConfigurationError(reason=f'{type(error).__name__}: {error}') from error
 
 
 async def _create(spec: ClientSpec, session: aioboto3.Session | AioSession) -> OpenClient:

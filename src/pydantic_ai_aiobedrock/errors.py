@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from botocore.exceptions import ConnectTimeoutError, HTTPClientError
+from botocore.exceptions import BotoCoreError, ConnectTimeoutError, HTTPClientError
 
 
 class PoolClosedError(RuntimeError):
@@ -11,6 +11,12 @@ class PoolClosedError(RuntimeError):
 
 class WrongLoopError(RuntimeError):
     """A client that was brought along was used on an event loop that it does not belong to."""
+
+
+class UnusableConfigurationError(BotoCoreError):
+    """A client could not be opened: a setting, or a file that a setting names, is not usable."""
+
+    fmt = '{reason}'
 
 
 class PoolTimeoutError(ConnectTimeoutError):

@@ -9,7 +9,12 @@ from typing import Any
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    ConfigNotFound,
+    ConfigParseError,
     CredentialRetrievalError,
+    InvalidConfigError,
+    InvalidDefaultsMode,
+    InvalidRetryConfigurationError,
     NoCredentialsError,
     NoRegionError,
     PartialCredentialsError,
@@ -20,7 +25,7 @@ from botocore.exceptions import (
 from pydantic_ai.exceptions import ModelAPIError, UserError
 
 from pydantic_ai_aiobedrock import _upstream
-from pydantic_ai_aiobedrock.errors import PoolClosedError, WrongLoopError
+from pydantic_ai_aiobedrock.errors import PoolClosedError, UnusableConfigurationError, WrongLoopError
 from pydantic_ai_aiobedrock.wire.converse import ConverseDecodeError, ConverseEncodeError
 from pydantic_ai_aiobedrock.wire.eventstream import EventStreamDecodeError
 
@@ -31,12 +36,18 @@ NO_CREDENTIALS = (
 )
 
 _CONFIGURATION_ERRORS = (
+    ConfigNotFound,
+    ConfigParseError,
     CredentialRetrievalError,
+    InvalidConfigError,
+    InvalidDefaultsMode,
+    InvalidRetryConfigurationError,
     NoRegionError,
     PartialCredentialsError,
     ProfileNotFound,
     SSOError,
     TokenRetrievalError,
+    UnusableConfigurationError,
 )
 
 
