@@ -42,7 +42,11 @@ EMBEDDING_COLLABORATORS = ('anyio',)
 """What `BedrockEmbeddingModel._invoke_model` reaches its transport through: `anyio.to_thread.run_sync(call)`."""
 
 MEMBERS = {
-    models.BedrockConverseModel: ('_messages_create', '_botocore_supports_strict_tool_param'),
+    models.BedrockConverseModel: (
+        '_messages_create',
+        '_process_response',
+        '_botocore_supports_strict_tool_param',
+    ),
     models.BedrockStreamedResponse: ('_get_event_iterator',),
     embeddings.BedrockEmbeddingModel: ('_invoke_model', '_embed_concurrent'),
 }
@@ -146,6 +150,18 @@ class SendsAnyMember:
     @property
     def _botocore_supports_output_config(self) -> bool:
         return self.sends_any_member or cast(Any, super())._botocore_supports_output_config
+
+
+class ProcessesWithin:
+    """Mixin of a model: upstream's mapping of a Converse response runs in a context of ours."""
+
+    def processing(self) -> AbstractContextManager[None]:
+        """Return the context of one response."""
+        raise NotImplementedError
+
+    async def _process_response(self, response: Any) -> Any:
+        with self.processing():
+            return await cast(Any, super())._process_response(response)
 
 
 class InvokesWithin:

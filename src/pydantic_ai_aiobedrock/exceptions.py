@@ -84,3 +84,29 @@ def map_other_errors(model_name: str) -> Generator[None]:
     except (BotoCoreError, ClientError) as error:
         # What the network does, pydantic-ai 2.33 to 2.40 do not map at all.
         raise ModelAPIError(model_name=model_name, message=str(error)) from error
+
+
+@contextmanager
+def map_shape_errors(model_name: str) -> Generator[None]:
+    """Map what upstream's mapping stumbles over in a response that lacks members, or has them of another type.
+
+    Raises:
+        ModelAPIError: The response is not one of Converse.
+    """
+    try:
+        yield
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        message = f'The response is not one of Converse: {type(error).__name__}: {error}'
+        raise ModelAPIError(model_name=model_name, message=message) from error
+
+
+@contextmanager
+def map_stream_errors(model_name: str, *args: Any, **kwargs: Any) -> Generator[None]:
+    """Map as `map_api_errors` does, and what upstream stumbles over in an event as `map_shape_errors` does.
+
+    Raises:
+        ModelAPIError: Or one of its subclasses: AWS or the network failed, or an event is not one of Converse.
+        UserError: The credentials, the configuration, the pool or the request are not usable as they are.
+    """
+    with map_shape_errors(model_name), map_api_errors(model_name, *args, **kwargs):
+        yield

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
@@ -17,7 +17,7 @@ from pydantic_ai.tools import RunContext
 
 from pydantic_ai_aiobedrock import _upstream
 from pydantic_ai_aiobedrock.call_options import call_options
-from pydantic_ai_aiobedrock.exceptions import map_api_errors
+from pydantic_ai_aiobedrock.exceptions import map_api_errors, map_shape_errors
 from pydantic_ai_aiobedrock.providers import BedrockProvider, as_async_client, as_provider
 from pydantic_ai_aiobedrock.runtime import BedrockRuntime, BroughtClient
 from pydantic_ai_aiobedrock.streaming import BedrockStreamedResponse
@@ -54,7 +54,7 @@ else:
     )
 
 
-class BedrockConverseModel(_upstream.SendsAnyMember, _Rebuilt):
+class BedrockConverseModel(_upstream.SendsAnyMember, _upstream.ProcessesWithin, _Rebuilt):
     """A model of Amazon Bedrock's Converse API that never leaves the event loop.
 
     What `pydantic_ai.models.bedrock.BedrockConverseModel` is, over aioboto3 sessions. Whatever upstream can send is
@@ -121,3 +121,7 @@ class BedrockConverseModel(_upstream.SendsAnyMember, _Rebuilt):
     def sends_any_member(self) -> bool:
         """Whether requests are encoded by this package, so that the installed botocore may be of any age."""
         return isinstance(self.client, BedrockRuntime)
+
+    def processing(self) -> AbstractContextManager[None]:
+        """Map what upstream stumbles over in a response that is not one of Converse."""
+        return map_shape_errors(self.model_name)

@@ -12,7 +12,7 @@ from pydantic_ai.models.bedrock import BedrockStreamedResponse as UpstreamStream
 from pydantic_ai_aiobedrock import _upstream
 from pydantic_ai_aiobedrock.errors import IncompleteStreamError
 from pydantic_ai_aiobedrock.event_stream import ConverseEventStream, translate_reading
-from pydantic_ai_aiobedrock.exceptions import map_api_errors
+from pydantic_ai_aiobedrock.exceptions import map_stream_errors
 
 
 def events(stream: Any) -> AsyncIterator[dict[str, Any]]:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     _Rebuilt = UpstreamStreamedResponse
 else:
     _Rebuilt = _upstream.rebuilt(
-        UpstreamStreamedResponse, {'_AsyncIteratorWrapper': events, '_map_api_errors': map_api_errors}
+        UpstreamStreamedResponse, {'_AsyncIteratorWrapper': events, '_map_api_errors': map_stream_errors}
     )
 
 
