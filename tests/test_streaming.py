@@ -279,7 +279,7 @@ async def test_reading_on_after_close_is_an_error_and_not_the_end_of_the_answer(
     async with opened(model) as stream:
         await read_both_words(stream)
         await stream.close_stream()
-        with pytest.raises(ModelAPIError, match='Connection was closed'):
+        with pytest.raises(ModelAPIError, match='the stream has been closed'):
             async for _ in stream:
                 pass
         assert stream.get().state == 'incomplete'

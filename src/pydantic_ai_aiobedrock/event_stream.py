@@ -85,8 +85,8 @@ class ConverseEventStream:
     def close(self) -> None:
         """Close the stream at once, and cut its connection unless the stream has been read to its end.
 
-        A read that waits in another task fails with `ConnectionClosedError`, and so does every later one: what has been
-        read is not the whole answer.
+        A read that waits in another task fails with `ResponseStreamingError`, and so does every later one: what has
+        been read is not the whole answer.
         """
         if not self._closed:
             self._closed = True
@@ -113,7 +113,7 @@ class ConverseEventStream:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise translate_reading(error, str(self._response.url)) from error
         if self._closed:
-            raise ConnectionClosedError(endpoint_url=str(self._response.url))
+            raise ResponseStreamingError(error='the stream has been closed')
         if data:
             self._decoder.feed(data)
             self._messages = iter(self._decoder)
