@@ -161,6 +161,15 @@ class BedrockProvider(UpstreamProvider):
         """Replace the client for all models of this provider."""
         self._runtime = as_async_client(client)
 
+    async def warm_up(self, *, connections: int = 1) -> None:
+        """Open the client of the running event loop, and connections to Bedrock, ahead of the first call.
+
+        For the start of a server, right before traffic comes; see `BedrockRuntime.warm_up`. A `bedrock_client` is open
+        already.
+        """
+        if isinstance(self.client, BedrockRuntime):
+            await self.client.warm_up(connections)
+
     async def __aenter__(self) -> Self:
         """Hold the client of this event loop open."""
         if isinstance(self.client, BedrockRuntime):

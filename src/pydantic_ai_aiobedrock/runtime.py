@@ -20,6 +20,7 @@ from pydantic_ai_aiobedrock.event_stream import translate_reading
 from pydantic_ai_aiobedrock.loop_pool import Lease
 from pydantic_ai_aiobedrock.pool import SessionPool
 from pydantic_ai_aiobedrock.spec import ClientSpec
+from pydantic_ai_aiobedrock.transport import HTTPSession
 
 _Response = TypeVar('_Response')
 
@@ -105,6 +106,26 @@ class BedrockRuntime:
         """
         with await self._lease() as lease:
             return await _read_body(await _send(lease, lease.client.invoke_model, params), self.meta.endpoint_url)
+
+    async def warm_up(self, connections: int = 1) -> None:
+        """Open the client of the running event loop, and connections to the endpoint, ahead of the first call.
+
+        The client stays open as if it had been used. Connections that nobody uses are closed after 12 s, for Bedrock
+        closes them after some 20 s.
+
+        Args:
+            connections: How many to have open; no more than `max_connections` are opened.
+
+        Raises:
+            ValueError: `connections` is not positive.
+            botocore.exceptions.BotoCoreError: The spec is not usable, or the endpoint can't be reached.
+            PoolClosedError: The pool is closed.
+        """
+        if not connections > 0:
+            raise ValueError(f'`connections` must be positive, not {connections!r}.')
+        with await self.pool.lease(self.spec) as lease:
+            transport: HTTPSession = lease.client._endpoint.http_session
+            await transport.connect(min(connections, self.spec.max_connections), self.meta.endpoint_url)
 
     async def _lease(self) -> Lease:
         options = call_options.get()
