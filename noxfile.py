@@ -67,6 +67,13 @@ def demo(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation, any warning an error; `-- serve` shows it while you write."""
+    install(session, 'docs')
+    session.run('mkdocs', *(session.posargs or ('build', '--strict')))
+
+
+@nox.session
 def build(session: nox.Session) -> None:
     """Build sdist and wheel, check what is in them, run the quick start on the wheel in an empty environment."""
     session.install('build', 'virtualenv')

@@ -1,0 +1,50 @@
+"""What the documentation says is so: its Python blocks run, and its links and codes lead somewhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from pydantic_ai_aiobedrock import diagnosis, doctor
+from pydantic_ai_aiobedrock.local import LocalBedrock
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted((ROOT / 'docs').glob('*.md'))
+# docs/testing.md is about tests: its blocks are tests themselves, run where LocalBedrock is tested.
+RUN = [page for page in PAGES if page.stem != 'testing']
+
+
+def blocks() -> list[object]:
+    found: list[object] = []
+    for page in RUN:
+        for number, code in enumerate(re.findall(r'^```python\n(.*?)^```$', page.read_text(), flags=re.DOTALL | re.M)):
+            found.append(pytest.param(code, id=f'{page.stem}-{number + 1}'))
+    return found
+
+
+@pytest.mark.parametrize('code', blocks())
+def test_a_block_runs_and_leaves_nothing_open(
+    code: str, bedrock: LocalBedrock, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in bedrock.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv('BEDROCK_API_KEY', bedrock.api_key)
+    exec(compile(code, 'block', 'exec'), {'__name__': 'block'})
+    assert bedrock.stats().requests > 0
+    assert {request.status for request in bedrock.requests if request.operation} <= {200}
+    assert capsys.readouterr().out.strip()
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    navigation = (ROOT / 'mkdocs.yml').read_text()
+    assert [page.name for page in PAGES if f' {page.name}\n' not in navigation and page.stem != 'testing'] == []
+
+
+def test_every_code_of_the_doctor_that_the_troubleshooting_names_is_one() -> None:
+    source = Path(diagnosis.__file__).read_text() + Path(doctor.__file__).read_text()
+    named = re.findall(r'\[`([a-z_`, ]+)`\]', (ROOT / 'docs' / 'troubleshooting.md').read_text())
+    codes = {code.strip('` ') for codes in named for code in codes.split(',')}
+    assert len(codes) > 10
+    assert [code for code in sorted(codes) if f"'{code}'" not in source] == []
