@@ -11,10 +11,16 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
-BY_NATURE = frozenset({'timestamp', 'run_id', 'conversation_id'})
+BY_NATURE = frozenset(
+    {
+        'conversation_id',
+        'duration',
+        'gen_ai.client.operation.time_to_first_chunk',
+        'run_id',
+        'timestamp',
+    }
+)
 """Members that no two runs have in common."""
-
-RESPONSE_HEADERS_BY_NATURE = frozenset({'date'})
 
 REQUEST_HEADERS_BY_NATURE = frozenset(
     {
@@ -60,18 +66,10 @@ def error(raised: BaseException) -> dict[str, Any]:
     return {
         'class': type(raised).__name__,
         'kinds': [cls.__name__ for cls in type(raised).__mro__ if cls not in (object, BaseException, Exception)],
-        'text': _without_date(str(raised)),
-        'attributes': plain(_without_date(attributes)),
+        'text': str(raised),
+        'attributes': plain(attributes),
         **({'exceptions': [error(one) for one in raised.exceptions]} if isinstance(raised, BaseExceptionGroup) else {}),
     }
-
-
-def _without_date(value: Any) -> Any:
-    if isinstance(value, str):
-        return re.sub(r"'date': '[^']*', ", '', value)
-    if isinstance(value, Mapping):
-        return {name: _without_date(item) for name, item in value.items() if name not in RESPONSE_HEADERS_BY_NATURE}
-    return value
 
 
 def warned(caught: Sequence[warnings.WarningMessage]) -> list[str]:
@@ -112,7 +110,7 @@ def _authorization(value: str) -> str:
     return value.replace(signed[1], ';'.join(names))
 
 
-_TIME = re.compile(r'\b\d{4}-\d\d-\d\dT[\d:.]+(?:Z|\+00:00)')
+_TIME = re.compile(r'\b\d{4}-\d\d-\d\dT[\d:.]+(?:Z|\+00:00)|\b[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} [\d:]{8} GMT')
 
 
 def numbered(value: Any) -> Any:

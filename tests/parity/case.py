@@ -27,6 +27,7 @@ class Case:
             the case is about.
         environment: Environment variables. `$base_url` and the other fields of the endpoint are filled in.
         tls: Whether the endpoint serves HTTPS, without which current SDKs send no API key.
+        sts: Whether what is asked of the Security Token Service at `$sts_url` is compared.
         config: Content of the AWS configuration file, filled in likewise.
         credentials: Content of the AWS credentials file, filled in likewise.
         own_words: Whether errors say what the HTTP library below says, or name things in no order: then what they say
@@ -45,6 +46,7 @@ class Case:
     needs: str = ''
     environment: Mapping[str, str] = field(default_factory=dict)
     tls: bool = False
+    sts: bool = False
     config: str = ''
     credentials: str = ''
     own_words: bool = False

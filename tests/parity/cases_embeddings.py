@@ -1,5 +1,4 @@
 """All of upstream's `BedrockEmbeddingModel`: Titan, Cohere, Nova, their settings, batching, concurrency and errors."""
-# ruff: noqa: E501 - one line a case
 
 from pydantic_ai.embeddings import Embedder
 

@@ -36,9 +36,9 @@ def _answer(asked: Mapping[str, Any]) -> dict[str, Any]:
     _adopt(asked['environment'])
     try:
         side = upstream(Endpoint(**asked['endpoint']))
-        return {'outcome': run(side, CASES[asked['case']])}
+        return {'case': asked['case'], 'outcome': run(side, CASES[asked['case']])}
     except BaseException:
-        return {'failure': traceback.format_exc()}
+        return {'case': asked['case'], 'failure': traceback.format_exc()}
 
 
 def main(lines: TextIO, answers: TextIO) -> None:

@@ -9,6 +9,7 @@ import threading
 from typing import Any
 
 from . import (
+    cases_auth,
     cases_better,
     cases_caching,
     cases_embeddings,
@@ -20,6 +21,7 @@ from . import (
     cases_streams,
     cases_thinking,
     cases_tools,
+    cases_wrappers,
 )
 from .canonical import plain
 from .case import Case
@@ -36,6 +38,8 @@ GROUPS = {
     'errors': cases_errors.CASES,
     'streams': cases_streams.CASES,
     'embeddings': cases_embeddings.CASES,
+    'auth': cases_auth.CASES,
+    'wrappers': cases_wrappers.CASES,
     'better': cases_better.CASES,
 }
 

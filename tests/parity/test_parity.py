@@ -11,6 +11,7 @@ import os
 import ssl
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
@@ -30,6 +31,7 @@ from .canonical import differences, in_short, numbered, request, without_texts
 from .case import Case
 from .peer import shared_environment
 from .sides import Endpoint, ours, upstream
+from .sts import SecurityTokenService
 from .table import CASES, run
 
 ACCESS_KEYS = {
@@ -46,16 +48,16 @@ class Peer:
     process: subprocess.Popen[str]
 
     def run(self, name: str, endpoint: Endpoint) -> Any:
-        answer = self.ask({'case': name, 'endpoint': asdict(endpoint), 'environment': shared_environment()})
+        assert self.process.stdin is not None
+        question = {'case': name, 'endpoint': asdict(endpoint), 'environment': shared_environment()}
+        self.process.stdin.write(json.dumps(question) + '\n')
+        self.process.stdin.flush()
+        # There may be the late answer to a question that has timed out.
+        while (answer := self.hear())['case'] != name:
+            pass
         if 'failure' in answer:
             pytest.fail(f'the peer failed:\n{answer["failure"]}', pytrace=False)
         return answer['outcome']
-
-    def ask(self, question: Any) -> Any:
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(question) + '\n')
-        self.process.stdin.flush()
-        return self.hear()
 
     def hear(self) -> Any:
         assert self.process.stdout is not None
@@ -153,10 +155,23 @@ def peer() -> Iterator[Peer | None]:
         process.stdin.close()
 
 
+@pytest.fixture(scope='module')
+def sts() -> Iterator[SecurityTokenService]:
+    with SecurityTokenService() as service:
+        thread = threading.Thread(target=service.serve_forever, args=(0.01,))
+        thread.start()
+        yield service
+        service.shutdown()
+        thread.join()
+
+
 @pytest.fixture
-def environment(case: Case, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def environment(
+    case: Case, endpoint: Endpoint, sts: SecurityTokenService, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Set the environment variables and the AWS files of the case."""
-    fields = {**asdict(endpoint), 'python': sys.executable, 'folder': str(tmp_path)}
+    fields = {**asdict(endpoint), 'python': sys.executable, 'folder': str(tmp_path), 'sts_url': sts.url}
+    (tmp_path / 'token').write_text('a web identity token')
     # By default the two sides retry by different rules.
     for name, value in {'AWS_RETRY_MODE': 'standard', 'AWS_MAX_ATTEMPTS': '1', **case.environment}.items():
         monkeypatch.setenv(name, Template(value).substitute(fields))
@@ -197,9 +212,19 @@ def _release(text: str) -> tuple[int, ...]:
 
 @pytest.mark.parametrize('name', [name for name, case in CASES.items() if not case.ours])
 def test_sends_and_gets_the_same(
-    name: str, case: Case, local_bedrock: LocalBedrock, endpoint: Endpoint, peer: Peer | None, environment: None
+    name: str,
+    case: Case,
+    local_bedrock: LocalBedrock,
+    endpoint: Endpoint,
+    peer: Peer | None,
+    environment: None,
+    sts: SecurityTokenService,
 ) -> None:
+    sts.asked.clear()
     expected, actual = _on_both_sides(name, case, local_bedrock, endpoint, peer)
+    half = len(sts.asked) // 2
+    assert sts.asked[:half] == sts.asked[half:]
+    assert bool(half) == case.sts
     if found := differences(expected, actual):
         pytest.fail('\n'.join(found), pytrace=False)
 
