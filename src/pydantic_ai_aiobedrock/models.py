@@ -21,6 +21,9 @@ from pydantic_ai_aiobedrock.exceptions import map_api_errors, map_shape_errors
 from pydantic_ai_aiobedrock.providers import BedrockProvider, as_async_client, as_provider
 from pydantic_ai_aiobedrock.runtime import BedrockRuntime, BroughtClient
 from pydantic_ai_aiobedrock.streaming import BedrockStreamedResponse
+from pydantic_ai_aiobedrock.tool_schemas import AdaptedSchemas
+
+_schemas = AdaptedSchemas()
 
 _Response = TypeVar('_Response', bound=Mapping[str, object])
 
@@ -116,6 +119,12 @@ class BedrockConverseModel(_upstream.SendsAnyMember, _upstream.ProcessesWithin, 
             finally:
                 # Releases of pydantic-ai before 2.60 leave this to whoever reads the stream.
                 await stream.close_stream()
+
+    def customize_request_parameters(self, model_request_parameters: ModelRequestParameters) -> ModelRequestParameters:
+        """Adapt the tools' JSON schemas to the model, each of them once."""
+        if (transformer := self.profile.get('json_schema_transformer')) is None:
+            return super().customize_request_parameters(model_request_parameters)
+        return _schemas.customize(model_request_parameters, transformer, super().customize_request_parameters)
 
     @property
     def sends_any_member(self) -> bool:

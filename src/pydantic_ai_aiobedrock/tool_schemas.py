@@ -1,0 +1,66 @@
+"""The JSON schemas of tools, adapted to a model once and not at every request."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import replace
+
+from pydantic_ai.models import ModelRequestParameters
+from pydantic_ai.tools import ToolDefinition
+from pydantic_core import to_json
+
+REMEMBERED = 1024
+"""Schemas that are remembered at most; the oldest is forgotten first."""
+
+_Key = tuple[object, bool | None, bytes]
+
+
+class AdaptedSchemas:
+    """Remembers what upstream makes of a tool's schema, which depends on it, on `strict` and on the model's profile.
+
+    Walking a schema takes some 50 µs, which a model with twenty tools spends on every request. A schema is known by its
+    content, so that one that was changed in place is adapted anew.
+    """
+
+    def __init__(self) -> None:
+        self._adapted: OrderedDict[_Key, ToolDefinition] = OrderedDict()
+
+    def customize(
+        self,
+        parameters: ModelRequestParameters,
+        transformer: object,
+        customize: Callable[[ModelRequestParameters], ModelRequestParameters],
+    ) -> ModelRequestParameters:
+        """Customize a request's parameters, leaving the tools that are known out of what upstream works on.
+
+        Args:
+            parameters: The request's parameters.
+            transformer: The profile's transformer of schemas.
+            customize: Upstream's method.
+
+        Raises:
+            UserError: Upstream can't adapt a tool's schema.
+        """
+        keys: list[_Key] = [
+            (transformer, tool.strict, to_json(tool.parameters_json_schema)) for tool in parameters.function_tools
+        ]
+        found = [self._adapted.get(key) for key in keys]
+        tools = list(zip(parameters.function_tools, keys, found, strict=True))
+        customized = customize(replace(parameters, function_tools=[tool for tool, _, adapted in tools if not adapted]))
+        new = iter(customized.function_tools)
+        return replace(
+            customized,
+            function_tools=[
+                replace(tool, parameters_json_schema=adapted.parameters_json_schema, strict=adapted.strict)
+                if adapted
+                else self._remember(key, next(new))
+                for tool, key, adapted in tools
+            ],
+        )
+
+    def _remember(self, key: _Key, adapted: ToolDefinition) -> ToolDefinition:
+        self._adapted[key] = adapted
+        while len(self._adapted) > REMEMBERED:
+            self._adapted.popitem(last=False)
+        return adapted
