@@ -237,7 +237,7 @@ class HTTPSession:
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
             arguments: dict[str, Any] = {'ssl': self._ssl_context, 'socket_factory': self._open_socket}
-            connector = aiohttp.TCPConnector(limit=self._limit, **{**arguments, **self._connector_args})
+            connector = _Connector(limit=self._limit, **{**arguments, **self._connector_args})
             self._session = aiohttp.ClientSession(
                 connector=connector,
                 timeout=self._timeout,
@@ -269,6 +269,18 @@ def _parsed(url: str) -> URL:
 @lru_cache(maxsize=256)
 def _field_name(name: bytes) -> str:
     return name.decode('latin-1').lower()
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Opens connections, and hands out idle ones unless something has arrived on them meanwhile."""
+
+    async def connect(self, *args: Any, **kwargs: Any) -> Any:
+        while True:
+            connection = await super().connect(*args, **kwargs)
+            # aiohttp would take a response that came unasked for the answer to the request that is sent now.
+            if connection.protocol is None or not connection.protocol.should_close:
+                return connection
+            connection.close()
 
 
 def translate(error: BaseException, url: str, proxy_url: str | None = None) -> BotoCoreError:
