@@ -32,7 +32,7 @@ from botocore.exceptions import (
     SSLError,
 )
 from botocore.httpsession import ProxyConfiguration, create_urllib3_context, get_cert_path, mask_proxy_url
-from multidict import CIMultiDict
+from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from pydantic_ai_aiobedrock.call_options import NO_OPTIONS, call_options
@@ -285,6 +285,7 @@ class _Connector(aiohttp.TCPConnector):
 
 def translate(error: BaseException, url: str, proxy_url: str | None = None) -> BotoCoreError:
     """Return the botocore exception for what aiohttp raised, before the response or in the middle of its body."""
+    _redact(error)
     match error:
         case BotoCoreError():
             return error
@@ -302,6 +303,19 @@ def translate(error: BaseException, url: str, proxy_url: str | None = None) -> B
             return ConnectionClosedError(endpoint_url=url, error=error)
         case _:
             return HTTPClientError(error=error)
+
+
+def _redact(error: BaseException) -> None:
+    """Take out of an error the headers of the request and the password of the proxy, which its repr would show."""
+    if isinstance(error, aiohttp.ClientResponseError):
+        sent = error.request_info
+        error.request_info = aiohttp.RequestInfo(
+            sent.url, sent.method, CIMultiDictProxy(CIMultiDict[str]()), sent.real_url
+        )
+        error.args = (error.request_info, *error.args[1:])
+    elif isinstance(error, aiohttp.ClientConnectorError):
+        connection_key, *others = error.args
+        error.args = (connection_key._replace(proxy_auth=None), *others)
 
 
 def _ssl_context(verify: Any, client_cert: str | tuple[str, str] | None) -> ssl.SSLContext:
