@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from generation import eventually
 from pydantic_ai import ModelRequest
-from pydantic_ai.messages import ModelResponse, TextPart
+from pydantic_ai.messages import ModelResponse, PartDeltaEvent, PartStartEvent, TextPart, TextPartDelta
 from pydantic_ai.models import ModelRequestParameters
 
 from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider
 from pydantic_ai_aiobedrock.local import LocalBedrock
 
 from .outcomes import Observed, Outcome, check, said_by, secrets_in
-from .story import SEEN, TEXT, Story, content
+from .story import SEEN, TEXT, Story
 
 NOVA = 'us.amazon.nova-lite-v1:0'
 PATIENCE = 0.25
@@ -23,9 +24,62 @@ HANG_SECONDS = 10.0
 """A call that takes longer than this hangs."""
 
 
+async def call(
+    model: BedrockConverseModel,
+    *,
+    streaming: bool,
+    secrets: Collection[str] = (),
+    prompt: str = 'Tell me a story.',
+    seen: Callable[[str], object] = len,
+) -> tuple[str, Exception | None]:
+    """Make a call, and return the text that it gave and the error that it ended with, if it did.
+
+    Args:
+        model: The model to call.
+        streaming: Whether the answer is streamed.
+        secrets: What the error may not say.
+        prompt: What the user says.
+        seen: Called with the text so far at each event of a stream.
+    """
+    messages = [ModelRequest.user_text_prompt(prompt)]
+    text = ''
+    try:
+        async with asyncio.timeout(HANG_SECONDS):
+            if not streaming:
+                text = text_of(await model.request(messages, None, ModelRequestParameters()))
+            else:
+                async with model.request_stream(messages, None, ModelRequestParameters()) as stream:
+                    async for event in stream:
+                        text += content(event)
+                        seen(text)
+                    assert text_of(stream.get()) == text
+                    assert stream.get().finish_reason == 'stop'
+    except AssertionError:
+        raise
+    except Exception as error:
+        for said in said_by(error):
+            assert not secrets_in(said, secrets)
+        return text, error
+    return text, None
+
+
+def text_of(response: ModelResponse) -> str:
+    """Return the text of an answer."""
+    return ''.join(part.content for part in response.parts if isinstance(part, TextPart))
+
+
+def content(event: object) -> str:
+    """Return the text that an event of a stream adds."""
+    match event:
+        case PartStartEvent(part=TextPart(content=text)) | PartDeltaEvent(delta=TextPartDelta(content_delta=text)):
+            return text
+        case _:
+            return ''
+
+
 @dataclass
 class Caller:
-    """Makes calls to an endpoint, one after another."""
+    """Makes calls to a LocalBedrock, one after another."""
 
     bedrock: LocalBedrock
     provider: BedrockProvider
@@ -35,23 +89,20 @@ class Caller:
     def model(self) -> BedrockConverseModel:
         return BedrockConverseModel(NOVA, provider=self.provider)
 
-    async def call(self, *, streaming: bool, prompt: str = 'Tell me a story.') -> Observed:
-        """Make a call, and say what it came to."""
+    async def call(self, *, streaming: bool) -> Observed:
+        """Ask for the story, and say what the call came to."""
         story = Story()
+
+        def seen(text: str) -> None:
+            if text == SEEN:
+                story.read.set()
+
         rules = self.bedrock.reply(story, times=None)
         before = self.bedrock.stats().requests
-        words: list[str] = []
-        error = None
-        try:
-            async with asyncio.timeout(HANG_SECONDS):
-                await (self._stream(prompt, story, words) if streaming else self._request(prompt, words))
-        except Exception as raised:
-            error = raised
+        text, error = await call(self.model, streaming=streaming, secrets=self.secrets, seen=seen)
         for rule in rules:
             rule.remove()
-        for text in said_by(error):
-            assert not secrets_in(text, self.secrets)
-        return Observed(''.join(words), error, self.bedrock.stats().requests - before)
+        return Observed(text, error, self.bedrock.stats().requests - before)
 
     async def comes_to(self, expected: Outcome, *, streaming: bool, seen: str = '') -> None:
         """Make a call, and assert that it comes to what is expected and leaves nothing behind."""
@@ -59,23 +110,3 @@ class Caller:
         check(observed, expected, text=TEXT, seen=seen, streaming=streaming)
         assert self.provider.client.pool.stats().leases == 0
         await eventually(lambda: self.bedrock.stats().in_flight == 0)
-
-    async def _request(self, prompt: str, words: list[str]) -> None:
-        response = await self.model.request([ModelRequest.user_text_prompt(prompt)], None, ModelRequestParameters())
-        words.append(text_of(response))
-
-    async def _stream(self, prompt: str, story: Story, words: list[str]) -> None:
-        async with self.model.request_stream(
-            [ModelRequest.user_text_prompt(prompt)], None, ModelRequestParameters()
-        ) as stream:
-            async for event in stream:
-                words.append(content(event))
-                if ''.join(words) == SEEN:
-                    story.read.set()
-            assert text_of(stream.get()) == ''.join(words)
-            assert stream.get().finish_reason == 'stop'
-
-
-def text_of(response: ModelResponse) -> str:
-    """Return the text of an answer."""
-    return ''.join(part.content for part in response.parts if isinstance(part, TextPart))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 from botocore.retries.standard import ExponentialBackoff
@@ -22,8 +22,10 @@ def auth(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-async def caller(bedrock: LocalBedrock, auth: str, secrets: list[str]) -> AsyncIterator[Caller]:
-    """Yield what makes calls to the endpoint."""
+async def provider_of(
+    bedrock: LocalBedrock, auth: str, secrets: list[str]
+) -> AsyncIterator[Callable[[str], BedrockProvider]]:
+    """Return a function that makes a provider of the endpoint at a URL, with keys that LocalBedrock accepts."""
     key = bedrock.rotate_credentials(temporary=True)
     assert key.session_token is not None
     secrets += [key.access_key_id, key.secret_access_key, key.session_token, bedrock.api_key]
@@ -36,15 +38,26 @@ async def caller(bedrock: LocalBedrock, auth: str, secrets: list[str]) -> AsyncI
             'aws_session_token': key.session_token,
         }
     )
-    async with BedrockProvider(
-        region_name=bedrock.region_name,
-        base_url=bedrock.base_url,
-        aws_read_timeout=PATIENCE,
-        aws_connect_timeout=PATIENCE,
-        pool=SessionPool(),
-        **arguments,
-    ) as provider:
-        yield Caller(bedrock, provider, secrets)
+    pool = SessionPool()
+
+    def provider_of(base_url: str) -> BedrockProvider:
+        return BedrockProvider(
+            region_name=bedrock.region_name,
+            base_url=base_url,
+            aws_read_timeout=PATIENCE,
+            aws_connect_timeout=PATIENCE,
+            pool=pool,
+            **arguments,
+        )
+
+    yield provider_of
+    await pool.aclose()
+
+
+@pytest.fixture
+def caller(bedrock: LocalBedrock, provider_of: Callable[[str], BedrockProvider], secrets: list[str]) -> Caller:
+    """Return what makes calls to the endpoint."""
+    return Caller(bedrock, provider_of(bedrock.base_url), secrets)
 
 
 @pytest.fixture(autouse=True)

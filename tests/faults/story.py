@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from itertools import accumulate
-from typing import Any
 
 from pydantic_ai_aiobedrock.local import RecordedRequest, Reply, StreamEvent, encode_event
 
@@ -53,12 +52,3 @@ class Story:
             if number == READ:
                 await self.read.wait()
             yield frame
-
-
-def content(event: Any) -> str:
-    """Return the text that an event of a streamed response adds."""
-    part = getattr(event, 'part', None)
-    if getattr(event, 'event_kind', None) == 'part_start':
-        return part.content
-    delta = getattr(event, 'delta', None)
-    return '' if delta is None else delta.content_delta
