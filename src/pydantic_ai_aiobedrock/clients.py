@@ -13,7 +13,6 @@ import aioboto3
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
 from botocore.exceptions import BotoCoreError, ClientError, CredentialRetrievalError
-from botocore.loaders import Loader
 
 from pydantic_ai_aiobedrock import retry_after, signing
 from pydantic_ai_aiobedrock.botocore_data import data_loader
@@ -48,17 +47,16 @@ async def open_client(spec: ClientSpec) -> OpenClient:
     """Open a client without holding up the running loop.
 
     botocore reads its service model, endpoint rules, configuration and credential files, and a TLS context its CA
-    bundle, while a client is made: that happens in a thread of its own, with an event loop of its own. A session that
-    the user brought stays on the running loop, for what it holds may be bound to it.
+    bundle, while a client is made: that happens in a thread of its own, with an event loop of its own. So it does with
+    a session that the user brought; what that holds to refresh its credentials runs on the running loop, at a call.
 
     Raises:
         botocore.exceptions.BotoCoreError: The spec, or the AWS configuration that it names, is not usable.
     """
     try:
-        if (session := spec.session) is not None:
-            await start_in_thread(lambda: _warm_up(session))
-            return await _create(spec, session)
         # Debug mode would complain that a task takes long: that is what the thread is for.
+        if (session := spec.session) is not None:
+            return await start_in_thread(lambda: asyncio.run(_create(spec, session), debug=False))
         return await start_in_thread(lambda: asyncio.run(_open_pooled(spec), debug=False))
     except (OSError, ValueError) as error:
         # botocore lets through what a file that is not there, or a number that is none, gives rise to.
@@ -184,11 +182,3 @@ def _retries(spec: ClientSpec, session: AioSession) -> dict[str, Any]:
 
 def _botocore_session(session: aioboto3.Session | AioSession) -> AioSession:
     return session._session if isinstance(session, aioboto3.Session) else session  # pyright: ignore
-
-
-def _warm_up(session: aioboto3.Session | AioSession) -> None:
-    loader: Loader = _botocore_session(session).get_component('data_loader')
-    for kind in ('service-2', 'endpoint-rule-set-1'):
-        loader.load_service_model('bedrock-runtime', kind)
-    for name in ('endpoints', 'partitions', 'sdk-default-configuration', '_retry'):
-        loader.load_data(name)
