@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable
 from types import TracebackType
@@ -102,7 +103,7 @@ class BedrockProvider(UpstreamProvider):
             UserError: There is no region; the profile does not exist; an argument or a variable is not usable.
         """
         self._runtime: BedrockRuntime | BroughtClient
-        self._entered: list[Callable[[], None]] = []
+        self._entered: list[tuple[asyncio.AbstractEventLoop, Callable[[], None]]] = []
         if bedrock_client is not None:
             self._runtime = as_async_client(bedrock_client)
             return
@@ -173,7 +174,8 @@ class BedrockProvider(UpstreamProvider):
     async def __aenter__(self) -> Self:
         """Hold the client of this event loop open."""
         if isinstance(self.client, BedrockRuntime):
-            self._entered.append(await self.client.pool.hold(self.client.spec))
+            end_of_hold = await self.client.pool.hold(self.client.spec)
+            self._entered.append((asyncio.get_running_loop(), end_of_hold))
         return self
 
     async def __aexit__(
@@ -182,9 +184,14 @@ class BedrockProvider(UpstreamProvider):
         exc_val: BaseException | None,
         exc_tb: TracebackType | None,
     ) -> None:
-        """Let go of the client: the last one to leave closes it."""
-        if self._entered:
-            self._entered.pop()()
+        """Let go of the client of this event loop: the last one to leave closes it."""
+        running = asyncio.get_running_loop()
+        for entered in reversed(self._entered):
+            loop, end_of_hold = entered
+            if loop is running:
+                self._entered.remove(entered)
+                end_of_hold()
+                break
 
 
 def as_provider(provider: str | Provider[Any]) -> Provider[Any]:
