@@ -33,9 +33,11 @@ from pydantic_ai.direct import (
 from pydantic_ai.exceptions import UsageLimitExceeded
 from pydantic_ai.messages import ModelResponse, PartDeltaEvent, PartStartEvent, TextPart, TextPartDelta
 from pydantic_ai.models import ModelRequestParameters
+from pydantic_ai.models import bedrock as upstream_models
 from pydantic_ai.models.bedrock import BedrockConverseModel as UpstreamConverseModel
 from pydantic_ai.providers.bedrock import BedrockProvider as UpstreamProvider
 
+import pydantic_ai_aiobedrock
 from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider, SessionPool
 from pydantic_ai_aiobedrock.local import LocalBedrock, Reply, ToolCall
 
@@ -391,6 +393,17 @@ async def test_extra_headers_are_of_one_request_only(bedrock: LocalBedrock, mode
     assert [result.output for result in results] == ['a', 'b', 'none']
 
 
+async def test_extra_headers_do_not_stay_with_the_task_that_sent_them(
+    bedrock: LocalBedrock, model: BedrockConverseModel
+) -> None:
+    messages, parameters = [ModelRequest.user_text_prompt('Hi.')], ModelRequestParameters()
+    await model.request(messages, {'extra_headers': {'X-Tenant': 'a'}}, parameters)
+    await model.request(messages, None, parameters)
+    async with model.request_stream(messages, {'extra_headers': {'X-Tenant': 'b'}}, parameters):
+        await model.request(messages, None, parameters)
+    assert [request.headers.get('X-Tenant') for request in bedrock.requests] == ['a', None, 'b', None]
+
+
 async def test_an_extra_header_takes_the_place_of_the_header_of_that_name(
     bedrock: LocalBedrock, model: BedrockConverseModel
 ) -> None:
@@ -409,6 +422,11 @@ async def test_settings_of_the_model_are_the_defaults_of_its_requests(
 
 
 # What a model says of itself
+
+
+def test_the_names_that_programs_import_with_the_model_are_upstreams() -> None:
+    for name in ('BedrockModelName', 'BedrockModelSettings', 'LatestBedrockModelNames'):
+        assert getattr(pydantic_ai_aiobedrock, name) is getattr(upstream_models, name)
 
 
 @pytest.fixture
