@@ -10,15 +10,17 @@ No other module of this package touches a private name of pydantic-ai.
 
 from __future__ import annotations
 
+import builtins
 import inspect
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager
 from importlib.metadata import version
 from typing import Any, TypeVar, cast
 
 from pydantic_ai.embeddings import bedrock as embeddings
 from pydantic_ai.models import bedrock as models
+from pydantic_ai.providers import Provider, gateway
 from pydantic_ai.providers import bedrock as providers
 
 SUPPORTED = '>=2.33.0,<3'
@@ -52,7 +54,11 @@ MEMBERS = {
 }
 """Members that the classes below override, or that must be among the rebuilt ones."""
 
+HONOURED_SETTINGS = frozenset({'timeout', 'max_retries'})
+"""Settings that upstream's Bedrock model ignores, and a client of this package honours."""
+
 _T = TypeVar('_T')
+_Provider = TypeVar('_Provider', bound=Provider[Any])
 
 
 def rebuilt(base: type[_T], collaborators: Mapping[str, object]) -> type[_T]:
@@ -75,22 +81,27 @@ def rebuilt(base: type[_T], collaborators: Mapping[str, object]) -> type[_T]:
         if function is None or not (mentioned := collaborators.keys() & set(_names(function.__code__))):
             continue
         used |= mentioned
-        copy = types.FunctionType(
-            function.__code__,
-            {**function.__globals__, **collaborators},
-            function.__name__,
-            function.__defaults__,
-            function.__closure__,
-        )
-        copy.__kwdefaults__ = function.__kwdefaults__
-        copy.__annotations__ = function.__annotations__
-        copy.__qualname__ = function.__qualname__
-        copy.__doc__ = function.__doc__
+        copy = _looking_up(function, collaborators)
         is_context_manager = function is not attribute and inspect.isasyncgenfunction(function)
         namespace[name] = asynccontextmanager(copy) if is_context_manager else copy
     if missing := sorted(collaborators.keys() - used):
         raise _seam_moved(base, missing)
     return types.new_class(base.__name__, (base,), exec_body=lambda body: body.update(namespace))
+
+
+def _looking_up(function: types.FunctionType, names: Mapping[str, object]) -> types.FunctionType:
+    copy = types.FunctionType(
+        function.__code__,
+        {**function.__globals__, **names},
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
+    )
+    copy.__kwdefaults__ = function.__kwdefaults__
+    copy.__annotations__ = function.__annotations__
+    copy.__qualname__ = function.__qualname__
+    copy.__doc__ = function.__doc__
+    return copy
 
 
 def _names(code: types.CodeType) -> Iterator[str]:
@@ -116,6 +127,7 @@ def check() -> None:
         (models, dict.fromkeys((*MODEL_COLLABORATORS, *STREAM_COLLABORATORS))),
         (embeddings, EMBEDDING_COLLABORATORS),
         (providers, ('BedrockProvider',)),
+        (gateway, ('gateway_provider', 'is_gateway_provider', '_gateway_providers')),
     ):
         if missing := [name for name in names if not hasattr(module, name)]:
             raise _seam_moved(module, missing)
@@ -128,6 +140,38 @@ def check() -> None:
 def map_api_errors(model_name: str, *args: Any, **kwargs: Any) -> AbstractContextManager[None]:
     """Return upstream's own mapping of botocore's exceptions."""
     return models._map_api_errors(model_name, *args, **kwargs)  # pyright: ignore[reportPrivateUsage]
+
+
+def gateway_provider(make: Callable[..., _Provider]) -> _Provider:
+    """Return what `gateway_provider('bedrock')` returns, but made by `make` instead of upstream's `BedrockProvider`.
+
+    The class is imported by the function itself, when it is called, so the import is what is replaced.
+    """
+
+    def replacing_import(name: str, *args: Any, **kwargs: Any) -> Any:
+        module = __import__(name, *args, **kwargs)
+        return types.SimpleNamespace(BedrockProvider=make) if module is providers else module
+
+    function: types.FunctionType = cast(Any, gateway).gateway_provider
+    return _looking_up(function, {'__builtins__': {**vars(builtins), '__import__': replacing_import}})('bedrock')
+
+
+def through_gateway(provider: Provider[Any], make: Callable[..., _Provider]) -> _Provider | None:
+    """Return a provider made by `make` that is what one of `gateway_provider('bedrock', ...)` is.
+
+    `None` for a provider that leads elsewhere.
+    """
+    if not gateway.is_gateway_provider(provider):
+        return None
+    client: Any = provider.client
+    made = make(
+        api_key=client._request_signer._auth_token.token,
+        base_url=provider.base_url,
+        region_name=client.meta.region_name,
+    )
+    made._model_id_namespace = provider.model_id_namespace  # pyright: ignore[reportPrivateUsage]
+    gateway._gateway_providers.add(made)  # pyright: ignore[reportPrivateUsage]
+    return made
 
 
 def event_stream(response: models.BedrockStreamedResponse) -> Any:
@@ -162,6 +206,30 @@ class ProcessesWithin:
     async def _process_response(self, response: Any) -> Any:
         with self.processing():
             return await cast(Any, super())._process_response(response)
+
+
+class SendsWithin:
+    """Mixin of a model: each request is sent in a context of ours, made of its settings."""
+
+    @property
+    def sends_any_member(self) -> bool:
+        """Whether the model's client is one of this package, which can do what `boto3` can't."""
+        raise NotImplementedError
+
+    def sending(self, settings: Any) -> AbstractContextManager[None]:
+        """Return the context of one request."""
+        raise NotImplementedError
+
+    async def _messages_create(
+        self, messages: Any, stream: Any, model_settings: Any, model_request_parameters: Any
+    ) -> Any:
+        with self.sending(model_settings):
+            return await cast(Any, super())._messages_create(messages, stream, model_settings, model_request_parameters)
+
+    def _unsupported_settings(self) -> frozenset[str]:
+        # Older releases do not ask.
+        ignored: frozenset[str] = cast(Any, super())._unsupported_settings()
+        return ignored if self.sends_any_member else ignored | HONOURED_SETTINGS
 
 
 class InvokesWithin:

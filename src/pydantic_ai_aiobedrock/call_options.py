@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Generator, Mapping, MutableMapping
+from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 
@@ -31,6 +32,16 @@ NO_OPTIONS = CallOptions()
 
 call_options: ContextVar[CallOptions] = ContextVar('call_options', default=NO_OPTIONS)
 """The options of the call that this task makes. A retry is sent by the same task, so it sees them too."""
+
+
+@contextmanager
+def calling_with(**options: Any) -> Generator[None]:
+    """Add fields of `CallOptions` to the options of the calls that this task makes within the context."""
+    token = call_options.set(replace(call_options.get(), **options))
+    try:
+        yield
+    finally:
+        call_options.reset(token)
 
 
 def add_extra_headers(params: MutableMapping[str, Any], **_: object) -> None:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import AbstractContextManager, asynccontextmanager
-from dataclasses import replace
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
+from pydantic_ai.exceptions import UserError
 from pydantic_ai.messages import ModelMessage
 from pydantic_ai.models import ModelRequestParameters, StreamedResponse
 from pydantic_ai.models.bedrock import BedrockConverseModel as UpstreamConverseModel
 from pydantic_ai.models.bedrock import BedrockModelName
 from pydantic_ai.profiles import ModelProfileSpec
-from pydantic_ai.settings import ModelSettings
+from pydantic_ai.settings import ModelSettings, merge_model_settings
 from pydantic_ai.tools import RunContext
+from pydantic_ai.usage import RequestUsage
 
 from pydantic_ai_aiobedrock import _upstream
-from pydantic_ai_aiobedrock.call_options import call_options
+from pydantic_ai_aiobedrock.call_options import calling_with
 from pydantic_ai_aiobedrock.exceptions import map_api_errors, map_shape_errors
 from pydantic_ai_aiobedrock.providers import BedrockProvider, as_async_client, as_provider
 from pydantic_ai_aiobedrock.runtime import BedrockRuntime, BroughtClient
@@ -28,6 +29,10 @@ _schemas = AdaptedSchemas()
 _Response = TypeVar('_Response', bound=Mapping[str, object])
 
 
+# Timeouts of 0 and None stand for something else further down.
+_AT_ONCE, _NEVER = 0.001, 366 * 86_400.0
+
+
 async def call_bedrock(
     client: object,
     method: Callable[..., Awaitable[_Response]],
@@ -37,11 +42,8 @@ async def call_bedrock(
     """Send one request on the event loop, in place of upstream's worker thread."""
     if not extra_headers:
         return await method(**params)
-    token = call_options.set(replace(call_options.get(), extra_headers=extra_headers))
-    try:
+    with calling_with(extra_headers=extra_headers):
         return await method(**params)
-    finally:
-        call_options.reset(token)
 
 
 if TYPE_CHECKING:
@@ -57,15 +59,20 @@ else:
     )
 
 
-class BedrockConverseModel(_upstream.SendsAnyMember, _upstream.ProcessesWithin, _Rebuilt):
+class BedrockConverseModel(_upstream.SendsAnyMember, _upstream.ProcessesWithin, _upstream.SendsWithin, _Rebuilt):
     """A model of Amazon Bedrock's Converse API that never leaves the event loop.
 
     What `pydantic_ai.models.bedrock.BedrockConverseModel` is, over aioboto3 sessions. Whatever upstream can send is
-    sent, however old the installed botocore is.
+    sent, however old the installed botocore is. `timeout` and `max_retries` of `ModelSettings`, which upstream's model
+    ignores, are honoured.
 
     See https://ai.pydantic.dev/models/bedrock/ and
     https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html.
     """
+
+    unsupported_settings = (
+        getattr(UpstreamConverseModel, 'unsupported_settings', frozenset[Any]()) - _upstream.HONOURED_SETTINGS
+    )
 
     def __init__(
         self,
@@ -126,6 +133,23 @@ class BedrockConverseModel(_upstream.SendsAnyMember, _upstream.ProcessesWithin, 
             return super().customize_request_parameters(model_request_parameters)
         return _schemas.customize(model_request_parameters, transformer, super().customize_request_parameters)
 
+    async def count_tokens(
+        self,
+        messages: list[ModelMessage],
+        model_settings: ModelSettings | None,
+        model_request_parameters: ModelRequestParameters,
+    ) -> RequestUsage:
+        """Count the tokens of a request, which is not sent to the model.
+
+        See https://docs.aws.amazon.com/bedrock/latest/userguide/count-tokens.html for the models that can be asked.
+
+        Raises:
+            ModelAPIError: AWS or the network failed.
+            UserError: The credentials, the configuration or the request are not usable as they are.
+        """
+        with self.sending(merge_model_settings(self.settings, model_settings)):
+            return await super().count_tokens(messages, model_settings, model_request_parameters)
+
     @property
     def sends_any_member(self) -> bool:
         """Whether requests are encoded by this package, so that the installed botocore may be of any age."""
@@ -134,3 +158,39 @@ class BedrockConverseModel(_upstream.SendsAnyMember, _upstream.ProcessesWithin, 
     def processing(self) -> AbstractContextManager[None]:
         """Map what upstream stumbles over in a response that is not one of Converse."""
         return map_shape_errors(self.model_name)
+
+    def sending(self, settings: ModelSettings | None) -> AbstractContextManager[None]:
+        """Send with the timeouts, and the number of attempts, that the settings of a request ask for."""
+        client = self.client
+        if not settings or not isinstance(client, BedrockRuntime):
+            return nullcontext()
+        options: dict[str, Any] = {}
+        if (max_retries := settings.get('max_retries')) is not None:
+            options['max_attempts'] = _attempts(max_retries)
+        if (timeout := settings.get('timeout')) is not None:
+            options |= _timeouts(timeout, client)
+        return calling_with(**options) if options else nullcontext()
+
+
+def _attempts(max_retries: Any) -> int:
+    if not isinstance(max_retries, int) or max_retries < 0:
+        raise UserError(f'`max_retries` must be a number of retries, 0 or more, not {max_retries!r}.')
+    return 1 + max_retries
+
+
+def _timeouts(timeout: Any, client: BedrockRuntime) -> dict[str, float]:
+    """Return the timeouts of a call: connecting, reading, and waiting for a free connection.
+
+    The phase of writing has none: aiohttp does not time it.
+    """
+    try:
+        scalar = isinstance(timeout, int | float)
+        phases = [timeout] * 4 if scalar else [timeout.connect, timeout.read, timeout.pool, timeout.write]
+        connect, read, pool, _ = (_NEVER if phase is None else max(float(phase), _AT_ONCE) for phase in phases)
+    except (AttributeError, TypeError, ValueError):
+        raise UserError(f'`timeout` must be a number of seconds or an `httpx.Timeout`, not {timeout!r}.') from None
+    if len(set(phases)) == 1:
+        # A long wait for an answer is no wish for a long wait for a connection, as with pydantic-ai's own clients.
+        connect = min(connect, client.spec.connect_timeout)
+        pool = min(pool, client.pool._limits.pool_timeout)  # pyright: ignore[reportPrivateUsage]
+    return {'connect_timeout': connect, 'read_timeout': read, 'pool_timeout': pool}

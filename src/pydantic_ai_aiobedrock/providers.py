@@ -18,6 +18,7 @@ from pydantic_ai.exceptions import UserError
 from pydantic_ai.providers import Provider
 from pydantic_ai.providers.bedrock import BedrockProvider as UpstreamProvider
 
+from pydantic_ai_aiobedrock import _upstream
 from pydantic_ai_aiobedrock.credentials import ApiKey
 from pydantic_ai_aiobedrock.endpoints import check_base_url, resolve_endpoint, resolve_region
 from pydantic_ai_aiobedrock.pool import SessionPool, shared_pool
@@ -202,9 +203,13 @@ def as_provider(provider: str | Provider[Any]) -> Provider[Any]:
     """
     if provider == 'bedrock':
         return BedrockProvider()
+    if provider in ('gateway', 'gateway/bedrock', 'gateway/converse'):
+        return _upstream.gateway_provider(BedrockProvider)
     if isinstance(provider, str):
-        raise UserError(f"`provider` must be 'bedrock' or a BedrockProvider, not {provider!r}.")
+        raise UserError(f"`provider` must be 'bedrock', 'gateway' or a BedrockProvider, not {provider!r}.")
     if isinstance(provider, UpstreamProvider) and not isinstance(provider, BedrockProvider):
+        if (ours := _upstream.through_gateway(provider, BedrockProvider)) is not None:
+            return ours
         raise UserError(
             'The provider is one of pydantic_ai.providers.bedrock, whose boto3 client blocks the event loop: use '
             'pydantic_ai_aiobedrock.BedrockProvider, which takes the same arguments.'
