@@ -125,7 +125,6 @@ CASES = (
     by('endpoint of all services', {'region_name': 'us-east-1'}, environment={**KEYS, 'AWS_ENDPOINT_URL': '$base_url'}),
     by('endpoint of a profile', {'profile_name': 'work'}, config=f'[profile work]\nregion = us-east-1\nservices = here\n{STATIC}[services here]\nbedrock_runtime =\n  endpoint_url = $base_url\n'),
     by('credential process', here(profile_name='work'), config=f'[profile work]\n{PROCESS}'),
-    by('credential process that fails', here(profile_name='work'), config='[profile work]\ncredential_process = $python -c "raise SystemExit(3)"\n', own_words=True),
     by('assumed role', here(profile_name='work'), environment=STS, config=f'[profile work]\n{ROLE}source_profile = base\n[profile base]\n{STATIC}', sts=True),
     by('assumed role, of the environment', here(profile_name='work'), environment={**KEYS, **STS}, config=f'[profile work]\n{ROLE}credential_source = Environment\nrole_session_name = me\nexternal_id = 42\n', sts=True),
     by('assumed role, through another', here(profile_name='work'), environment=STS, config=f'[profile work]\n{ROLE}source_profile = middle\n[profile middle]\n{ROLE}source_profile = base\n[profile base]\n{STATIC}', sts=True),
