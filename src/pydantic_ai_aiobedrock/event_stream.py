@@ -10,6 +10,7 @@ import aiohttp
 from botocore.exceptions import BotoCoreError, ConnectionClosedError, EventStreamError, ResponseStreamingError
 
 from pydantic_ai_aiobedrock.errors import IncompleteStreamError
+from pydantic_ai_aiobedrock.telemetry import StreamProgress
 from pydantic_ai_aiobedrock.transport import translate
 from pydantic_ai_aiobedrock.wire.converse import ConverseStreamError, decode_event
 from pydantic_ai_aiobedrock.wire.eventstream import EventStreamDecoder, Message
@@ -40,7 +41,7 @@ class ConverseEventStream:
         self._decoder = EventStreamDecoder()
         self._messages: Iterator[Message] = iter(())
         self._lease: Owned | None = None
-        self._complete = False
+        self.progress = StreamProgress()
         self._ended = False
         self._closed = False
 
@@ -65,7 +66,7 @@ class ConverseEventStream:
                 for message in self._messages:
                     if (event := decode_event(message)) is not None:
                         if 'messageStop' in event:
-                            self._complete = True
+                            self.progress.complete = True
                         return event
                 if self._ended:
                     break
@@ -115,11 +116,12 @@ class ConverseEventStream:
         if self._closed:
             raise ResponseStreamingError(error='the stream has been closed')
         if data:
+            self.progress.read(len(data))
             self._decoder.feed(data)
             self._messages = iter(self._decoder)
             return
         self._decoder.close()
-        if not self._complete:
+        if not self.progress.complete:
             raise IncompleteStreamError(endpoint_url=str(self._response.url))
         self._ended = True
         self.close()

@@ -11,6 +11,7 @@ from contextvars import Context
 from enum import IntEnum
 from typing import Any, NamedTuple, Self
 
+from pydantic_ai_aiobedrock import telemetry
 from pydantic_ai_aiobedrock.clients import OpenClient, open_client
 from pydantic_ai_aiobedrock.errors import PoolClosedError, PoolTimeoutError
 from pydantic_ai_aiobedrock.spec import ClientSpec
@@ -138,6 +139,7 @@ class LoopPool:
                 return await granted
         except TimeoutError:
             self._give_up(spec, granted)
+            telemetry.pool_timed_out()
             raise self._pool_timeout(spec, limit) from None
         except BaseException:
             self._give_up(spec, granted)

@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from functools import partial
 
+from pydantic_ai_aiobedrock import telemetry
 from pydantic_ai_aiobedrock.errors import PoolClosedError
 from pydantic_ai_aiobedrock.loop_pool import Lease, LoopPool, PoolLimits
 from pydantic_ai_aiobedrock.spec import ClientSpec
@@ -78,6 +79,7 @@ class SessionPool:
         self._closed = False
         self._past: Counter[str] = Counter()
         _pools.add(self)
+        telemetry.observe(self)
 
     def __repr__(self) -> str:
         state = (

@@ -13,10 +13,11 @@ import aiohttp
 from aiobotocore.client import AioBaseClient
 from botocore.exceptions import ClientError, NoCredentialsError
 
+from pydantic_ai_aiobedrock import telemetry
 from pydantic_ai_aiobedrock.call_options import add_extra_headers, call_options
 from pydantic_ai_aiobedrock.credentials import NotRenewedError
 from pydantic_ai_aiobedrock.errors import WrongLoopError
-from pydantic_ai_aiobedrock.event_stream import translate_reading
+from pydantic_ai_aiobedrock.event_stream import ConverseEventStream, translate_reading
 from pydantic_ai_aiobedrock.loop_pool import Lease
 from pydantic_ai_aiobedrock.pool import SessionPool
 from pydantic_ai_aiobedrock.spec import ClientSpec
@@ -62,7 +63,7 @@ class BedrockRuntime:
             botocore.exceptions.BotoCoreError: The request could not be signed or sent, or was not answered.
             PoolClosedError: The pool is closed.
         """
-        with await self._lease() as lease:
+        with self._operation('chat', params) as operation, await self._lease(operation) as lease:
             return await _send(lease, lease.client.converse, params)
 
     async def converse_stream(self, **params: Any) -> dict[str, Any]:
@@ -74,14 +75,16 @@ class BedrockRuntime:
         Raises:
             Exception: As `converse` does.
         """
-        lease = await self._lease()
-        try:
-            response = await _send(lease, lease.client.converse_stream, params)
-        except BaseException:
-            lease.release()
-            raise
-        response['stream'].own(lease)
-        return response
+        with self._operation('chat', params) as operation:
+            lease = await self._lease(operation)
+            try:
+                response = await _send(lease, lease.client.converse_stream, params)
+            except BaseException:
+                lease.release()
+                raise
+            stream: ConverseEventStream = response['stream']
+            stream.own(operation.until_closed(stream.progress, lease))
+            return response
 
     async def count_tokens(self, **params: Any) -> dict[str, Any]:
         """Count the tokens of a request, without sending it to the model: `modelId` and `input`.
@@ -92,7 +95,7 @@ class BedrockRuntime:
         Raises:
             Exception: As `converse` does.
         """
-        with await self._lease() as lease:
+        with self._operation('count_tokens', params) as operation, await self._lease(operation) as lease:
             return await _send(lease, lease.client.count_tokens, params)
 
     async def invoke_model(self, **params: Any) -> dict[str, Any]:
@@ -104,7 +107,7 @@ class BedrockRuntime:
         Raises:
             Exception: As `converse` does.
         """
-        with await self._lease() as lease:
+        with self._operation('invoke_model', params) as operation, await self._lease(operation) as lease:
             return await _read_body(await _send(lease, lease.client.invoke_model, params), self.meta.endpoint_url)
 
     async def warm_up(self, connections: int = 1) -> None:
@@ -127,12 +130,17 @@ class BedrockRuntime:
             transport: HTTPSession = lease.client._endpoint.http_session
             await transport.connect(min(connections, self.spec.max_connections), self.meta.endpoint_url)
 
-    async def _lease(self) -> Lease:
+    def _operation(self, name: str, params: dict[str, Any]) -> telemetry.Operation:
+        return telemetry.Operation(name, params, self.meta.endpoint_url)
+
+    async def _lease(self, operation: telemetry.Operation) -> Lease:
         options = call_options.get()
         spec = self.spec
         if options.max_attempts is not None:
             spec = replace(spec, max_attempts=options.max_attempts)
-        return await self.pool.lease(spec, options.pool_timeout)
+        lease = await self.pool.lease(spec, options.pool_timeout)
+        operation.waited()
+        return lease
 
 
 async def _send(lease: Lease, operation: Callable[..., Awaitable[_Response]], params: dict[str, Any]) -> _Response:

@@ -1,0 +1,212 @@
+"""What is measured is exported under the names of the conventions, and holds neither content nor secrets."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError, EventStreamError
+from generation import EndlessGeneration, eventually
+from opentelemetry import metrics
+
+from pydantic_ai_aiobedrock import BedrockProvider, PoolTimeoutError, SessionPool
+from pydantic_ai_aiobedrock.call_options import CallOptions, call_options
+from pydantic_ai_aiobedrock.local import THROTTLING, LocalBedrock, exception_event
+from pydantic_ai_aiobedrock.runtime import BedrockRuntime
+
+sdk = pytest.importorskip('opentelemetry.sdk.metrics', reason='what is exported is read by the OpenTelemetry SDK')
+export = pytest.importorskip('opentelemetry.sdk.metrics.export')
+
+MODEL = 'us.amazon.nova-lite-v1:0'
+REQUEST: dict[str, Any] = {'modelId': MODEL, 'messages': [{'role': 'user', 'content': [{'text': 'Sesame, open.'}]}]}
+OWN = 'pydantic_ai_aiobedrock'
+
+Points = dict[str, list[Any]]
+Read = Callable[[], Points]
+
+
+@pytest.fixture(scope='module')
+def reader() -> Any:
+    """Set the SDK up for the process, which can be done once; other tests are not concerned: nobody reads theirs."""
+    delta = dict.fromkeys((sdk.Counter, sdk.Histogram), export.AggregationTemporality.DELTA)
+    reader = export.InMemoryMetricReader(preferred_temporality=delta)
+    metrics.set_meter_provider(sdk.MeterProvider(metric_readers=[reader], shutdown_on_exit=False))
+    return reader
+
+
+@pytest.fixture
+def read(reader: Any) -> Read:
+    """Return a function that gives what was measured since it was last called, by name."""
+
+    def read() -> Points:
+        data = reader.get_metrics_data()
+        found: Points = {}
+        for resource in data.resource_metrics if data is not None else ():
+            for scope in resource.scope_metrics:
+                if scope.scope.name == OWN:
+                    found |= {metric.name: list(metric.data.data_points) for metric in scope.metrics}
+        return found
+
+    read()
+    return read
+
+
+@pytest.fixture
+def client(provider: BedrockProvider) -> BedrockRuntime:
+    assert isinstance(provider.client, BedrockRuntime)
+    return provider.client
+
+
+def only(points: Points, name: str) -> Any:
+    (point,) = points[name]
+    return point
+
+
+async def test_a_call_is_measured_as_a_whole_and_by_attempt(
+    client: BedrockRuntime, bedrock: LocalBedrock, read: Read
+) -> None:
+    await client.converse(**REQUEST)
+    points = read()
+    duration = only(points, 'gen_ai.client.operation.duration')
+    server = {'server.address': '127.0.0.1', 'server.port': int(bedrock.base_url.rpartition(':')[2])}
+    assert duration.count == 1
+    assert dict(duration.attributes) == {
+        'gen_ai.operation.name': 'chat',
+        'gen_ai.provider.name': 'aws.bedrock',
+        'gen_ai.request.model': MODEL,
+        **server,
+    }
+    attempt = only(points, 'http.client.request.duration')
+    assert dict(attempt.attributes) == {'http.request.method': 'POST', 'http.response.status_code': 200, **server}
+    assert 0 < attempt.sum <= duration.sum
+    assert only(points, f'{OWN}.pool.wait_time').count == 1
+    (recorded,) = bedrock.requests
+    assert only(points, 'http.client.request.body.size').sum == len(recorded.raw_body)
+    assert only(points, 'http.client.response.body.size').sum == recorded.bytes_sent
+
+
+async def test_a_stream_is_measured_to_its_end(client: BedrockRuntime, bedrock: LocalBedrock, read: Read) -> None:
+    response = await client.converse_stream(**REQUEST)
+    assert 'gen_ai.client.operation.duration' not in read()
+    async with response['stream'] as stream:
+        async for _ in stream:
+            pass
+    points = read()
+    first, whole = (only(points, f'gen_ai.client.operation.{name}') for name in ('time_to_first_chunk', 'duration'))
+    assert first.count == whole.count == only(points, f'{OWN}.stream.duration').count == 1
+    assert 0 < first.sum <= whole.sum
+    assert 'error.type' not in whole.attributes
+    assert only(points, 'http.client.response.body.size').sum == bedrock.requests[0].bytes_sent
+
+
+async def test_a_stream_that_is_closed_early_is_no_error_and_measured_once(
+    client: BedrockRuntime, bedrock: LocalBedrock, read: Read
+) -> None:
+    bedrock.reply(EndlessGeneration())
+    stream = (await client.converse_stream(**REQUEST))['stream']
+    await anext(stream)
+    stream.close()
+    stream.close()
+    duration = only(read(), 'gen_ai.client.operation.duration')
+    assert duration.count == 1
+    assert 'error.type' not in duration.attributes
+
+
+async def test_a_stream_that_nobody_holds_is_measured_too(
+    client: BedrockRuntime, bedrock: LocalBedrock, read: Read
+) -> None:
+    bedrock.reply(EndlessGeneration())
+    response = await client.converse_stream(**REQUEST)
+    del response
+    gc.collect()
+    await eventually(lambda: client.pool.stats().leases == 0)
+    assert only(read(), 'gen_ai.client.operation.duration').count == 1
+
+
+async def test_the_error_of_a_stream_is_its_type(client: BedrockRuntime, bedrock: LocalBedrock, read: Read) -> None:
+    bedrock.fault(exception_event('throttlingException'))
+    response = await client.converse_stream(**REQUEST)
+    with pytest.raises(EventStreamError):
+        async for _ in response['stream']:
+            pass
+    assert only(read(), 'gen_ai.client.operation.duration').attributes['error.type'] == 'throttlingException'
+
+
+async def test_retries_and_throttles_are_counted(client: BedrockRuntime, bedrock: LocalBedrock, read: Read) -> None:
+    bedrock.fault(THROTTLING, times=1)
+    await client.converse(**REQUEST)
+    points = read()
+    assert only(points, f'{OWN}.retries').value == 1
+    assert only(points, f'{OWN}.throttles').value == 1
+    statuses = {point.attributes['http.response.status_code'] for point in points['http.client.request.duration']}
+    assert statuses == {429, 200}
+    assert 'error.type' not in only(points, 'gen_ai.client.operation.duration').attributes
+
+
+async def test_the_error_of_a_call_is_the_code_of_aws(client: BedrockRuntime, read: Read) -> None:
+    with pytest.raises(ClientError):
+        await client.converse(modelId=MODEL, messages=[])
+    points = read()
+    assert only(points, 'gen_ai.client.operation.duration').attributes['error.type'] == 'ValidationException'
+    assert only(points, 'http.client.request.duration').attributes['error.type'] == '400'
+
+
+async def test_what_the_pools_hold_is_exported(client: BedrockRuntime, bedrock: LocalBedrock, read: Read) -> None:
+    before = read()
+    bedrock.reply(EndlessGeneration())
+    async with (await client.converse_stream(**REQUEST))['stream']:
+        during = read()
+        stats = client.pool.stats()
+
+    def change(name: str, **attributes: str) -> int:
+        now, then = (
+            sum(point.value for point in points[name] if attributes.items() <= dict(point.attributes).items())
+            for points in (during, before)
+        )
+        return now - then
+
+    assert change('http.client.active_requests') == stats.leases == 1
+    assert change('http.client.open_connections', **{'http.connection.state': 'active'}) == stats.connections == 1
+    assert change(f'{OWN}.pool.clients') == change(f'{OWN}.pool.clients.opened') == 1
+    assert change(f'{OWN}.pool.pending_requests') == 0
+
+
+async def test_waiting_in_vain_is_counted(client: BedrockRuntime, bedrock: LocalBedrock, read: Read) -> None:
+    bedrock.reply(EndlessGeneration())
+    narrow = BedrockRuntime(client.pool, replace(client.spec, max_connections=1), client.meta.endpoint_url)
+    async with (await narrow.converse_stream(**REQUEST))['stream']:
+        token = call_options.set(CallOptions(pool_timeout=0.01))
+        with pytest.raises(PoolTimeoutError):
+            await narrow.converse(**REQUEST)
+        call_options.reset(token)
+    points = read()
+    assert only(points, f'{OWN}.pool.timeouts').value == 1
+    errors = {point.attributes.get('error.type') for point in points['gen_ai.client.operation.duration']}
+    assert 'PoolTimeoutError' in errors
+
+
+async def test_no_content_and_no_secret_is_exported(client: BedrockRuntime, bedrock: LocalBedrock, reader: Any) -> None:
+    bedrock.reply('The treasure is behind the door.', times=2)
+    await client.converse(**REQUEST)
+    async with (await client.converse_stream(**REQUEST))['stream'] as stream:
+        async for _ in stream:
+            pass
+    exported = reader.get_metrics_data().to_json()
+    assert MODEL in exported
+    for secret in ('Sesame', 'treasure', bedrock.aws_access_key_id, bedrock.aws_secret_access_key, 'Authorization'):
+        assert secret not in exported
+
+
+async def test_a_pool_that_is_gone_is_not_exported(read: Read) -> None:
+    async def held() -> int:
+        return sum(point.value for point in read()[f'{OWN}.pool.clients'])
+
+    before = await held()
+    pool = SessionPool()
+    await pool.aclose()
+    del pool
+    gc.collect()
+    assert await held() == before
