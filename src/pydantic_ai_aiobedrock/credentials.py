@@ -137,10 +137,7 @@ class ResolvedCredentials(AioCredentials):
 
     async def _resolve_anew(self) -> Resolved:
         try:
-            found = await start_in_thread(self._resolve)
-        except Exception as error:
-            logger.warning('Resolving credentials from %s anew failed: %s', self.source, type(error).__name__)
-            raise
+            found = await start_in_thread(self._resolve_logged)
         finally:
             self._postpone()
         if found is None:
@@ -149,6 +146,14 @@ class ResolvedCredentials(AioCredentials):
         if found != held or found.expires_at != held.expires_at:
             self._hold(found)
         return found
+
+    def _resolve_logged(self) -> Resolved | None:
+        try:
+            return self._resolve()
+        except Exception as error:
+            # Nobody else may hear of it, as long as there are credentials.
+            logger.warning('Resolving credentials from %s anew failed: %s', self.source, type(error).__name__)
+            raise
 
     def _hold(self, resolved: Resolved) -> None:
         """Put credentials where botocore looks for them, and say when they are to be resolved anew."""
@@ -297,5 +302,5 @@ class _Latest(Generic[_T]):
 def _reason(error: Exception) -> str:
     if isinstance(error, CredentialRetrievalError):
         said: Any = error.kwargs
-        return str(said['error_msg'])
+        return str(said['error_msg']).strip()
     return str(error) or type(error).__name__
