@@ -9,7 +9,6 @@ from time import monotonic
 from typing import Any
 
 import aioboto3
-import httpx
 import pytest
 from pydantic_ai import Agent
 from pydantic_ai.direct import model_request, model_request_stream
@@ -21,7 +20,14 @@ from pydantic_ai.settings import ModelSettings
 from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider, SessionPool
 from pydantic_ai_aiobedrock.local import THROTTLING, LocalBedrock, NoResponse, Reply, ToolCall, Truncate
 
+try:
+    import httpx
+except ImportError:
+    # pydantic-ai depends on one of the two, and their timeouts are alike.
+    import httpx2 as httpx
+
 NOVA = 'us.amazon.nova-lite-v1:0'
+PATIENT: ModelSettings = {'timeout': httpx.Timeout(5, pool=None)}
 HELLO = [ModelRequest.user_text_prompt('Hello')]
 
 Call = Callable[[BedrockConverseModel, ModelSettings | None], Awaitable[object]]
@@ -144,7 +150,7 @@ async def test_seconds_do_not_lengthen_the_wait_for_a_connection(bedrock: LocalB
     model = one_at_a_time(bedrock, SessionPool(pool_timeout=0.2))
     async with model.provider:
         bedrock.reply(Reply('One two three.', delay_per_event=0.2))
-        async with model_request_stream(model, HELLO):
+        async with model_request_stream(model, HELLO, model_settings=PATIENT):
             await fails_in_time(request(model, {'timeout': 60}))
 
 
@@ -152,15 +158,10 @@ async def test_phases_that_differ_are_taken_as_they_are(bedrock: LocalBedrock) -
     model = one_at_a_time(bedrock, SessionPool(pool_timeout=0.2))
     async with model.provider:
         bedrock.reply(Reply('One two three.', delay_per_event=0.1))
-
-        async def hold() -> None:
-            await stream(model, None)
-
-        holding = asyncio.create_task(hold())
-        while not bedrock.requests:
-            await asyncio.sleep(0)
-        assert await request(model, {'timeout': httpx.Timeout(5, pool=None)})
-        await holding
+        async with model_request_stream(model, HELLO, model_settings=PATIENT) as response:
+            waiting = asyncio.create_task(request(model, PATIENT))
+            assert len([event async for event in response]) > 3
+        assert await waiting
 
 
 def one_at_a_time(bedrock: LocalBedrock, pool: SessionPool) -> BedrockConverseModel:
