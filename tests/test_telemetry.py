@@ -188,6 +188,32 @@ async def test_waiting_in_vain_is_counted(client: BedrockRuntime, bedrock: Local
     assert 'PoolTimeoutError' in errors
 
 
+async def test_credentials_that_are_resolved_anew_are_counted(
+    bedrock: LocalBedrock, monkeypatch: pytest.MonkeyPatch, read: Read
+) -> None:
+    for name, value in bedrock.environment.items():
+        monkeypatch.setenv(name, value)
+    async with BedrockProvider(pool=SessionPool()) as provider:
+        await provider.client.converse(**REQUEST)
+        assert f'{OWN}.credentials.refreshes' not in read()
+        key = bedrock.rotate_credentials()
+        monkeypatch.setenv('AWS_ACCESS_KEY_ID', key.access_key_id)
+        monkeypatch.setenv('AWS_SECRET_ACCESS_KEY', key.secret_access_key)
+        await provider.client.converse(**REQUEST)
+        points = read()
+        assert only(points, f'{OWN}.credentials.refreshes').value == 1
+        assert dict(only(points, f'{OWN}.credentials.refreshes').attributes) == {}
+        bedrock.expire(key.access_key_id)
+        with pytest.raises(ClientError):
+            await provider.client.converse(**REQUEST)
+        monkeypatch.delenv('AWS_ACCESS_KEY_ID')
+        monkeypatch.delenv('AWS_SECRET_ACCESS_KEY')
+        with pytest.raises(ClientError):
+            await provider.client.converse(**REQUEST)
+    failed = [point for point in read()[f'{OWN}.credentials.refreshes'] if 'error.type' in point.attributes]
+    assert [point.value for point in failed] == [1]
+
+
 async def test_no_content_and_no_secret_is_exported(client: BedrockRuntime, bedrock: LocalBedrock, reader: Any) -> None:
     bedrock.reply('The treasure is behind the door.', times=2)
     await client.converse(**REQUEST)

@@ -16,6 +16,7 @@ from botocore.credentials import ReadOnlyCredentials
 from botocore.exceptions import ClientError, CredentialRetrievalError
 from botocore.tokens import FrozenAuthToken
 
+from pydantic_ai_aiobedrock import telemetry
 from pydantic_ai_aiobedrock.off_loop import start_in_thread
 
 logger = logging.getLogger('pydantic_ai_aiobedrock')
@@ -295,6 +296,7 @@ class _Latest(Generic[_T]):
                 self._changed_by = self._resolutions + 1
             self.value = value
         finally:
+            telemetry.credentials_resolved(self.failure)
             self._resolutions += 1
             self._resolving = None
 
