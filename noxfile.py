@@ -74,6 +74,15 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def benchmarks(session: nox.Session) -> None:
+    """Compare with the floor, aiobotocore and every peer; `-- --quick`, `-- --list`, `-- --help`."""
+    session.install('matplotlib', 'rich>=13', 'virtualenv')
+    places = ('--environments', str(Path(session.create_tmp()) / 'environments'))
+    # A goal that is not reached is a result, not a failure of the session.
+    session.run('python', '-m', 'benchmarks', *places, *session.posargs, success_codes=[0, 1])
+
+
+@nox.session
 def build(session: nox.Session) -> None:
     """Build sdist and wheel, check what is in them, run the quick start on the wheel in an empty environment."""
     session.install('build', 'virtualenv')

@@ -87,8 +87,8 @@ class StreamKind:
 
     @lru_cache(maxsize=8)  # noqa: B019 - the two kinds of stream live as long as the process
     def whole(self, deltas: int) -> bytes:
-        """Give a whole response."""
-        return self.head + self.delta(stamp(0)) * deltas + self.tail
+        """Give a whole response, no delta of which repeats another."""
+        return b''.join((self.head, *(self.delta(stamp(number)) for number in range(deltas)), self.tail))
 
     def _payload(self, text: str) -> bytes:
         event = self._before + text.encode() + self._after

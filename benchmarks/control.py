@@ -13,7 +13,7 @@ class Control:
     def __init__(self, port: int) -> None:
         self._port = port
 
-    async def __call__(self, path: str = '/_control', **message: Any) -> Any:
+    async def __call__(self, path: str = '/_control', /, **message: Any) -> Any:
         reader, writer = await asyncio.open_connection('127.0.0.1', self._port)
         body = json.dumps(message).encode()
         writer.write(b'POST %b HTTP/1.1\r\nContent-Length: %d\r\n\r\n%b' % (path.encode(), len(body), body))

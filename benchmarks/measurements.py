@@ -1,23 +1,25 @@
-"""What the worker does with a peer: one coroutine per kind of measurement, each giving numbers as a dict."""
+"""What the worker does with a peer: one coroutine per kind of measurement, each giving its numbers as a dict."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
-import re
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from benchmarks.answers import STAMP_LENGTH, TEXT
 from benchmarks.control import Control
 from benchmarks.conversations import LONG, SHORT
-from benchmarks.peers import PeerClient
+from benchmarks.delays import Delays, percentiles
+from benchmarks.peers import Endpoint, PeerClient
 
 Result = dict[str, Any]
-
-_STAMPS = re.compile(rb'@(\d{10}\.\d{6})')
+PATIENCE = 60
+"""Seconds after which what has not ended is given up, and counted as it stands."""
 
 
 class Seen:
@@ -25,18 +27,20 @@ class Seen:
 
     def __init__(self) -> None:
         self.length = 0
+        self.calls = 0
 
     def __call__(self, delivered: str | bytes) -> None:
         self.length += len(delivered)
+        self.calls += 1
 
 
-async def _many(call: Callable[[], Awaitable[object]], concurrency: int, until: Callable[[], bool]) -> int:
+async def _many(call: Callable[[], Awaitable[object]], concurrency: int, until: Callable[[int], bool]) -> int:
     """Keep `concurrency` calls going until it is time, let the last ones end, and return how many there were."""
     made = 0
 
     async def one_after_the_other() -> None:
         nonlocal made
-        while not until():
+        while not until(made):
             made += 1
             await call()
 
@@ -50,11 +54,12 @@ async def _cpu_per_call(
     call: Callable[[], Awaitable[object]], concurrency: int, seconds: float, warm_up: float
 ) -> Result:
     warm_until = time.process_time() + warm_up
-    await _many(call, concurrency, lambda: time.process_time() >= warm_until)
+    await _many(call, concurrency, lambda made: time.process_time() >= warm_until)
     gc.collect()
     wall, cpu = time.monotonic(), time.process_time()
     until = cpu + seconds
-    calls = await _many(call, concurrency, lambda: time.process_time() >= until)
+    # The last calls of a batch have less company than the first, so there must be several batches.
+    calls = await _many(call, concurrency, lambda made: time.process_time() >= until and made >= 3 * concurrency)
     cpu, wall = time.process_time() - cpu, time.monotonic() - wall
     return {'value': cpu / calls, 'calls': calls, 'wall': wall, 'threads': threading.active_count()}
 
@@ -63,7 +68,6 @@ async def request_cpu(
     peer: PeerClient, control: Control, *, long: bool, concurrency: int, seconds: float, warm_up: float
 ) -> Result:
     """CPU seconds of this process per request."""
-    await control()
     prepared = peer.prepare(LONG if long else SHORT)
     text = await peer.request(prepared)
     if text not in (None, TEXT):
@@ -84,6 +88,249 @@ async def stream_cpu(
     return await _cpu_per_call(lambda: peer.stream(prepared, seen), concurrency, seconds, warm_up)
 
 
+async def burst(peer: PeerClient, control: Control, *, calls: int, delay: float) -> Result:
+    """Seconds until all of `calls` requests that start at once are answered, and how many were in flight."""
+    prepared = peer.prepare(SHORT)
+    await peer.request(prepared)
+    await control(reset=True)
+    await control(delay=delay)
+    started = time.monotonic()
+    tasks = [asyncio.ensure_future(peer.request(prepared)) for _ in range(calls)]
+    done, late = await asyncio.wait(tasks, timeout=PATIENCE)
+    wall = time.monotonic() - started
+    failed = [str(task.exception()) for task in done if task.exception() is not None]
+    counts = await control()
+    for task in late:
+        task.cancel()
+    return {
+        'value': wall,
+        'in_flight': counts['max_in_flight'],
+        'answered': len(done) - len(failed),
+        'failed': len(failed),
+        'failure': failed[:1],
+        'threads': threading.active_count(),
+    }
+
+
+async def paced(
+    peer: PeerClient, control: Control, *, streams: int, rate: float, ramp: float, seconds: float
+) -> Result:
+    """Delay between the server's sending of a delta and its delivery, in the steady middle of many paced streams."""
+    deltas = round(seconds * rate)
+    await control(rate=rate, deltas=deltas)
+    prepared = peer.prepare(SHORT)
+    await control(reset=True)
+    await control(rate=rate, deltas=deltas)
+    gc.collect()
+    started = time.monotonic()
+    delays = Delays(started + ramp + 0.5, started + seconds - 0.2)
+    kept_pace = 0
+
+    async def one() -> None:
+        nonlocal kept_pace
+        began = time.monotonic()
+        await peer.stream(prepared, delays)
+        kept_pace += time.monotonic() - began < seconds + 1
+
+    tasks: list[asyncio.Task[None]] = []
+    cpu = time.process_time()
+    for number in range(streams):
+        await asyncio.sleep(max(0, started + ramp * number / streams - time.monotonic()))
+        tasks.append(asyncio.create_task(one()))
+    done, late = await asyncio.wait(tasks, timeout=max(0, started + ramp + seconds + 10 - time.monotonic()))
+    cpu, wall = time.process_time() - cpu, time.monotonic() - started
+    counts = await control()
+    for task in late:
+        task.cancel()
+    failed = [str(task.exception()) for task in done if task.exception() is not None]
+    in_window = (seconds - 0.7 - ramp) * rate * streams
+    return {
+        'value': delays.percentile(99),
+        **delays.summary(),
+        'delivered': min(1, len(delays.delays) / in_window),
+        'in_flight': counts['max_streaming'],
+        'kept_pace': kept_pace,
+        'unfinished': len(late),
+        'failed': len(failed),
+        'failure': failed[:1],
+        'cpu': cpu / wall,
+        'server_late': counts['latest_tick'],
+        'threads': threading.active_count(),
+    }
+
+
+async def health(
+    peer: PeerClient, control: Control, *, streams: int, rate: float, ramp: float, seconds: float
+) -> Result:
+    """How long an unrelated endpoint of the same process takes to answer while agents stream."""
+    await control(rate=rate, deltas=1_000_000)
+    prepared = peer.prepare(SHORT)
+    seen = Seen()
+    tasks: list[asyncio.Task[None]] = []
+    async with _fastapi() as port:
+        for _ in range(streams):
+            tasks.append(asyncio.create_task(_agent(peer, prepared, seen)))
+            await asyncio.sleep(ramp / streams)
+        await asyncio.sleep(1)
+        counts = await control()
+        took = await control('/_probe', port=port, path='/health', rate=40, seconds=seconds)
+        after = await control()
+    for task in tasks:
+        task.cancel()
+    return {
+        'value': percentiles(took, 99)[0],
+        'p50': percentiles(took, 50)[0],
+        'max': max(took),
+        'streaming': min(counts['streaming'], after['streaming']),
+        'deltas_per_second': seen.calls / (ramp + 1 + seconds),
+        'failed': sum(task.done() and not task.cancelled() for task in tasks),
+        'threads': threading.active_count(),
+    }
+
+
+async def _agent(peer: PeerClient, prepared: Any, seen: Seen) -> None:
+    await peer.agent(prepared, seen)
+
+
+@asynccontextmanager
+async def _fastapi() -> AsyncIterator[int]:
+    """Serve a health endpoint on this loop, and give its port."""
+    import uvicorn
+    from fastapi import FastAPI
+
+    app = FastAPI()
+
+    @app.get('/health')
+    async def answer() -> dict[str, str]:
+        return {'status': 'ok'}
+
+    # A socket of one's own, made without its protocol, would be left with Nagle's algorithm on.
+    server = uvicorn.Server(uvicorn.Config(app, host='127.0.0.1', port=0, log_level='warning', lifespan='off'))
+    serving = asyncio.create_task(server.serve())
+    try:
+        while not server.started:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        yield server.servers[0].sockets[0].getsockname()[1]
+    finally:
+        server.should_exit = True
+        await asyncio.wait([serving], timeout=5)
+
+
+async def first_call(peer: PeerClient, control: Control, endpoint: Endpoint) -> Result:
+    """The longest that the loop stands still while the client is made and the first request of the process is sent."""
+    longest = 0.0
+    last = time.monotonic()
+
+    async def beat() -> None:
+        nonlocal longest, last
+        while True:
+            await asyncio.sleep(0.001)
+            now = time.monotonic()
+            longest = max(longest, now - last - 0.001)
+            last = now
+
+    prepared = peer.prepare(SHORT)
+    gc.collect()
+    beating = asyncio.create_task(beat())
+    await asyncio.sleep(0.05)
+    longest = 0.0
+    started, cpu = time.monotonic(), time.process_time()
+    await peer.setup(endpoint)
+    await peer.request(prepared)
+    await asyncio.sleep(0)
+    result = {'value': longest, 'wall': time.monotonic() - started, 'cpu': time.process_time() - cpu}
+    await asyncio.sleep(0.005)
+    result['value'] = longest
+    beating.cancel()
+    await peer.teardown()
+    return result
+
+
+def _resident() -> int:
+    """Bytes of memory that this process alone has."""
+    rollup = Path('/proc/self/smaps_rollup').read_text()
+    return sum(int(line.split()[1]) * 1024 for line in rollup.splitlines() if line.startswith('Private_'))
+
+
+async def memory(peer: PeerClient, control: Control, *, streams: int) -> Result:
+    """Bytes per open stream, above a client that has been used and is idle."""
+    prepared = peer.prepare(SHORT)
+    for _ in range(20):
+        await peer.request(prepared)
+        await peer.stream(prepared, Seen())
+    await control(reset=True)
+    await control(hold=True, deltas=3)
+    gc.collect()
+    before = _resident()
+    seen = Seen()
+    tasks = [asyncio.create_task(_agentless(peer, prepared, seen)) for _ in range(streams)]
+    until = time.monotonic() + PATIENCE / 2
+    open_now = -1
+    while time.monotonic() < until:
+        await asyncio.sleep(0.5)
+        counts = await control()
+        if counts['streaming'] == streams or counts['streaming'] == open_now:
+            break
+        open_now = counts['streaming']
+    await asyncio.sleep(0.5)
+    gc.collect()
+    open_now = (await control())['streaming']
+    result = {
+        'value': (_resident() - before) / max(1, open_now),
+        'open': open_now,
+        'idle': before,
+        'threads': threading.active_count(),
+    }
+    for task in tasks:
+        task.cancel()
+    return result
+
+
+async def _agentless(peer: PeerClient, prepared: Any, seen: Seen) -> None:
+    await peer.stream(prepared, seen)
+
+
+async def memory_growth(peer: PeerClient, control: Control, *, calls: int, concurrency: int) -> Result:
+    """Bytes by which the process grows per thousand requests, from a tenth of them to the last."""
+    prepared = peer.prepare(SHORT)
+    samples: list[int] = []
+    for _ in range(10):
+        await _many(lambda: peer.request(prepared), concurrency, lambda made: made >= calls // 10)
+        gc.collect()
+        samples.append(_resident())
+    return {'value': (samples[-1] - samples[0]) / (calls * 0.9 / 1000), 'samples': samples, 'calls': calls}
+
+
+async def cancelled(peer: PeerClient, control: Control, *, streams: int, rate: float, wait: float) -> Result:
+    """How many streams go on at the server after their tasks have been cancelled."""
+    await control(rate=rate, deltas=1_000_000)
+    prepared = peer.prepare(SHORT)
+    seen = [Seen() for _ in range(streams)]
+    tasks = [asyncio.create_task(_agentless(peer, prepared, seen[number])) for number in range(streams)]
+    until = time.monotonic() + 10
+    while min(one.calls for one in seen) < 3 and time.monotonic() < until:  # noqa: ASYNC110
+        await asyncio.sleep(0.05)
+    started = (await control())['streaming']
+    for task in tasks:
+        task.cancel()
+    await asyncio.sleep(wait)
+    soon = (await control())['streaming']
+    await asyncio.sleep(1)
+    later = (await control())['streaming']
+    return {'value': soon, 'started': started, 'after_another_second': later}
+
+
 MEASUREMENTS: dict[str, Callable[..., Awaitable[Result]]] = {
-    function.__name__: function for function in (request_cpu, stream_cpu)
+    function.__name__: function
+    for function in (
+        request_cpu,
+        stream_cpu,
+        burst,
+        paced,
+        health,
+        first_call,
+        memory,
+        memory_growth,
+        cancelled,
+    )
 }

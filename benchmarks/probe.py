@@ -5,28 +5,38 @@ from __future__ import annotations
 import asyncio
 import time
 
+TIMEOUT = 20
+"""What an answer takes that does not come."""
+
 
 async def probe(port: int, path: str, rate: float, seconds: float) -> list[float]:
     """Return the seconds that each request took; one that is slow does not delay the next."""
     loop = asyncio.get_running_loop()
     idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
 
-    async def ask() -> float:
-        started = time.monotonic()
+    async def ask() -> None:
         reader, writer = idle.pop() if idle else await asyncio.open_connection('127.0.0.1', port)
         writer.write(b'GET %b HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n' % path.encode())
         head = await reader.readuntil(b'\r\n\r\n')
         if not head.startswith(b'HTTP/1.1 200'):
-            raise RuntimeError(head.decode())
+            raise ConnectionError(head.decode())
         length = int(head.lower().split(b'content-length:')[1].split(b'\r\n')[0])
         await reader.readexactly(length)
         idle.append((reader, writer))
+
+    async def timed() -> float:
+        started = time.monotonic()
+        try:
+            async with asyncio.timeout(TIMEOUT):
+                await ask()
+        except (OSError, EOFError, TimeoutError):
+            return TIMEOUT
         return time.monotonic() - started
 
     due = loop.time()
     asked = []
     while len(asked) < rate * seconds:
-        asked.append(loop.create_task(ask()))
+        asked.append(loop.create_task(timed()))
         due += 1 / rate
         await asyncio.sleep(due - loop.time())
     took = await asyncio.gather(*asked)

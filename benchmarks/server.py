@@ -1,4 +1,4 @@
-"""A lean Bedrock: constant answers with Bedrock's framing on a raw asyncio protocol, so that the client is what counts.
+"""A lean Bedrock: constant answers, framed as Bedrock frames them, on a raw asyncio protocol.
 
 It checks nothing. How it answers is set by `POST /_control`, which also gives its counts: what the server knows of
 requests in flight and of streams that go on, whatever the client believes.
@@ -14,7 +14,6 @@ import argparse
 import asyncio
 import gc
 import json
-import os
 import sys
 import time
 from dataclasses import asdict, dataclass, fields
@@ -22,6 +21,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from benchmarks import answers
+from benchmarks.pinning import pin
 from benchmarks.probe import probe
 
 BACKLOG = 4096
@@ -69,6 +69,7 @@ class LeanBedrock:
     def control(self, message: dict[str, Any]) -> dict[str, Any]:
         """Take a new behaviour, or none, and give the counts."""
         if message.pop('reset', False):
+            self.behaviour = Behaviour()
             now = self.counts
             self.counts = Counts(
                 in_flight=now.in_flight,
@@ -239,8 +240,7 @@ if __name__ == '__main__':
     parser = argparse.ArgumentParser()
     parser.add_argument('--cpu', type=int)
     arguments = parser.parse_args()
-    if arguments.cpu is not None:
-        os.sched_setaffinity(0, {arguments.cpu})
+    pin(arguments.cpu)
     # Nothing here is cyclic but what lives as long as the process; a collection would be a stall.
     gc.disable()
     asyncio.run(serve())

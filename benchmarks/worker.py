@@ -11,10 +11,17 @@ import asyncio
 import importlib
 import json
 import os
+import signal
 import sys
+import time
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
+
+from benchmarks.pinning import pin, waited_for_cpu
+
+JOB_SECONDS = 240
 
 VERSIONS = (
     'aiohttp',
@@ -43,6 +50,16 @@ def _versions() -> dict[str, str]:
     return found
 
 
+def _raise_thread_limits(threads: int) -> None:
+    """Let as many calls as that be in flight where a peer makes each in a thread, as its users would have to."""
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(threads))
+    try:
+        from anyio import to_thread
+    except ImportError:
+        return
+    to_thread.current_default_thread_limiter().total_tokens = threads
+
+
 async def _measure(peer: Any, port: int, job: dict[str, Any]) -> dict[str, Any]:
     from benchmarks.control import Control
     from benchmarks.measurements import MEASUREMENTS
@@ -50,10 +67,12 @@ async def _measure(peer: Any, port: int, job: dict[str, Any]) -> dict[str, Any]:
 
     control = Control(port)
     await control(reset=True)
+    if (threads := job.get('threads')) is not None:
+        _raise_thread_limits(threads)
     endpoint = Endpoint(f'http://127.0.0.1:{port}', job['tuned'])
     measure = MEASUREMENTS[job['measurement']]
     if job.get('opens_itself'):
-        return await measure(peer, control, endpoint, **job['arguments'])
+        return await measure(peer, control, endpoint)
     await peer.setup(endpoint)
     try:
         return await measure(peer, control, **job['arguments'])
@@ -65,8 +84,7 @@ def main() -> None:
     order = json.loads(sys.argv[1])
     output = os.fdopen(os.dup(1), 'w')
     os.dup2(2, 1)
-    if (cpu := order.get('cpu')) is not None:
-        os.sched_setaffinity(0, {cpu})
+    pin(order.get('cpu'))
     loop_factory = None
     if order.get('uvloop'):
         import uvloop
@@ -74,11 +92,15 @@ def main() -> None:
         loop_factory = uvloop.new_event_loop
     module = importlib.import_module(f'benchmarks.peers.{order["peer"]}')
     for job in order['jobs']:
+        # A library may be too busy to notice that it is to stop, or may have taken over the signals that say so.
+        signal.alarm(JOB_SECONDS)
+        waited, started = waited_for_cpu(), time.monotonic()
         try:
             with asyncio.Runner(loop_factory=loop_factory) as runner:
                 result = runner.run(_measure(module.Peer(), order['port'], job))
         except Exception as error:
             result = {'error': ''.join(traceback.format_exception(error))}
+        result['disturbed'] = max(0, waited_for_cpu() - waited) / (time.monotonic() - started)
         print(json.dumps({'scenario': job['scenario'], 'versions': _versions(), **result}), file=output, flush=True)
     output.flush()
     # Threads that a peer has left in the middle of a call must not hold up the next one.

@@ -14,8 +14,7 @@ from benchmarks.peers import Endpoint
 
 class Peer:
     async def setup(self, endpoint: Endpoint) -> None:
-        limit = 0 if endpoint.tuned else 100
-        self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=limit))
+        self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
         self._url = f'{endpoint.url}/model/{quote(MODEL)}/'
 
     def prepare(self, conversation: Conversation) -> bytes:

@@ -1,0 +1,43 @@
+"""Makes the virtual environments of the peers, and keeps them until what they hold is no longer what is asked for."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks.catalogue import WEB, Environment
+
+ROOT = Path(__file__).parent.parent
+
+
+def make(name: str, environment: Environment, folder: Path, say: Callable[[str], None]) -> Path:
+    """Return the interpreter of the environment, after installing into it what it lacks.
+
+    Raises:
+        RuntimeError: pip could not install it.
+    """
+    place = folder / name
+    python = place / 'bin' / 'python'
+    asked = json.dumps([sys.version, environment.requirements, WEB, environment.without_dependencies])
+    stamp = place / 'asked.json'
+    if not stamp.exists() or stamp.read_text() != asked:
+        say(f'making the environment of {name}')
+        _run([sys.executable, '-m', 'virtualenv', '--quiet', '--clear', str(place)])
+        requirements = [str(ROOT) if each == '.' else each for each in environment.requirements]
+        _run([str(python), '-m', 'pip', 'install', '--quiet', *requirements, *WEB])
+        if environment.without_dependencies:
+            _run([str(python), '-m', 'pip', 'install', '--quiet', '--no-deps', *environment.without_dependencies])
+        stamp.write_text(asked)
+    elif '.' in environment.requirements:
+        say(f'installing the package into the environment of {name}')
+        _run([str(python), '-m', 'pip', 'install', '--quiet', '--no-deps', '--force-reinstall', str(ROOT)])
+    return python
+
+
+def _run(command: list[str]) -> None:
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        raise RuntimeError(f'{" ".join(command)} failed:\n{done.stdout}')
