@@ -25,6 +25,9 @@ from pydantic_ai import Agent, ModelAPIError, ModelHTTPError, UserError
 from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider, SessionPool
 from pydantic_ai_aiobedrock.local import LocalBedrock
 
+CONNECTIONS = 10
+"""Connections that are open before the first request comes."""
+
 
 class Question(BaseModel):
     prompt: str = Field(min_length=1, max_length=10_000)
@@ -44,8 +47,9 @@ def create_app(region: str | None = None, model: str = MODEL) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        # The client is closed after the last request.
+        # The client and some connections are opened before the first request, and closed after the last.
         async with provider:
+            await provider.warm_up(connections=CONNECTIONS)
             yield
         await pool.aclose(grace=5)
 
