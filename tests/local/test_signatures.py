@@ -14,7 +14,8 @@ from botocore.credentials import Credentials
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from pydantic_ai_aiobedrock.local.errors import RefusedError
-from pydantic_ai_aiobedrock.local.signatures import AccessKey, Keyring, SignedRequest, authenticate
+from pydantic_ai_aiobedrock.local.keys import AccessKey, Keyring
+from pydantic_ai_aiobedrock.local.signatures import SignedRequest, authenticate
 
 KEY = AccessKey('AKIDTEST', 'secret-of-the-test')
 TEMPORARY = AccessKey('ASIATEST', 'secret-of-another', 'session-token')

@@ -3,7 +3,7 @@
 It needs no AWS account and no pydantic-ai: any client that can be pointed at an endpoint will do.
 """
 
-from .answers import Answer
+from .answers import Answer, SourceError
 from .errors import (
     ACCESS_DENIED,
     EXPIRED_TOKEN,
@@ -16,12 +16,15 @@ from .errors import (
     TOO_MANY_TOKENS,
     ErrorReply,
 )
+from .exchanges import UnrecordedRequestError
 from .faults import (
     DropConnection,
+    FailConnection,
     Fault,
     FlipBit,
     InsertEvent,
     NoResponse,
+    OversizedFrame,
     SlowBody,
     SlowHeaders,
     Truncate,
@@ -29,13 +32,13 @@ from .faults import (
     exception_event,
 )
 from .frames import StreamEvent, encode_event, encode_frame, encode_headers
+from .keys import AccessKey
 from .records import LocalBedrockStats, Operation, RecordedRequest
 from .replies import AnyReply, Ending, EventsReply, RawReply, Reply, ReplyFunction, ToolCall
 from .responder import respond
 from .schemas import fill_schema
 from .scripts import Rule
 from .server import LocalBedrock
-from .signatures import AccessKey
 
 __all__ = (
     'ACCESS_DENIED',
@@ -54,6 +57,7 @@ __all__ = (
     'Ending',
     'ErrorReply',
     'EventsReply',
+    'FailConnection',
     'Fault',
     'FlipBit',
     'InsertEvent',
@@ -61,6 +65,7 @@ __all__ = (
     'LocalBedrockStats',
     'NoResponse',
     'Operation',
+    'OversizedFrame',
     'RawReply',
     'RecordedRequest',
     'Reply',
@@ -68,9 +73,11 @@ __all__ = (
     'Rule',
     'SlowBody',
     'SlowHeaders',
+    'SourceError',
     'StreamEvent',
     'ToolCall',
     'Truncate',
+    'UnrecordedRequestError',
     'WrongChecksum',
     'encode_event',
     'encode_frame',

@@ -66,6 +66,9 @@ class Answer:
     drop_after: bool = False
     """Whether the connection is closed after a whole response that promised to keep it."""
 
+    done: Callable[[], None] | None = None
+    """Called when the response has been written, or given up."""
+
     @property
     def damaged(self) -> bool:
         """Whether the response is anything but written whole and at once."""
@@ -76,6 +79,10 @@ class Answer:
             or self.truncate_at is not None
             or bool(self.chunk_sizes or self.edits)
         )
+
+
+class SourceError(ConnectionError):
+    """What answers come from has failed; where an answer has begun, its connection is closed in the middle of it."""
 
 
 class Written(web.StreamResponse):
@@ -226,12 +233,16 @@ async def _end_early(answer: Answer, http: web.BaseRequest) -> Written:
     transport = http.transport
     if transport is not None:
         if answer.then == 'reset':
-            connection = transport.get_extra_info('socket')
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-            transport.abort()
+            reset(transport)
         else:
             transport.close()
     return Written(keep_alive=False)
+
+
+def reset(transport: asyncio.Transport) -> None:
+    """Close a connection by a TCP reset."""
+    transport.get_extra_info('socket').setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+    transport.abort()
 
 
 def _finish(answer: Answer, http: web.BaseRequest, keep_alive: bool) -> Written:

@@ -14,25 +14,27 @@ from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from time import monotonic
-from typing import Any, cast
+from typing import Any, Protocol, cast
 from urllib.parse import unquote
 
 from aiohttp import web
 from multidict import CIMultiDict, CIMultiDictProxy
 from pydantic_core import from_json, to_json
 
-from .answers import Answer, Written, write_answer
+from .answers import Answer, SourceError, Written, write_answer
 from .conversation import check_conversation
 from .embeddings import invoke_embedding
 from .errors import ErrorReply, RefusedError, serialization_error, validation_error
-from .faults import Fault
+from .exchanges import UnrecordedRequestError
+from .faults import FailConnection, Fault
 from .identifiers import known
+from .keys import Keyring
 from .members import structure
 from .records import Operation, RecordedRequest
 from .replies import AnyReply, ReplyFunction
 from .responses import Manner, error_answer, frames, json_answer, render, stream_answer, unknown_operation
 from .scripts import Script
-from .signatures import Keyring, SignedRequest, authenticate
+from .signatures import SignedRequest, authenticate
 from .tokens import request_tokens
 from .validation import ServiceModel
 
@@ -68,6 +70,27 @@ def _shown(headers: CIMultiDictProxy[str]) -> CIMultiDictProxy[str]:
     return CIMultiDictProxy(shown)
 
 
+class Source(Protocol):
+    """Where the answers come from, if not from a model of the endpoint's own."""
+
+    async def open(self, keyring: Keyring) -> None:
+        """Get ready, before the first request."""
+        ...
+
+    async def answer(self, request: RecordedRequest) -> Answer:
+        """Return the answer to a request.
+
+        Raises:
+            UnrecordedRequestError: There is none.
+            SourceError: It cannot be had.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Close what was opened, after the last request."""
+        ...
+
+
 @dataclass
 class Endpoint:
     """What answers: the keys that it accepts, the script that it follows, the requests that it has seen."""
@@ -79,17 +102,31 @@ class Endpoint:
     clock: Callable[[], datetime]
     manner: Manner
     keep_requests: int
+    source: Source | None = None
     service_model: ServiceModel | None = None
     script: Script[AnyReply | ReplyFunction] = field(default_factory=Script[AnyReply | ReplyFunction])
     faults: Script[Fault] = field(default_factory=Script[Fault])
+    connection_faults: Script[FailConnection] = field(default_factory=Script[FailConnection])
     requests: list[RecordedRequest] = field(default_factory=list[RecordedRequest])
     failures: list[Exception] = field(default_factory=list[Exception])
     handling: set[asyncio.Task[Any]] = field(default_factory=set[asyncio.Task[Any]])
     connections: dict[int, int] = field(default_factory=dict[int, int])
+    opened: int = 0
     arrived: int = 0
     in_flight: int = 0
     max_in_flight: int = 0
     streams_generating: int = 0
+
+    def forget(self) -> None:
+        """Forget the script, the faults, the requests and the failures."""
+        for forgotten in (self.script, self.faults, self.connection_faults, self.requests, self.failures):
+            forgotten.clear()
+
+    def start_over(self, keyring: Keyring) -> None:
+        """Forget everything, and count anew what is not under way."""
+        self.forget()
+        self.keyring = keyring
+        self.arrived = self.opened = self.max_in_flight = 0
 
     async def handle(self, http: web.BaseRequest) -> Written:
         """Answer one request."""
@@ -102,13 +139,16 @@ class Endpoint:
             body = await http.content.read()
             record = self._record(http, body)
             answer = await self._answer(record, http, body)
-            if answer.chunked:
-                self.streams_generating += 1
+            self.streams_generating += answer.chunked
             try:
                 return await write_answer(answer, http, record)
             finally:
-                if answer.chunked:
-                    self.streams_generating -= 1
+                self.streams_generating -= answer.chunked
+                if answer.done is not None:
+                    answer.done()
+        except SourceError as error:
+            self.failures.append(error)
+            return Written(keep_alive=False)
         except ConnectionError:
             if record is not None:
                 record.disconnected = True
@@ -153,7 +193,7 @@ class Endpoint:
     async def _answer(self, record: RecordedRequest, http: web.BaseRequest, body: bytes) -> Answer:
         fault: Fault | None = None
         try:
-            if record.operation is None:
+            if record.operation is None and self.source is None:
                 return unknown_operation(record)
             signed = SignedRequest(http.method, http.raw_path, http.headers, body)
             record.auth_scheme = authenticate(signed, self.keyring, self.region_name, self.clock)
@@ -162,7 +202,7 @@ class Endpoint:
             answer = error_answer(fault, record) if isinstance(fault, ErrorReply) else await self._reply(record)
         except RefusedError as refused:
             answer = error_answer(refused.reply, record)
-        if fault is not None and not isinstance(fault, ErrorReply):
+        if callable(fault):
             fault(answer)
         record.error_code = answer.error_code
         return answer
@@ -184,10 +224,13 @@ class Endpoint:
             check_conversation(record.body, record.model_id)
 
     async def _reply(self, record: RecordedRequest) -> Answer:
-        self._check(record)
+        if self.source is None:
+            self._check(record)
         rule = self.script.choose(record)
         if rule is not None:
             reply = rule.action
+        elif self.source is not None:
+            return await self._from(self.source, record)
         elif record.operation == 'InvokeModel':
             return json_answer(record, *invoke_embedding(record.model_id, record.body))
         elif record.operation == 'CountTokens':
@@ -203,6 +246,16 @@ class Endpoint:
             return render(reply, record, self.manner)
         except Exception as error:
             return error_answer(self._failed(error), record)
+
+    async def _from(self, source: Source, record: RecordedRequest) -> Answer:
+        try:
+            return await source.answer(record)
+        except UnrecordedRequestError as error:
+            self.failures.append(error)
+            return error_answer(ErrorReply(404, 'UnrecordedRequestException', str(error)), record)
+        except SourceError as error:
+            self.failures.append(error)
+            return error_answer(ErrorReply(502, 'BadGatewayException', str(error)), record)
 
     def _generated(self, events: AsyncGenerator[Any, None], record: RecordedRequest) -> Answer:
         if record.operation != 'ConverseStream':

@@ -8,7 +8,7 @@ from typing import Literal
 
 from .answers import Answer
 from .errors import ErrorReply
-from .frames import StreamEvent, encode_event
+from .frames import StreamEvent, encode_event, encode_frame, encode_headers
 from .replies import Ending
 
 
@@ -160,5 +160,42 @@ class DropConnection:
         answer.drop_after = True
 
 
-Fault = ErrorReply | Callable[[Answer], None]
-"""An error that is answered, or what changes the answer: anything that is called with an `Answer` will do."""
+@dataclass(frozen=True)
+class OversizedFrame:
+    """Put an event into a stream that is larger than any of Bedrock's, which have 24 MiB of payload at most.
+
+    Args:
+        size: Bytes of its payload.
+        after: Events of the stream that go before it.
+        sent: Bytes of the frame that are really sent, whatever it says of its length; all of them where not given.
+    """
+
+    size: int = 25_165_825
+    after: int = 1
+    sent: int | None = None
+
+    def __call__(self, answer: Answer) -> None:
+        """Do it."""
+        headers = encode_headers([(':event-type', 'contentBlockDelta'), (':message-type', 'event')])
+        # Beyond what is sent, nothing of the frame is made: it may say that it has 4 GiB.
+        sent = self.size if self.sent is None else min(self.sent, self.size)
+        payload = b'{"p":"'.ljust(sent - 2, b'a') + b'"}'
+        frame = encode_frame(headers, payload, payload_size=self.size)
+        InsertEvent(frame if self.sent is None else frame[: self.sent], self.after)(answer)
+
+
+@dataclass(frozen=True)
+class FailConnection:
+    """Let a connection fail before its first request; over TLS, in the handshake.
+
+    Args:
+        then: What the client gets when it has sent something: a reset, a connection closed in good order, silence
+            (`hang`), or a TLS alert, `handshake_failure` (`alert`).
+    """
+
+    then: Literal['reset', 'close', 'hang', 'alert'] = 'reset'
+
+
+Fault = ErrorReply | FailConnection | Callable[[Answer], None]
+"""An error that is answered, the failure of a connection, or what changes the answer: anything that is called with an
+`Answer` will do."""

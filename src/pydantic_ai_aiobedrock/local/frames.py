@@ -54,9 +54,10 @@ class StreamEvent:
         return cls(code, b'', 'error', message)
 
 
-def encode_frame(headers: bytes, payload: bytes) -> bytes:
-    """Frame encoded headers and a payload, with both checksums."""
-    prelude = _PRELUDE.pack(16 + len(headers) + len(payload), len(headers))
+def encode_frame(headers: bytes, payload: bytes, *, payload_size: int | None = None) -> bytes:
+    """Frame encoded headers and a payload, with both checksums; its size is what is given, be it true or not."""
+    size = len(payload) if payload_size is None else payload_size
+    prelude = _PRELUDE.pack(16 + len(headers) + size, len(headers))
     prelude_crc = crc32(prelude)
     body = b''.join((prelude, _CRC.pack(prelude_crc), headers, payload))
     return body + _CRC.pack(crc32(body))
@@ -110,3 +111,15 @@ class Padding:
         """Return the payload with its padding, members in alphabetical order as on the wire."""
         padded = {**payload, 'p': _PADDING[: self._choice.choice(_PADDING_LENGTHS)]}
         return {name: padded[name] for name in sorted(padded)}
+
+
+def split_frames(stream: bytes) -> list[bytes]:
+    """Cut a stream into its frames, by the lengths that they say; what is no frame stays in one piece."""
+    pieces: list[bytes] = []
+    at = 0
+    while at < len(stream):
+        length = int.from_bytes(stream[at : at + 4], 'big')
+        end = at + length if 16 <= length <= len(stream) - at else len(stream)
+        pieces.append(stream[at:end])
+        at = end
+    return pieces

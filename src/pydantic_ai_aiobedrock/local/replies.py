@@ -56,7 +56,7 @@ class Reply:
         chunks: The pieces in which a stream sends the text; words where not given.
         headers: More response headers.
         delay_before: Seconds before the response starts.
-        delay_per_event: Seconds before each event of a stream.
+        delay_per_event: Seconds before each event of a stream; several are for its first, its second and so on.
         tokens_per_second: Speed of generation: paces a stream, and delays a response that is not streamed as long.
     """
 
@@ -77,7 +77,7 @@ class Reply:
     chunks: Sequence[str] | None = field(default=None, kw_only=True)
     headers: Mapping[str, str] = field(default_factory=dict[str, str], kw_only=True)
     delay_before: float | None = field(default=None, kw_only=True)
-    delay_per_event: float | None = field(default=None, kw_only=True)
+    delay_per_event: float | Sequence[float] | None = field(default=None, kw_only=True)
     tokens_per_second: float | None = field(default=None, kw_only=True)
 
 
@@ -90,7 +90,7 @@ class EventsReply:
             the bytes of a frame. Mappings are padded as Bedrock pads them, the others sent as they are.
         headers: More response headers.
         delay_before: Seconds before the response starts.
-        delay_per_event: Seconds before each event.
+        delay_per_event: Seconds before each event; several are for the first, the second and so on.
         truncate_at: Bytes of the body after which it is cut.
         then: How the response ends.
     """
@@ -98,7 +98,7 @@ class EventsReply:
     events: Sequence[StreamEvent | Mapping[str, Any] | bytes]
     headers: Mapping[str, str] = field(default_factory=dict[str, str], kw_only=True)
     delay_before: float | None = field(default=None, kw_only=True)
-    delay_per_event: float | None = field(default=None, kw_only=True)
+    delay_per_event: float | Sequence[float] | None = field(default=None, kw_only=True)
     truncate_at: int | None = field(default=None, kw_only=True)
     then: Ending = field(default='end', kw_only=True)
 

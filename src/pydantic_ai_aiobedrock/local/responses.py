@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -43,7 +43,7 @@ def render(reply: AnyReply, record: RecordedRequest, manner: Manner) -> Answer:
     if isinstance(reply, ErrorReply):
         return error_answer(reply, record)
     if isinstance(reply, RawReply):
-        return _raw_answer(reply, record)
+        return raw_answer(reply, record)
     if isinstance(reply, EventsReply) and record.operation == 'ConverseStream':
         answer = stream_answer(record, reply.headers)
         padding = manner.padding(record)
@@ -67,8 +67,22 @@ def render(reply: AnyReply, record: RecordedRequest, manner: Manner) -> Answer:
         raise TypeError(f'{type(reply).__name__} cannot answer {record.operation}: use RawReply or ErrorReply')
     answer.delay_before += manner.latency if reply.delay_before is None else reply.delay_before
     if answer.chunked:
-        answer.piece_interval = reply.delay_per_event or 0.0
+        _delay_events(answer, reply.delay_per_event)
     return answer
+
+
+def _delay_events(answer: Answer, delay: float | Sequence[float] | None) -> None:
+    if isinstance(delay, Sequence):
+        answer.delays = _later(answer.delays, delay)
+    elif delay is not None:
+        answer.piece_interval = delay
+
+
+def _later(delays: Callable[[int, bytes], float] | None, each: Sequence[float]) -> Callable[[int, bytes], float]:
+    def delay(number: int, piece: bytes) -> float:
+        return (each[number] if number < len(each) else 0.0) + (0.0 if delays is None else delays(number, piece))
+
+    return delay
 
 
 def _pace(events: list[tuple[str, dict[str, Any]]], speed: float) -> Callable[[int, bytes], float]:
@@ -152,7 +166,8 @@ def unknown_operation(record: RecordedRequest) -> Answer:
     return answer
 
 
-def _raw_answer(reply: RawReply, record: RecordedRequest) -> Answer:
+def raw_answer(reply: RawReply, record: RecordedRequest) -> Answer:
+    """Return the answer that a raw reply is."""
     given = {name.lower(): value for name, value in reply.headers.items()}
     headers = {name: value for name, value in reply.headers.items() if name.lower() not in _WRITTEN_BY_US}
     if 'x-amzn-requestid' not in given:
@@ -162,6 +177,7 @@ def _raw_answer(reply: RawReply, record: RecordedRequest) -> Answer:
         headers,
         (reply.body,),
         chunked='chunked' in given.get('transfer-encoding', '').lower(),
+        error_code=given.get('x-amzn-errortype', '').partition(':')[0] or None,
         chunk_sizes=reply.chunk_sizes,
         delay_before=reply.delay_before or 0.0,
         piece_interval=reply.delay_per_event or 0.0,

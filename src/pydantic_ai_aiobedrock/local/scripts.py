@@ -25,7 +25,7 @@ class Rule(Generic[T]):
     times: int | None = None
     chance: random.Random = field(default_factory=random.Random, repr=False)
     seen: int = 0
-    """Requests of this model, operation and condition so far."""
+    """Requests of this model, operation and condition so far, or connections."""
     used: int = 0
     """Times that the action was taken."""
     removed: bool = False
@@ -39,9 +39,9 @@ class Rule(Generic[T]):
         """Whether the rule will never be used again."""
         return self.removed or (self.times is not None and self.used >= self.times)
 
-    def take(self, request: RecordedRequest) -> bool:
-        """Decide whether the action is for this request, and count it."""
-        if self.spent or not self._concerns(request):
+    def take(self, request: RecordedRequest | None) -> bool:
+        """Decide whether the action is for this request, or for a connection that has none yet, and count it."""
+        if self.spent or not (request is None or self._concerns(request)):
             return False
         self.seen += 1
         if self.nth is not None and self.seen not in self.nth:
@@ -77,8 +77,8 @@ class Script(Generic[T]):
         """Take all rules back."""
         self._rules.clear()
 
-    def choose(self, request: RecordedRequest) -> Rule[T] | None:
-        """Return the first rule that takes the request."""
+    def choose(self, request: RecordedRequest | None) -> Rule[T] | None:
+        """Return the first rule that takes the request, or the connection that has none yet."""
         if not self._rules:
             return None
         chosen = next((rule for rule in self._rules if rule.take(request)), None)

@@ -2,73 +2,36 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
+import os
 import random
 import ssl
 from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import Any, cast
-
-from aiohttp import web
-from aiohttp.web_protocol import RequestHandler
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from .endpoint import Endpoint
+from .environment import client_environment, redirected
 from .errors import ErrorReply
-from .faults import Fault
+from .exchanges import ExchangeFile
+from .faults import FailConnection, Fault
+from .keys import AccessKey, Keyring
+from .listening import Refusal
 from .records import LocalBedrockStats, Operation, RecordedRequest
+from .replaying import Replay
 from .replies import AnyReply, RawReply, ReplyFunction
 from .responder import respond
 from .responses import Manner
-from .scripts import Rule
-from .signatures import AccessKey, Keyring, utc_now
+from .scripts import Rule, Script
+from .serving import Serving
+from .signatures import utc_now
 from .threads import ServingThread
-from .validation import ServiceModel
 
-# Clients may come by the thousand at once; the system's own limit applies above this.
-_BACKLOG = 4096
-_CLOSE_SECONDS = 5.0
+if TYPE_CHECKING:
+    from botocore.session import Session
 
-
-class _Server(web.Server):
-    """aiohttp's server, its connections counted and closed for certain."""
-
-    def __init__(self, endpoint: Endpoint) -> None:
-        super().__init__(endpoint.handle, handler_cancellation=True, access_log=None)
-        self._endpoint = endpoint
-        self._transports: dict[RequestHandler, asyncio.Transport] = {}
-        self._none_left = asyncio.Event()
-        self.opened = 0
-
-    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
-        self.opened += 1
-        self._endpoint.connections[id(handler)] = self.opened
-        self._transports[handler] = transport
-        super().connection_made(handler, transport)
-
-    def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
-        self._endpoint.connections.pop(id(handler), None)
-        self._transports.pop(handler, None)
-        if not self._transports:
-            self._none_left.set()
-        super().connection_lost(handler, exc)
-
-    async def close(self) -> None:
-        """Cancel what is under way, and return when no connection is left."""
-        self.pre_shutdown()
-        handling: list[asyncio.Task[Any]] = list(self._endpoint.handling)
-        for task in handling:
-            task.cancel()
-        if handling:
-            await asyncio.wait(handling, timeout=_CLOSE_SECONDS)
-        await self.shutdown(_CLOSE_SECONDS)
-        # A TLS connection waits for the client's goodbye before it closes; this one does not.
-        for transport in list(self._transports.values()):
-            transport.abort()
-        if self._transports:
-            self._none_left.clear()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._none_left.wait(), _CLOSE_SECONDS)
+F = TypeVar('F', bound=Fault)
 
 
 class LocalBedrock:
@@ -112,15 +75,9 @@ class LocalBedrock:
             seed: Seed of the padding of events and of the chance of faults.
             keep_requests: How many of the latest requests are remembered.
         """
-        made = AccessKey.make()
-        keys = {made.access_key_id: made} if credentials is None else credentials
-        tokens = [f'bedrock-api-key-local-{made.access_key_id.lower()}'] if api_keys is None else list(api_keys)
-        keyring = Keyring.of(keys, tokens)
-        self._current_key = next(iter(keyring.access_keys.values()), None)
-        self._current_api_key = next(iter(tokens), None)
         self._endpoint = Endpoint(
             region_name=region_name,
-            keyring=keyring,
+            keyring=Keyring.of(credentials, api_keys),
             models=models,
             responder=responder,
             clock=clock,
@@ -128,13 +85,71 @@ class LocalBedrock:
             keep_requests=keep_requests,
         )
         self._host, self._port, self._tls = host, port, tls
-        self._bound_port: int | None = None
-        self._site: asyncio.Server | None = None
-        self._server: _Server | None = None
+        self._serving: Serving | None = None
         self._thread: ServingThread | None = None
 
+    @classmethod
+    def record(
+        cls,
+        to: str | os.PathLike[str],
+        *,
+        region_name: str | None = None,
+        endpoint_url: str | None = None,
+        session: Session | None = None,
+        host: str = '127.0.0.1',
+        port: int = 0,
+    ) -> LocalBedrock:
+        """Make an endpoint that passes requests on to AWS, and writes each exchange to a file, for `replay`.
+
+        Whoever asks signs with a key of the endpoint, or with the credentials that the requests are passed on with. An
+        exchange is in the file when its response has ended, but without credentials and cookies; one that does not come
+        to its end is not recorded.
+
+        Args:
+            to: The file, which is begun anew.
+            region_name: The AWS region; the session's where not given.
+            endpoint_url: Where requests are passed on to; the region's own endpoint where not given.
+            session: Has the credentials; `AWS_BEARER_TOKEN_BEDROCK`, or else a new botocore session, where not given.
+            host: Address to listen on.
+            port: Port to listen on; 0 takes a free one.
+
+        Raises:
+            botocore.exceptions.NoRegionError: There is no region.
+        """
+        # It takes half of botocore to find credentials, and few record.
+        from .forwarding import Forwarder
+
+        forwarder = Forwarder(ExchangeFile(to), region_name, endpoint_url, session)
+        bedrock = cls(region_name=forwarder.region_name, host=host, port=port)
+        bedrock._endpoint.source = forwarder
+        return bedrock
+
+    @classmethod
+    def replay(
+        cls,
+        *files: str | os.PathLike[str],
+        region_name: str = 'us-east-1',
+        host: str = '127.0.0.1',
+        port: int = 0,
+    ) -> LocalBedrock:
+        """Make an endpoint that answers with recorded exchanges, and needs no network.
+
+        A request is answered by what is recorded for the same path and body: by each response in turn if there are
+        several, and then by the last one again. Any other is refused with an `UnrecordedRequestException`, which says
+        what differs from the nearest that is recorded, and is among the `failures`.
+
+        Args:
+            files: Files of exchanges, as `record` writes them.
+            region_name: Region that signatures must be scoped to.
+            host: Address to listen on.
+            port: Port to listen on; 0 takes a free one.
+        """
+        bedrock = cls(region_name=region_name, host=host, port=port)
+        bedrock._endpoint.source = Replay([Path(file) for file in files])
+        return bedrock
+
     def __repr__(self) -> str:
-        if self._bound_port is None:
+        if self._serving is None:
             return '<LocalBedrock: not serving>'
         return f'<LocalBedrock: {self.base_url} | {self.stats().requests} requests, {self.stats().in_flight} in flight>'
 
@@ -147,10 +162,7 @@ class LocalBedrock:
         Raises:
             RuntimeError: The endpoint is not serving.
         """
-        if self._bound_port is None:
-            raise RuntimeError('LocalBedrock is not serving: enter it first, with "async with" or "with".')
-        host = f'[{self._host}]' if ':' in self._host else self._host
-        return f'{"https" if self._tls else "http"}://{host}:{self._bound_port}'
+        return self._now_serving.base_url
 
     @property
     def region_name(self) -> str:
@@ -179,63 +191,49 @@ class LocalBedrock:
         Raises:
             RuntimeError: None is accepted.
         """
-        if self._current_api_key is None:
+        if self._endpoint.keyring.latest_api_key is None:
             raise RuntimeError('LocalBedrock accepts no API key: none was given.')
-        return self._current_api_key
+        return self._endpoint.keyring.latest_api_key
 
     @property
     def _key(self) -> AccessKey:
-        if self._current_key is None:
+        if self._endpoint.keyring.latest_access_key is None:
             raise RuntimeError('LocalBedrock accepts no access key: none was given.')
-        return self._current_key
+        return self._endpoint.keyring.latest_access_key
 
     @property
     def environment(self) -> dict[str, str]:
         """Environment variables that point an AWS client at the endpoint."""
-        return {
-            'AWS_ENDPOINT_URL_BEDROCK_RUNTIME': self.base_url,
-            'AWS_ACCESS_KEY_ID': self.aws_access_key_id,
-            'AWS_SECRET_ACCESS_KEY': self.aws_secret_access_key,
-            'AWS_DEFAULT_REGION': self.region_name,
-        }
+        return client_environment(self.base_url, self.region_name, self._key)
+
+    def redirect_clients(self) -> AbstractContextManager[None]:
+        """Point the AWS clients that this process makes at the endpoint, by its environment, for the time of a block.
+
+        What would lead them elsewhere, such as `AWS_PROFILE`, is out of the environment for that time.
+        """
+        return redirected(self.environment)
 
     def accept(self, access_key_id: str, secret_access_key: str, session_token: str | None = None) -> AccessKey:
         """Accept one more access key, or a new secret of one."""
         key = AccessKey(access_key_id, secret_access_key, session_token)
-        keyring = self._endpoint.keyring
-        keyring.access_keys[access_key_id] = key
-        keyring.expired_access_keys.discard(access_key_id)
-        self._current_key = key
+        self._endpoint.keyring.accept(key)
         return key
 
     def expire(self, *names: str) -> None:
         """Answer what is signed with these access key ids, or bears these API keys, as expired from now on."""
-        keyring = self._endpoint.keyring
-        keyring.expired_access_keys.update(name for name in names if name in keyring.access_keys)
-        keyring.expired_api_keys.update(name for name in names if name in keyring.api_keys)
+        self._endpoint.keyring.expire(*names)
 
     def revoke(self, *names: str) -> None:
         """Answer what is signed with these access key ids, or bears these API keys, as unknown from now on."""
-        keyring = self._endpoint.keyring
-        for name in names:
-            keyring.access_keys.pop(name, None)
-            keyring.api_keys.discard(name)
+        self._endpoint.keyring.revoke(*names)
 
     def rotate_credentials(self, *, temporary: bool = False) -> AccessKey:
         """Make a new access key and let all others expire."""
-        retired = list(self._endpoint.keyring.access_keys)
-        made = AccessKey.make(temporary=temporary)
-        self.accept(made.access_key_id, made.secret_access_key, made.session_token)
-        self.expire(*(name for name in retired if name != made.access_key_id))
-        return made
+        return self._endpoint.keyring.rotate_access_key(temporary=temporary)
 
     def rotate_api_key(self) -> str:
         """Make a new API key and let all others expire."""
-        keyring = self._endpoint.keyring
-        self.expire(*keyring.api_keys)
-        self._current_api_key = f'bedrock-api-key-local-{AccessKey.make().secret_access_key}'
-        keyring.api_keys.add(self._current_api_key)
-        return self._current_api_key
+        return self._endpoint.keyring.rotate_api_key()
 
     # What it has seen
 
@@ -256,7 +254,7 @@ class LocalBedrock:
             requests=endpoint.arrived,
             in_flight=endpoint.in_flight,
             max_in_flight=endpoint.max_in_flight,
-            connections=self._server.opened if self._server is not None else 0,
+            connections=endpoint.opened,
             open_connections=len(endpoint.connections),
             streams_generating=endpoint.streams_generating,
         )
@@ -295,7 +293,7 @@ class LocalBedrock:
 
     def fault(
         self,
-        fault: Fault,
+        fault: F,
         *,
         nth: int | Collection[int] | None = None,
         model: str | Callable[[str], bool] | None = None,
@@ -304,12 +302,13 @@ class LocalBedrock:
         probability: float = 1.0,
         seed: int | None = None,
         times: int | None = None,
-    ) -> Rule[Fault]:
+    ) -> Rule[F]:
         """Let a fault happen to some requests; scripted replies answer the others.
 
         Args:
-            fault: An error that is answered instead of a reply, or a change of the answer.
-            nth: The requests to which it happens, counted from 1 among those that the other conditions name.
+            fault: An error that is answered instead of a reply, a change of the answer, or the failure of a connection.
+            nth: The requests to which it happens, counted from 1 among those that the other conditions name; the
+                connections, if it is the failure of one.
             model: Only to requests to this model id, or to one of which the function says so.
             operation: Only to requests of this operation.
             when: Only to requests of which the function says so.
@@ -319,35 +318,70 @@ class LocalBedrock:
 
         Returns:
             The rule, which counts its uses and can be removed.
+
+        Raises:
+            ValueError: The failure of a connection is made to depend on a request.
         """
-        return self._endpoint.faults.add(
-            Rule(
-                action=fault,
-                nth={nth} if isinstance(nth, int) else nth,
-                model=model,
-                operations=None if operation is None else (operation,),
-                when=when,
-                probability=probability,
-                chance=random.Random(self._endpoint.manner.seed if seed is None else seed),
-                times=times,
-            )
+        rule = Rule(
+            action=fault,
+            nth={nth} if isinstance(nth, int) else nth,
+            model=model,
+            operations=None if operation is None else (operation,),
+            when=when,
+            probability=probability,
+            chance=random.Random(self._endpoint.manner.seed if seed is None else seed),
+            times=times,
         )
+        if not isinstance(fault, FailConnection):
+            return cast('Script[F]', self._endpoint.faults).add(rule)
+        if not model is operation is when is None:
+            raise ValueError('A connection fails before it has a request: leave out model, operation and when.')
+        return cast('Script[F]', self._endpoint.connection_faults).add(rule)
+
+    def stop_accepting(self, how: Refusal = 'refuse') -> None:
+        """Accept no more connections until `start_accepting`; those that are open stay.
+
+        Args:
+            how: Whether connections are refused at once, or their packets ignored, so that clients wait for an answer.
+        """
+        self._now_serving.stop_accepting(how)
+
+    def start_accepting(self) -> None:
+        """Accept connections again."""
+        self._now_serving.start_accepting()
+
+    def drop_connections(self) -> None:
+        """Close all connections, idle or not, without a word."""
+        self._now_serving.drop_connections()
 
     def reset(self) -> None:
         """Forget scripted replies, faults, requests and failures; connections and keys stay."""
-        self._endpoint.script.clear()
-        self._endpoint.faults.clear()
-        self._endpoint.requests.clear()
-        self._endpoint.failures.clear()
+        self._endpoint.forget()
+
+    def start_over(self) -> None:
+        """Return to the state at the start: nothing scripted, seen or counted, no connections, the keys of then."""
+        self._now_serving.start_over()
+
+    @property
+    def _now_serving(self) -> Serving:
+        if self._serving is None:
+            raise RuntimeError('LocalBedrock is not serving: enter it first, with "async with" or "with".')
+        return self._serving
 
     # Its life
 
     async def __aenter__(self) -> LocalBedrock:
-        await self._start()
+        if self._serving is not None:
+            raise RuntimeError('LocalBedrock is serving already.')
+        serving = Serving(self._endpoint, self._tls)
+        await serving.start(self._host, self._port)
+        self._serving = serving
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._stop()
+        serving, self._serving = self._serving, None
+        if serving is not None:
+            await serving.close()
 
     def __enter__(self) -> LocalBedrock:
         self._thread = ServingThread(self)
@@ -358,27 +392,6 @@ class LocalBedrock:
         if self._thread is not None:
             self._thread.stop_serving()
             self._thread = None
-
-    async def _start(self) -> None:
-        if self._site is not None:
-            raise RuntimeError('LocalBedrock is serving already.')
-        # Reads and decodes megabytes of JSON.
-        self._endpoint.service_model = await asyncio.to_thread(ServiceModel.load)
-        self._server = _Server(self._endpoint)
-        self._site = await asyncio.get_running_loop().create_server(
-            self._server, self._host, self._port, ssl=self._tls, backlog=_BACKLOG
-        )
-        self._bound_port = cast('int', self._site.sockets[0].getsockname()[1])
-
-    async def _stop(self) -> None:
-        site, server = self._site, self._server
-        if site is None or server is None:
-            return
-        self._site = self._bound_port = None
-        site.close()
-        await server.close()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(site.wait_closed(), _CLOSE_SECONDS)
 
 
 def _operations(reply: AnyReply | ReplyFunction, operation: Operation | None) -> tuple[Operation, ...] | None:

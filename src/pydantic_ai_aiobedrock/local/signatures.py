@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hmac
-import secrets
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from hashlib import sha256
@@ -15,6 +14,7 @@ from urllib.parse import quote
 from multidict import CIMultiDictProxy
 
 from .errors import authentication_error
+from .keys import AccessKey, Keyring
 
 AuthScheme = Literal['sigv4', 'bearer']
 
@@ -32,46 +32,6 @@ _INVALID_TOKEN = 'The security token included in the request is invalid.'
 def utc_now() -> datetime:
     """Return the time by which signatures are judged."""
     return datetime.now(UTC)
-
-
-@dataclass(frozen=True)
-class AccessKey:
-    """An AWS access key, with a session token where it is a temporary one."""
-
-    access_key_id: str
-    secret_access_key: str = field(repr=False)
-    session_token: str | None = field(default=None, repr=False)
-
-    @classmethod
-    def make(cls, *, temporary: bool = False) -> AccessKey:
-        """Make a key that no one can take for a real one."""
-        return cls(
-            f'AKIDLOCALBEDROCK{secrets.token_hex(2).upper()}',
-            f'local-bedrock-secret-{secrets.token_hex(8)}',
-            f'local-bedrock-session-{secrets.token_hex(16)}' if temporary else None,
-        )
-
-
-@dataclass
-class Keyring:
-    """What the endpoint accepts: access keys and API keys, those that have expired remembered as such."""
-
-    access_keys: dict[str, AccessKey]
-    api_keys: set[str]
-    expired_access_keys: set[str] = field(default_factory=set[str])
-    expired_api_keys: set[str] = field(default_factory=set[str])
-
-    @classmethod
-    def of(cls, credentials: Mapping[str, str | AccessKey], api_keys: Collection[str]) -> Keyring:
-        """Build a keyring from access key ids with their secrets, and API keys."""
-        keys = (
-            key if isinstance(key, AccessKey) else AccessKey(access_key_id, key)
-            for access_key_id, key in credentials.items()
-        )
-        return cls({key.access_key_id: key for key in keys}, set(api_keys))
-
-    def __repr__(self) -> str:
-        return f'<Keyring: {len(self.access_keys)} access keys, {len(self.api_keys)} API keys>'
 
 
 @dataclass(frozen=True)

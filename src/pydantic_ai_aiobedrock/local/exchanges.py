@@ -1,0 +1,130 @@
+"""Recorded exchanges: a request and its response each, in a file of JSON.
+
+The file is a list of `{"request": {"method", "path", "json"}, "response": {"status", "headers", "json"}}`; a body that
+is not JSON, such as an event stream, stands in base64 under the key `base64` instead of `json`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from base64 import b64decode, b64encode
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import indent
+from typing import Any
+
+Body = dict[str, Any]
+"""A body as it stands in a file: one member, `json` or `base64`."""
+
+_END = b'\n]\n'
+# What is shorter is no secret of AWS's, and could be a word.
+_SECRET_LENGTH = 8
+
+
+class UnrecordedRequestError(LookupError):
+    """No recorded exchange has this request."""
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A request and its response, without what is secret in them."""
+
+    method: str
+    path: str
+    """The path as it came, percent-encoded, with its query."""
+    request: Body
+    status: int
+    headers: Mapping[str, str]
+    """Response headers, names in lower case."""
+    response: Body
+
+    @classmethod
+    def of(cls, recorded: Any) -> Exchange:
+        """Make an exchange of what stands in a file.
+
+        Raises:
+            KeyError, TypeError, ValueError: It is none.
+        """
+        request, response = recorded['request'], recorded['response']
+        return cls(
+            method=str(request['method']),
+            path=str(request['path']),
+            request=_body_of(request),
+            status=int(response['status']),
+            headers={str(name).lower(): str(value) for name, value in response['headers'].items()},
+            response=_body_of(response),
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what stands in a file."""
+        return {
+            'request': {'method': self.method, 'path': self.path, **self.request},
+            'response': {'status': self.status, 'headers': dict(self.headers), **self.response},
+        }
+
+
+def as_body(data: bytes) -> Body:
+    """Return bytes as they stand in a file."""
+    try:
+        return {'json': json.loads(data)}
+    except ValueError:
+        return {'base64': b64encode(data).decode()}
+
+
+def body_bytes(body: Body) -> bytes:
+    """Return the bytes of a body that stands in a file; what was JSON is written as AWS writes it."""
+    if 'base64' in body:
+        return b64decode(body['base64'])
+    return json.dumps(body['json'], ensure_ascii=False, separators=(',', ':')).encode()
+
+
+def _body_of(recorded: Mapping[str, Any]) -> Body:
+    key = 'base64' if 'base64' in recorded else 'json'
+    body = {key: recorded[key]}
+    if key == 'base64':
+        body_bytes(body)
+    return body
+
+
+def read_exchanges(path: Path) -> list[Exchange]:
+    """Read a file of exchanges.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: It does not hold exchanges.
+    """
+    try:
+        return [Exchange.of(recorded) for recorded in json.loads(path.read_bytes())]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(f'{path} does not hold recorded exchanges: {error!r}') from error
+
+
+class ExchangeFile:
+    """A file to which exchanges are added, whole at any time. What it held before goes with the first exchange."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self._begun = False
+        self._lock = threading.Lock()
+
+    def add(self, exchange: Exchange, secrets: Collection[str]) -> None:
+        """Write an exchange, with stars where one of the secrets stands in it.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
+        text = indent(json.dumps(exchange.as_json(), indent=1, ensure_ascii=False), ' ')
+        for secret in secrets:
+            if len(secret) >= _SECRET_LENGTH:
+                text = text.replace(secret, '***')
+        with self._lock:
+            if not self._begun:
+                self.path.write_bytes(b'[\n' + text.encode() + _END)
+                self._begun = True
+                return
+            with self.path.open('r+b') as file:
+                file.seek(-len(_END), os.SEEK_END)
+                file.write(b',\n' + text.encode() + _END)
