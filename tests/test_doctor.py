@@ -182,8 +182,8 @@ NOT_AUTHORIZED = ErrorReply(
 ON_DEMAND = ErrorReply(
     400,
     'ValidationException',
-    'Invocation of model ID amazon.nova-pro-v1:0 with on-demand throughput isn\u2019t supported. Retry your request with '
-    'the ID or ARN of an inference profile that contains this model.',
+    'Invocation of model ID amazon.nova-pro-v1:0 with on-demand throughput isn\u2019t supported. Retry your request '
+    'with the ID or ARN of an inference profile that contains this model.',
 )
 
 
