@@ -22,8 +22,14 @@ def auth(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
+def patience() -> float:
+    """Return the timeouts of the provider: short, so that no test waits long."""
+    return PATIENCE
+
+
+@pytest.fixture
 async def provider_of(
-    bedrock: LocalBedrock, auth: str, secrets: list[str]
+    bedrock: LocalBedrock, auth: str, patience: float, secrets: list[str]
 ) -> AsyncIterator[Callable[[str], BedrockProvider]]:
     """Return a function that makes a provider of the endpoint at a URL, with keys that LocalBedrock accepts."""
     key = bedrock.rotate_credentials(temporary=True)
@@ -44,8 +50,8 @@ async def provider_of(
         return BedrockProvider(
             region_name=bedrock.region_name,
             base_url=base_url,
-            aws_read_timeout=PATIENCE,
-            aws_connect_timeout=PATIENCE,
+            aws_read_timeout=patience,
+            aws_connect_timeout=patience,
             pool=pool,
             **arguments,
         )
