@@ -4,6 +4,7 @@ import base64
 import io
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -138,3 +139,28 @@ async def post(bedrock: LocalBedrock, http: aiohttp.ClientSession) -> Post:
             )
 
     return send
+
+
+@pytest.fixture
+async def aws() -> AsyncIterator[LocalBedrock]:
+    """Yield what stands for AWS."""
+    async with LocalBedrock() as aws:
+        aws.rotate_credentials(temporary=True)
+        yield aws
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Return a file for exchanges that is not there yet."""
+    return tmp_path / 'exchanges.json'
+
+
+@pytest.fixture
+async def recorder(aws: LocalBedrock, file: Path) -> AsyncIterator[LocalBedrock]:
+    """Yield what passes requests on to what stands for AWS, with its credentials."""
+    session = botocore.session.Session()
+    session.set_credentials(aws.aws_access_key_id, aws.aws_secret_access_key, aws.aws_session_token)
+    async with LocalBedrock.record(
+        file, region_name='us-east-1', endpoint_url=aws.base_url, session=session
+    ) as recorder:
+        yield recorder

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import struct
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
+from zlib import crc32
 
 import pytest
-from botocore.eventstream import ChecksumMismatch
+from botocore.eventstream import ChecksumMismatch, InvalidPayloadLength
 
 from pydantic_ai_aiobedrock.local import (
     THROTTLING,
@@ -22,6 +24,7 @@ from pydantic_ai_aiobedrock.local import (
     InsertEvent,
     LocalBedrock,
     NoResponse,
+    OversizedFrame,
     RawReply,
     RecordedRequest,
     Reply,
@@ -32,6 +35,7 @@ from pydantic_ai_aiobedrock.local import (
     WrongChecksum,
     exception_event,
 )
+from pydantic_ai_aiobedrock.local.frames import split_frames
 from pydantic_ai_aiobedrock.local.replies import Ending
 
 from .conftest import CLAUDE, NOVA, Post, user
@@ -219,6 +223,28 @@ async def test_an_event_may_be_put_between_others(bedrock: LocalBedrock, post: P
     kinds = [message.headers[':event-type'] for message in decoded((await post('converse-stream'))[2])]
     before = [message.headers[':event-type'] for message in decoded(whole)]
     assert kinds == [*before[:2], 'madeUpLater', *before[2:]]
+    assert (await post('converse'))[0] == 200
+
+
+async def test_a_frame_may_be_larger_than_any_of_bedrock(bedrock: LocalBedrock, post: Post, whole: bytes) -> None:
+    bedrock.fault(OversizedFrame(after=2))
+    pieces = split_frames((await post('converse-stream'))[2])
+    oversized = pieces.pop(2)
+    assert b''.join(pieces) == whole
+    with pytest.raises(InvalidPayloadLength, match='25165825 exceeded the maximum of 25165824'):
+        decoded(oversized)
+    assert int.from_bytes(oversized[-4:], 'big') == crc32(oversized[:-4])
+    assert json.loads(oversized[-4 - 25_165_825 : -4]).keys() == {'p'}
+
+
+async def test_a_frame_may_say_that_it_is_larger_than_it_is(bedrock: LocalBedrock, post: Post, whole: bytes) -> None:
+    bedrock.fault(OversizedFrame(2**32 - 200, after=1, sent=100))
+    body = (await post('converse-stream'))[2]
+    first = len(split_frames(whole)[0])
+    assert body[:first] + body[first + 100 :] == whole
+    said, _, checksum = struct.unpack_from('>III', body, first)
+    assert 2**32 - 200 < said < 2**32
+    assert checksum == crc32(body[first : first + 8])
     assert (await post('converse'))[0] == 200
 
 

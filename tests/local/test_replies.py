@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -23,7 +22,7 @@ from pydantic_ai_aiobedrock.local import (
     encode_event,
 )
 
-from .conftest import CLAUDE, NOVA, Post, tool_result, user
+from .conftest import CLAUDE, NOVA, Post, user
 from .test_frames import decoded
 
 
@@ -150,42 +149,6 @@ async def test_the_pieces_of_a_stream_can_be_given(bedrock: LocalBedrock, post: 
     bedrock.reply(Reply('Bonjour', chunks=['B', 'onj', '', 'our']))
     deltas = [payload['delta']['text'] for kind, payload in await stream(post) if kind == 'contentBlockDelta']
     assert deltas == ['B', 'onj', '', 'our']
-
-
-async def arrivals(bedrock: LocalBedrock, http: aiohttp.ClientSession, operation: str) -> list[float]:
-    """Return when the headers and each piece of a response came, in seconds after the request."""
-    url = f'{bedrock.base_url}/model/amazon.nova-lite-v1:0/{operation}'
-    headers = {'Authorization': f'Bearer {bedrock.api_key}'}
-    began = time.monotonic()
-    async with http.post(url, json={'messages': [user('Hello')]}, headers=headers) as response:
-        times = [time.monotonic() - began]
-        async for _ in response.content.iter_any():
-            times.append(time.monotonic() - began)  # noqa: PERF401
-    return times
-
-
-async def test_a_reply_can_be_late_and_slow(bedrock: LocalBedrock, http: aiohttp.ClientSession) -> None:
-    bedrock.reply(Reply('a b c', delay_before=0.05))
-    assert (await arrivals(bedrock, http, 'converse'))[0] >= 0.05
-    bedrock.reply(Reply('a b c', delay_per_event=0.01))
-    # messageStart, three words, and the ends of the block, of the message and of the stream: each on its own.
-    paced = await arrivals(bedrock, http, 'converse-stream')
-    assert paced[-1] >= 0.07
-    assert len(paced) > 4
-    bedrock.reply(*[Reply('a b c d', tokens_per_second=40)] * 2)
-    assert (await arrivals(bedrock, http, 'converse-stream'))[-1] >= 0.1
-    assert (await arrivals(bedrock, http, 'converse'))[0] >= 0.1
-
-
-async def test_an_endpoint_can_be_late_and_slow_by_itself(http: aiohttp.ClientSession) -> None:
-    async with LocalBedrock(latency=0.05, tokens_per_second=100) as bedrock:
-        bedrock.reply('a b c d')
-        times = await arrivals(bedrock, http, 'converse-stream')
-        assert times[0] >= 0.05
-        assert times[-1] >= 0.09
-    async with LocalBedrock(latency=60, tokens_per_second=0.01) as bedrock, asyncio.timeout(10):
-        bedrock.reply(Reply('a b c d', delay_before=0.0, tokens_per_second=1_000_000.0))
-        await arrivals(bedrock, http, 'converse')
 
 
 # Events and bytes
@@ -385,56 +348,6 @@ async def test_the_default_model_can_be_another(http: aiohttp.ClientSession) -> 
         url = f'{bedrock.base_url}/model/{NOVA}/converse'
         async with http.post(url, json={'messages': [user('Hello')]}, headers=headers) as response:
             assert text_of(await response.json()) == f'I am {NOVA}'
-
-
-async def test_a_request_is_recorded_decoded(bedrock: LocalBedrock, post: Post) -> None:
-    tools = {'tools': [{'toolSpec': {'name': 'a', 'inputSchema': {'json': {}}}}, {'cachePoint': {'type': 'default'}}]}
-    body: dict[str, Any] = {
-        'messages': [
-            user('First'),
-            {'role': 'assistant', 'content': [{'toolUse': {'toolUseId': 't', 'name': 'a', 'input': {}}}]},
-            user(tool_result('x', 't')),
-        ],
-        'toolConfig': tools,
-    }
-    await post('converse', body, headers={'amz-sdk-request': 'attempt=2; max=3', 'X-Amz-Security-Token': 'secret'})
-    (request,) = bedrock.requests
-    assert (request.operation, request.model_id, request.method) == ('Converse', NOVA, 'POST')
-    assert request.body == body == json.loads(request.raw_body)
-    assert (request.attempt, request.auth_scheme, request.status, request.error_code) == (2, 'bearer', 200, None)
-    assert request.last_user_text == 'First'
-    assert request.tool_results == [{'toolUseId': 't', 'content': [{'text': 'x'}]}]
-    assert list(request.tools) == ['a']
-    assert request.headers['authorization'] == 'Bearer ***'
-    assert request.headers['x-amz-security-token'] == '***'
-    assert request.ended is not None
-    assert request.ended >= request.started
-    assert request.bytes_sent > 100
-    assert (request.in_flight, request.connection, request.disconnected, request.streaming) == (1, 1, False, False)
-
-
-async def test_requests_that_were_refused_are_recorded_too(bedrock: LocalBedrock, post: Post) -> None:
-    await post('converse', b'{')
-    await post('converse', {'messages': 'no list', 'toolConfig': []})
-    await post('converse', headers={'Authorization': 'Bearer wrong'})
-    assert [request.error_code for request in bedrock.requests] == [
-        'SerializationException',
-        'SerializationException',
-        'AccessDeniedException',
-    ]
-    for request in bedrock.requests[:2]:
-        assert (request.messages, request.tools, request.tool_results, request.last_user_text) == ([], {}, [], '')
-
-
-async def test_only_the_latest_requests_are_kept(http: aiohttp.ClientSession) -> None:
-    async with LocalBedrock(keep_requests=2) as bedrock:
-        headers = {'Authorization': f'Bearer {bedrock.api_key}'}
-        for number in range(4):
-            url = f'{bedrock.base_url}/model/{NOVA}/converse'
-            async with http.post(url, json={'messages': [user(f'{number}')]}, headers=headers) as response:
-                await response.read()
-        assert [request.last_user_text for request in bedrock.requests] == ['2', '3']
-        assert bedrock.stats().requests == 4
 
 
 async def test_a_reset_forgets_the_script(bedrock: LocalBedrock, post: Post) -> None:

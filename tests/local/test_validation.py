@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from pydantic_ai_aiobedrock.local import LocalBedrock
-from pydantic_ai_aiobedrock.local.identifiers import known
 
 from .conftest import CLAUDE, NOVA, Post, assistant, encoded, tool, tool_result, tool_use, user
 
@@ -360,44 +359,6 @@ async def test_models_that_want_the_user_last_say_so(post: Post) -> None:
         assert (status, json.loads(answer)) == (400, {'message': message})
     for model in (NOVA, CLAUDE, 'anthropic.claude-3-haiku-20240307-v1:0'):
         assert (await post('converse', body, model=model))[0] == 200
-
-
-# Which models there are
-
-
-@pytest.mark.parametrize(
-    ('model_id', 'there'),
-    [
-        ('amazon.nova-lite-v1:0', True),
-        ('us.amazon.nova-micro-v1:0', True),
-        ('global.anthropic.claude-sonnet-4-5-20250929-v1:0', True),
-        ('eu.meta.llama3-2-1b-instruct-v1:0', True),
-        ('anthropic.claude-opus-4-6-v1', True),
-        ('openai.gpt-oss-120b-1:0', True),
-        ('amazon.nova-lite-v1:0:300k', True),
-        ('arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.amazon.nova-lite-v1:0', True),
-        ('arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-lite-v1:0', True),
-        ('arn:aws:s3:::bucket', False),
-        ('us.does-not-exist-model-v1:0', False),
-        ('claude-3', False),
-        ('mars.amazon.nova-lite-v1:0', False),
-        ('amazon.', False),
-        ('', False),
-    ],
-)
-def test_well_formed_ids_name_models(model_id: str, there: bool) -> None:
-    assert known(model_id, None) is there
-
-
-async def test_only_the_given_models_exist() -> None:
-    async with LocalBedrock(models=['custom-model']) as bedrock:
-        import aiohttp
-
-        async with aiohttp.ClientSession(headers={'Authorization': f'Bearer {bedrock.api_key}'}) as http:
-            for model, status in (('custom-model', 200), (NOVA, 400)):
-                url = f'{bedrock.base_url}/model/{model}/converse'
-                async with http.post(url, json={'messages': [HELLO]}) as response:
-                    assert response.status == status
 
 
 async def test_another_path_is_no_operation(bedrock: LocalBedrock, post: Post) -> None:

@@ -89,7 +89,7 @@ def _announcement(bedrock: LocalBedrock, options: argparse.Namespace) -> str:
     )
 
 
-async def serve(options: argparse.Namespace) -> None:
+async def serve(endpoint: LocalBedrock, options: argparse.Namespace) -> None:
     """Serve until a signal says to stop."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -98,7 +98,7 @@ async def serve(options: argparse.Namespace) -> None:
             loop.add_signal_handler(number, stop.set)
         except NotImplementedError:  # pragma: no cover - Windows: asyncio.run turns Ctrl-C into a cancellation
             break
-    async with _endpoint(options) as bedrock:
+    async with endpoint as bedrock:
         if not options.quiet:
             sys.stdout.write(_announcement(bedrock, options) + '\n')
             sys.stdout.flush()
@@ -109,7 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status."""
     options = _arguments(sys.argv[1:] if arguments is None else arguments)
     try:
-        asyncio.run(serve(options))
+        asyncio.run(serve(_endpoint(options), options))
     except KeyboardInterrupt:  # pragma: no cover - Windows
         return 0
     except OSError as error:

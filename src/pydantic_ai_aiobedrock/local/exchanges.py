@@ -14,7 +14,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import indent
-from typing import Any
+from typing import Any, cast
 
 Body = dict[str, Any]
 """A body as it stands in a file: one member, `json` or `base64`."""
@@ -77,7 +77,7 @@ def as_body(data: bytes) -> Body:
 def body_bytes(body: Body) -> bytes:
     """Return the bytes of a body that stands in a file; what was JSON is written as AWS writes it."""
     if 'base64' in body:
-        return b64decode(body['base64'])
+        return b64decode(body['base64'], validate=True)
     return json.dumps(body['json'], ensure_ascii=False, separators=(',', ':')).encode()
 
 
@@ -97,9 +97,15 @@ def read_exchanges(path: Path) -> list[Exchange]:
         ValueError: It does not hold exchanges.
     """
     try:
-        return [Exchange.of(recorded) for recorded in json.loads(path.read_bytes())]
+        return [Exchange.of(each) for each in _list_of(json.loads(path.read_bytes()))]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f'{path} does not hold recorded exchanges: {error!r}') from error
+
+
+def _list_of(recorded: Any) -> list[Any]:
+    if not isinstance(recorded, list):
+        raise TypeError('it is not a list')
+    return cast('list[Any]', recorded)
 
 
 class ExchangeFile:

@@ -107,7 +107,7 @@ class LocalBedrock:
 
         Args:
             to: The file, which is begun anew.
-            region_name: The AWS region; the session's where not given.
+            region_name: The AWS region; the session's where not given, which may be read from a file here and now.
             endpoint_url: Where requests are passed on to; the region's own endpoint where not given.
             session: Has the credentials; `AWS_BEARER_TOKEN_BEDROCK`, or else a new botocore session, where not given.
             host: Address to listen on.
