@@ -26,12 +26,11 @@ from botocore.exceptions import (
     EndpointConnectionError,
     HTTPClientError,
     InvalidConfigError,
-    InvalidProxiesConfigError,
     ProxyConnectionError,
     ReadTimeoutError,
     SSLError,
 )
-from botocore.httpsession import ProxyConfiguration, create_urllib3_context, get_cert_path, mask_proxy_url
+from botocore.httpsession import ProxyConfiguration, create_urllib3_context, get_cert_path
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
@@ -77,13 +76,13 @@ class HTTPSession:
         """Take the arguments that botocore's endpoint gives to its HTTP session class.
 
         Raises:
-            InvalidProxiesConfigError: `proxies_config` asks for what aiohttp can't do.
+            InvalidConfigError: `proxies_config` asks for what aiohttp can't do.
         """
         if unknown := sorted(name for name, value in (proxies_config or {}).items() if value):
-            raise InvalidProxiesConfigError(
-                error=f'{", ".join(unknown)}: a proxy is trusted by the CA bundle that the endpoint is '
-                'trusted by, and gets no client certificate. Leave `proxies_config` out, and put the CA of an HTTPS '
-                'proxy into the bundle that `AWS_CA_BUNDLE` names.'
+            raise InvalidConfigError(
+                error_msg=f'`proxies_config` with {", ".join(unknown)} can not be respected: a proxy is verified by '
+                'the CA bundle that Bedrock is verified by, and is shown no client certificate. Leave it out, and add '
+                'the CA of an HTTPS proxy to the bundle that `AWS_CA_BUNDLE` names.'
             )
         connect_timeout, read_timeout = timeout if isinstance(timeout, tuple | list) else (timeout, timeout)
         self._timeout = aiohttp.ClientTimeout(connect=connect_timeout, sock_read=read_timeout)
@@ -144,7 +143,10 @@ class HTTPSession:
             )
         session = self._open_session()
         connector = session.connector
-        proxy_url = self._proxy_url(request.url)
+        proxy, proxy_headers = self._proxy_for(request.url)
+        if proxy is not None and request.url.startswith('http:'):
+            # There is no tunnel: what is for the proxy goes with the request.
+            headers.update(proxy_headers)
         try:
             response = await session.request(
                 request.method,
@@ -152,7 +154,8 @@ class HTTPSession:
                 headers=headers,
                 data=request.body,
                 timeout=timeout,
-                proxy=proxy_url,
+                proxy=proxy,
+                proxy_headers=proxy_headers,
                 # A signature is good for one URL only.
                 allow_redirects=False,
             )
@@ -166,7 +169,7 @@ class HTTPSession:
             if isinstance(error, aiohttp.ClientConnectorError) and isinstance(connector, aiohttp.TCPConnector):
                 # The name may have got another address meanwhile: the next attempt asks again.
                 connector.clear_dns_cache()
-            raise translate(error, request.url, proxy_url) from error
+            raise translate(error, request.url, proxy) from error
         return sent
 
     async def connect(self, connections: int, url: str) -> None:
@@ -190,7 +193,7 @@ class HTTPSession:
 
         trace = aiohttp.TraceConfig()
         trace.on_request_headers_sent.append(wait_for_all)
-        proxy_url = self._proxy_url(url)
+        proxy, proxy_headers = self._proxy_for(url)
         timeout = aiohttp.ClientTimeout(connect=self._timeout.connect, sock_read=self._timeout.connect)
         async with aiohttp.ClientSession(
             connector=self._open_session().connector,
@@ -201,15 +204,22 @@ class HTTPSession:
         ) as session:
 
             async def ping() -> None:
-                async with session.get(URL(url) / 'ping', proxy=proxy_url, allow_redirects=False) as response:
+                async with session.get(
+                    URL(url) / 'ping', proxy=proxy, proxy_headers=proxy_headers, allow_redirects=False
+                ) as response:
                     await response.read()
 
+            pings = [asyncio.create_task(ping()) for _ in range(connections)]
             try:
-                async with asyncio.TaskGroup() as pings:
-                    for _ in range(connections):
-                        pings.create_task(ping())
-            except ExceptionGroup as errors:
-                raise translate(errors.exceptions[0], url, proxy_url) from errors
+                await asyncio.gather(*pings)
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:
+                raise translate(error, url, proxy) from error
+            finally:
+                for unfinished in pings:
+                    unfinished.cancel()
+                await asyncio.wait(pings)
 
     def abandon(self) -> None:
         """Drop the connections of a loop that was closed before they were.
@@ -231,13 +241,18 @@ class HTTPSession:
             warnings.simplefilter('ignore', ResourceWarning)
             gc.collect()
 
-    def _proxy_url(self, url: str) -> str | None:
-        return self._proxies.proxy_url_for(url)
+    def _proxy_for(self, url: str) -> tuple[URL | None, dict[str, str]]:
+        """Return the proxy on the way to a URL, without its password, and the headers that hold the password."""
+        proxy_url = self._proxies.proxy_url_for(url)
+        if not proxy_url:
+            return None, {}
+        return URL(proxy_url).with_user(None), self._proxies.proxy_headers_for(proxy_url)
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
-            arguments: dict[str, Any] = {'ssl': self._ssl_context, 'socket_factory': self._open_socket}
-            connector = _Connector(limit=self._limit, **{**arguments, **self._connector_args})
+            arguments: dict[str, Any] = {**self._connector_args, 'socket_factory': self._open_socket}
+            arguments['ssl'] = arguments.pop('ssl_context', self._ssl_context)
+            connector = _Connector(limit=self._limit, **arguments)
             self._session = aiohttp.ClientSession(
                 connector=connector,
                 timeout=self._timeout,
@@ -248,8 +263,8 @@ class HTTPSession:
         return self._session
 
     def _open_socket(self, address: tuple[Any, ...]) -> socket.socket:
-        family, kind, protocol, _, _ = address
-        sock = socket.socket(family, kind, protocol)
+        factory = self._connector_args.get('socket_factory')
+        sock: socket.socket = factory(address) if factory is not None else socket.socket(*address[:3])
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         if hasattr(socket, 'TCP_KEEPIDLE'):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, TCP_KEEPALIVE_SECONDS)
@@ -283,7 +298,7 @@ class _Connector(aiohttp.TCPConnector):
             connection.close()
 
 
-def translate(error: BaseException, url: str, proxy_url: str | None = None) -> BotoCoreError:
+def translate(error: BaseException, url: str, proxy: URL | None = None) -> BotoCoreError:
     """Return the botocore exception for what aiohttp raised, before the response or in the middle of its body."""
     _redact(error)
     match error:
@@ -292,7 +307,7 @@ def translate(error: BaseException, url: str, proxy_url: str | None = None) -> B
         case aiohttp.ClientSSLError():
             return SSLError(endpoint_url=url, error=error)
         case aiohttp.ClientProxyConnectionError() | aiohttp.ClientHttpProxyError():
-            return ProxyConnectionError(proxy_url=mask_proxy_url(proxy_url or ''), error=error)
+            return ProxyConnectionError(proxy_url=str(proxy), error=error)
         case aiohttp.ConnectionTimeoutError():
             return ConnectTimeoutError(endpoint_url=url, error=error)
         case TimeoutError():
@@ -306,16 +321,13 @@ def translate(error: BaseException, url: str, proxy_url: str | None = None) -> B
 
 
 def _redact(error: BaseException) -> None:
-    """Take out of an error the headers of the request and the password of the proxy, which its repr would show."""
+    """Take out of an error the headers of the request, which its repr would show."""
     if isinstance(error, aiohttp.ClientResponseError):
         sent = error.request_info
         error.request_info = aiohttp.RequestInfo(
             sent.url, sent.method, CIMultiDictProxy(CIMultiDict[str]()), sent.real_url
         )
         error.args = (error.request_info, *error.args[1:])
-    elif isinstance(error, aiohttp.ClientConnectorError):
-        connection_key, *others = error.args
-        error.args = (connection_key._replace(proxy_auth=None), *others)
 
 
 def _ssl_context(verify: Any, client_cert: str | tuple[str, str] | None) -> ssl.SSLContext:
@@ -324,7 +336,7 @@ def _ssl_context(verify: Any, client_cert: str | tuple[str, str] | None) -> ssl.
     Raises:
         InvalidConfigError: The CA bundle or the client certificate can't be used.
     """
-    bundle: Any = get_cert_path(verify or True)
+    bundle: Any = get_cert_path(verify)
     context: ssl.SSLContext = create_urllib3_context()
     # urllib3 checks host names itself; aiohttp leaves it to the context.
     context.verify_mode = ssl.CERT_REQUIRED
@@ -332,12 +344,12 @@ def _ssl_context(verify: Any, client_cert: str | tuple[str, str] | None) -> ssl.
     try:
         context.load_verify_locations(bundle)
     except OSError as error:
-        raise InvalidConfigError(error_msg=f'The CA bundle {bundle} can not be used: {error}') from error
+        raise InvalidConfigError(error_msg=f'The CA bundle {bundle!r} can not be used: {error}') from error
     if client_cert is not None:
         certificate, key = client_cert if isinstance(client_cert, tuple) else (client_cert, None)
         try:
             context.load_cert_chain(certificate, key)
         except OSError as error:
-            message = f'The client certificate {certificate} can not be used: {error}'
+            message = f'The client certificate {certificate!r} can not be used: {error}'
             raise InvalidConfigError(error_msg=message) from error
     return context
