@@ -98,5 +98,5 @@ CASES = (
     refused('a base_url that is none', {'base_url': 'localhost', 'region_name': 'us-east-1'}, 'ValueError: *', 'UserError: `base_url` is not the URL of an endpoint: *'),
     refused('half of an access key', {'aws_access_key_id': 'AKID', 'region_name': 'us-east-1'}, 'ModelAuthenticationError 403 *', 'UserError: `aws_secret_access_key` is missing*'),
     refused('a credential process that fails', {'profile_name': 'work', 'region_name': 'us-east-1'}, 'CredentialRetrievalError: *', 'UserError: * Error when retrieving credentials from custom-process*', config='[profile work]\ncredential_process = $python -c "raise SystemExit(3)"\n'),
-    refused('a timeout that is no number', {'region_name': 'us-east-1'}, 'ValueError: *', 'UserError: The environment variable `AWS_READ_TIMEOUT` must be a number of seconds*', environment={'AWS_READ_TIMEOUT': 'soon'}),
+    refused('a timeout that is no number', {'region_name': 'us-east-1'}, 'ValueError: *', 'UserError: `AWS_READ_TIMEOUT` must be a positive number of seconds*', environment={'AWS_READ_TIMEOUT': 'soon'}),
 )

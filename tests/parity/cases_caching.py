@@ -132,5 +132,5 @@ CASES = (
     pointed('point last, beside messages', 'A text', CachePoint(), bedrock_cache_messages=True),
     cached('system prompt in the history', history=[ModelRequest(parts=[SystemPromptPart('Old.'), UserPromptPart('Hi')]), ModelResponse(parts=[TextPart('Hi.')])], bedrock_cache_instructions=True),
     cached('usage, written', replies=[WRITTEN], modes=(RUN, STREAM), bedrock_cache_messages=True),
-    cached('usage, read, with duplicates on the wire', replies=[READ], modes=(RUN, STREAM), bedrock_cache_messages=True),
+    cached('usage, read, with duplicates on the wire', replies=[READ], modes=(RUN, STREAM), needs='TokenUsage.cacheDetails', bedrock_cache_messages=True),
 )

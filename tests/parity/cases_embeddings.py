@@ -80,7 +80,6 @@ CASES = (
     embed('wrong API key', TITAN, provider={'api_key': 'wrong'}, tls=True, own_words=True),
     embed('wrong secret', TITAN, provider={'aws_secret_access_key': 'wrong'}),
     embed('throttled', TITAN, faults=[THROTTLING]),
-    embed('throttled, all of ten', TITAN, TEN, faults=[THROTTLING]),
     embed('throttled, Cohere', COHERE, TEN, faults=[THROTTLING]),
     embed('model failed', NOVA, faults=[MODEL_ERROR]),
     embed('quota', TITAN, faults=[ErrorReply(400, 'ServiceQuotaExceededException', 'No more.')]),

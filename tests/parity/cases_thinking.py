@@ -123,7 +123,7 @@ CASES = (
     asked('with an output type, Claude 3.5', CLAUDE_3, True, agent={'output_type': City}),
     asked('with an output tool', CLAUDE, True, agent={'output_type': ToolOutput(City)}),
     asked('with an output tool, adaptive', CLAUDE_ADAPTIVE, True, agent={'output_type': ToolOutput(City)}),
-    asked('with an output tool, Qwen', QWEN, True, agent={'output_type': ToolOutput(City)}),
+    asked('with an output tool, Qwen', QWEN, True, agent={'output_type': ToolOutput(City)}, needs='ConverseRequest.outputConfig'),
     asked('with an output tool, GLM', GLM, True, agent={'output_type': ToolOutput(City)}),
     asked('with native output', CLAUDE, True, agent={'output_type': NativeOutput(City)}, needs='ConverseRequest.outputConfig'),
     replayed('replayed', CLAUDE, thought(signature='c2lnbmF0dXJl')),

@@ -52,11 +52,12 @@ def run(side: Side, case: Case) -> Any:
     try:
         return asyncio.run(_run(side, case))
     finally:
-        # boto3 leaves connections to the collector, and a worker thread keeps what it has raised until it ends.
-        for thread in threading.enumerate():
-            if thread.name.startswith('AnyIO worker thread'):
-                thread.join(timeout=5)
-        gc.collect()
+        if side.name == 'upstream':
+            # boto3 leaves connections to the collector, and a worker thread keeps what it has raised until it ends.
+            for thread in threading.enumerate():
+                if thread.name.startswith('AnyIO worker thread'):
+                    thread.join(timeout=5)
+            gc.collect()
 
 
 async def _run(side: Side, case: Case) -> Any:

@@ -137,6 +137,10 @@ def case(name: str) -> Case:
     return case
 
 
+NEWEST = 'ConverseTokensRequest.toolConfig'
+"""What the service model of the default engine lacks, and upstream sends whenever it counts the tokens of tools."""
+
+
 @pytest.fixture(scope='module')
 def peer() -> Iterator[Peer | None]:
     python = os.environ.get('PARITY_PEER_PYTHON')
@@ -246,4 +250,6 @@ def _on_both_sides(
         return peer.run(name, endpoint) if peer is not None else run(upstream(endpoint), case)
 
     expected = _observe(bedrock, case, run_upstream)
+    if peer is None and not _installed_botocore_has(NEWEST) and 'Unknown parameter in ' in json.dumps(expected):
+        pytest.skip('boto3 is too old for what upstream sends here, and there is no peer')
     return expected, _observe(bedrock, case, lambda: run(ours(endpoint), case))
