@@ -39,7 +39,7 @@ def install(session: nox.Session, group: str, *requirements: str) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests."""
     install(session, 'test')
-    session.run('pytest', *session.posargs)
+    session.run('pytest', '-n', 'auto', *session.posargs)
 
 
 @nox.session
