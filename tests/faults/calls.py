@@ -55,7 +55,6 @@ async def call(
                         text += content(event)
                         seen(text)
                     assert text_of(stream.get()) == text
-                    assert stream.get().finish_reason == 'stop'
     except AssertionError:
         raise
     except Exception as error:
