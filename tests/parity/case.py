@@ -22,7 +22,7 @@ class Case:
         replies: What LocalBedrock answers to each side, in turn; its default model answers the rest.
         faults: What happens to each answer, or to those of which LocalBedrock's conditions beside it say so.
         rounds: How many times the program goes through the replies.
-        since: The release of pydantic-ai that the case begins with.
+        since: The release of pydantic-ai that the case begins with: see `releases`.
         needs: The member of Bedrock's service model, as `Shape.member`, without which boto3 cannot send, or read, what
             the case is about.
         environment: Environment variables. `$base_url` and the other fields of the endpoint are filled in.

@@ -8,6 +8,7 @@ from pydantic_ai.embeddings import Embedder
 
 from .cases_streams import METADATA, START, STOP, delta, end
 from .programs import RUN, STREAM, chat, observed, of_run, program
+from .releases import CATEGORIES
 from .replies import (
     THROTTLING,
     EventsReply,
@@ -29,19 +30,17 @@ ODD_HEADER = encode_frame(
 ODD_PAYLOAD = encode_event(StreamEvent('contentBlockDelta', b'{"contentBlockIndex": 0, "del'))
 
 
-def stream(name, *events, upstream, ours, faults=(), **reply):
+def stream(name, *events, upstream, ours, faults=(), since='2.33.0'):
     """A stream of these events."""
-    return chat(
-        name, modes=[STREAM], replies=[EventsReply(events, **reply)], faults=faults, upstream=upstream, ours=ours
-    )
+    return chat(name, modes=[STREAM], replies=[EventsReply(events)], faults=faults, upstream=upstream, ours=ours)
 
 
-def embedded(name, *faults, inputs='Hello', upstream, ours, replies=()):
+def embedded(name, *faults, inputs='Hello', **row):
     async def body(side):
         embedder = Embedder(side.embedding_model(TITAN))
         return await observed(lambda: embedder.embed_documents(inputs))
 
-    return program(name, body, faults=faults, replies=replies, upstream=upstream, ours=ours)
+    return program(name, body, faults=faults, **row)
 
 
 def refused(name, arguments, upstream, ours, **row):
@@ -81,22 +80,22 @@ def waits(request):
 
 # fmt: off
 CASES = (
-    stream('a stream that ends without messageStop', *TEXT, upstream="'Half an answer', complete, None", ours='ModelConnectionError: * ended before its messageStop event*'),
+    stream('a stream that ends without messageStop', *TEXT, upstream="'Half an answer', complete, None", ours='Model*Error: * ended before its messageStop event*'),
     stream('a stream that ends inside a frame', *WHOLE, faults=[Truncate(420)], upstream="'*', complete, None", ours='ModelAPIError: * ended * bytes into a message'),
-    stream('a stream that is empty', upstream="'You said: *, complete, stop", ours='ModelConnectionError: * ended before its messageStop event*'),
-    stream('an exception that Converse has not', *TEXT, StreamEvent.exception('somethingNewException', 'Why.'), upstream='ModelAPIError: An error occurred () *', ours='ModelAPIError somethingNewException: * Why.'),
-    stream('the original status of a model that failed', *TEXT, StreamEvent.exception('modelStreamErrorException', 'Bad.', originalStatusCode=400, originalMessage='Why.'), upstream="ModelServerError 424 modelStreamErrorException: *'Message': 'Bad.'}}", ours="ModelServerError 424 modelStreamErrorException: *'originalStatusCode': 400, 'originalMessage': 'Why.'}"),
+    stream('a stream that is empty', upstream="'You said: *, complete, stop", ours='Model*Error: * ended before its messageStop event*'),
+    stream('an exception that Converse has not', *TEXT, StreamEvent.exception('somethingNewException', 'Why.'), upstream='ModelAPIError: An error occurred () *', ours='ModelAPIError*: * Why.'),
+    stream('the original status of a model that failed', *TEXT, StreamEvent.exception('modelStreamErrorException', 'Bad.', originalStatusCode=400, originalMessage='Why.'), upstream="ModelServerError 424 modelStreamErrorException: *'Message': 'Bad.'}}", ours="ModelServerError 424 modelStreamErrorException: *'originalStatusCode': 400, 'originalMessage': 'Why.'}", since=CATEGORIES),
     stream('a header of an unknown type', START, ODD_HEADER, *WHOLE[1:], upstream='KeyError: 10', ours='ModelAPIError: * unknown type 10'),
     stream('a payload that is not JSON', START, ODD_PAYLOAD, *WHOLE[1:], upstream="KeyError: 'contentBlockIndex'", ours='ModelAPIError: * Not a JSON object'),
     stream('a start that starts nothing', START, {'contentBlockStart': {'contentBlockIndex': 0, 'start': {}}}, *WHOLE[1:], upstream='ResponseParserError: *', ours="'Half an answer', complete, stop"),
-    chat('an answer that is a list', modes=[RUN], replies=[RawReply(b'[]')], upstream='AttributeError: *', ours="ModelAPIError: Response has no 'output' field"),
-    chat('an answer that breaks off', modes=[RUN], needs='ConverseRequest.outputConfig', faults=[Truncate(20, 'close')], upstream="ModelAPIError: Response has no 'output' field", ours='ModelConnectionError: Connection was closed *'),
-    embedded('an embedding that breaks off', Truncate(20, 'reset'), upstream='ResponseStreamingError: *', ours='ModelConnectionError read: *'),
-    program('embeddings whose sibling has failed', siblings, in_order=False, faults=[(THROTTLING, {'when': is_refused}), (NoResponse('hang'), {'when': waits})], upstream='ModelRateLimitError 429 ThrottlingException: when all had timed out', ours='ModelRateLimitError 429 ThrottlingException: at once'),
+    chat('an answer that is a list', modes=[RUN], replies=[RawReply(b'[]')], upstream='AttributeError: *', ours="ModelAPIError: Response has no 'output' field", since=CATEGORIES),
+    chat('an answer that breaks off', modes=[RUN], needs='ConverseRequest.outputConfig', faults=[Truncate(20, 'close')], upstream="ModelAPIError: Response has no 'output' field", ours='ModelConnectionError: Connection was closed *', since=CATEGORIES),
+    embedded('an embedding that breaks off', Truncate(20, 'reset'), upstream='ResponseStreamingError: *', ours='ModelConnectionError read: *', since=CATEGORIES),
+    program('embeddings whose sibling has failed', siblings, in_order=False, faults=[(THROTTLING, {'when': is_refused}), (NoResponse('hang'), {'when': waits})], upstream='ModelRateLimitError 429 ThrottlingException: when all had timed out', ours='ModelRateLimitError 429 ThrottlingException: at once', since=CATEGORIES),
     refused('no credentials anywhere', {'region_name': 'us-east-1'}, 'NoCredentialsError: *', 'UserError: No AWS credentials were found. *'),
     refused('a profile that is not there', {'profile_name': 'nobody', 'region_name': 'us-east-1'}, 'ProfileNotFound: *', 'UserError: * The config profile (nobody) could not be found*'),
     refused('a base_url that is none', {'base_url': 'localhost', 'region_name': 'us-east-1'}, 'ValueError: *', 'UserError: `base_url` is not the URL of an endpoint: *'),
-    refused('half of an access key', {'aws_access_key_id': 'AKID', 'region_name': 'us-east-1'}, 'ModelAuthenticationError 403 *', 'UserError: `aws_secret_access_key` is missing*'),
+    refused('half of an access key', {'aws_access_key_id': 'AKID', 'region_name': 'us-east-1'}, 'Model*Error 403*', 'UserError: `aws_secret_access_key` is missing*'),
     refused('a credential process that fails', {'profile_name': 'work', 'region_name': 'us-east-1'}, 'CredentialRetrievalError: *', 'UserError: * Error when retrieving credentials from custom-process*', config='[profile work]\ncredential_process = $python -c "raise SystemExit(3)"\n'),
     refused('a timeout that is no number', {'region_name': 'us-east-1'}, 'ValueError: *', 'UserError: `AWS_READ_TIMEOUT` must be a positive number of seconds*', environment={'AWS_READ_TIMEOUT': 'soon'}),
 )

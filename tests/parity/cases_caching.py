@@ -14,6 +14,7 @@ from pydantic_ai.messages import (
 
 from .cases_models import HISTORY, weather
 from .programs import COUNT, RUN, STREAM, chat
+from .releases import CACHE
 from .replies import Reply
 from .sides import CLAUDE, CLAUDE_3, NOVA
 
@@ -104,17 +105,17 @@ CASES = (
     cached('everything', bedrock_cache_tool_definitions=True, bedrock_cache_instructions=True, bedrock_cache_messages=True),
     cached('everything, of mixed times', bedrock_cache_tool_definitions='5m', bedrock_cache_instructions=True, bedrock_cache_messages='1h', needs=TTL),
     cached('everything, off', bedrock_cache_tool_definitions=False, bedrock_cache_instructions=False, bedrock_cache_messages=False),
-    cached('unified', cache=True, since='2.48.0'),
-    cached('unified, 5m', cache='5m', since='2.48.0', needs=TTL),
-    cached('unified, 1h', cache='1h', since='2.48.0', needs=TTL),
-    cached('unified, 30m', cache='30m', since='2.48.0', needs=TTL),
-    cached('unified, 1h, Claude 3.5', CLAUDE_3, cache='1h', since='2.48.0', needs=TTL),
-    cached('unified, 1h, Nova', NOVA, cache='1h', since='2.48.0', needs=TTL),
-    cached('unified, Llama', LLAMA, cache=True, since='2.48.0'),
-    cached('unified, prefix alone', cache={'messages': False}, since='2.48.0'),
-    cached('unified, with a retention', cache={'retention': '1h', 'messages': True}, since='2.48.0', needs=TTL),
-    cached('unified, off', cache=False, since='2.48.0'),
-    cached('unified, beside one of its own', cache='1h', bedrock_cache_messages=True, since='2.48.0'),
+    cached('unified', cache=True, since=CACHE),
+    cached('unified, 5m', cache='5m', since=CACHE, needs=TTL),
+    cached('unified, 1h', cache='1h', since=CACHE, needs=TTL),
+    cached('unified, 30m', cache='30m', since=CACHE, needs=TTL),
+    cached('unified, 1h, Claude 3.5', CLAUDE_3, cache='1h', since=CACHE, needs=TTL),
+    cached('unified, 1h, Nova', NOVA, cache='1h', since=CACHE, needs=TTL),
+    cached('unified, Llama', LLAMA, cache=True, since=CACHE),
+    cached('unified, prefix alone', cache={'messages': False}, since=CACHE),
+    cached('unified, with a retention', cache={'retention': '1h', 'messages': True}, since=CACHE, needs=TTL),
+    cached('unified, off', cache=False, since=CACHE),
+    cached('unified, beside one of its own', cache='1h', bedrock_cache_messages=True, since=CACHE),
     pointed('point', 'A long text', CachePoint(), 'a question'),
     pointed('point, 1h', 'A long text', CachePoint(ttl='1h'), 'a question', needs=TTL),
     pointed('points of mixed times', 'One', CachePoint(ttl='5m'), 'two', CachePoint(ttl='1h'), 'three', needs=TTL),

@@ -1,8 +1,10 @@
 """All of upstream's `BedrockEmbeddingModel`: Titan, Cohere, Nova, their settings, batching, concurrency and errors."""
+# ruff: noqa: E501 - one line a case
 
 from pydantic_ai.embeddings import Embedder
 
 from .programs import observed, program
+from .releases import BROKEN_ANSWERS
 from .replies import MODEL_ERROR, THROTTLING, ErrorReply, NoResponse, RawReply
 
 TITAN, TITAN_1 = 'amazon.titan-embed-text-v2:0', 'amazon.titan-embed-text-v1'
@@ -47,9 +49,9 @@ CASES = (
     embed('Titan, twenty at a time', TITAN, TEN * 3, bedrock_max_concurrency=20),
     embed('Titan, none at a time', TITAN, TEN, bedrock_max_concurrency=0),
     embed('Titan, no text', TITAN, []),
-    embed('Titan, an empty text', TITAN, ''),
+    embed('Titan, an empty text', TITAN, '', since=BROKEN_ANSWERS),
     embed('Titan, dimensions', TITAN, dimensions=256),
-    embed('Titan, dimensions that it has not', TITAN, dimensions=999),
+    embed('Titan, dimensions that it has not', TITAN, dimensions=999, since=BROKEN_ANSWERS),
     embed('Titan, not normalized', TITAN, bedrock_titan_normalize=False),
     embed('Titan, truncate', TITAN, truncate=True),
     embed('Titan, extra headers and body', TITAN, extra_headers={'X-A': 'b'}, extra_body={'a': 1}),
@@ -75,17 +77,17 @@ CASES = (
     embed('Nova, truncate', NOVA, truncate=True),
     embed('Nova, truncate the start', NOVA, bedrock_nova_truncate='START'),
     embed('model that embeds nothing', 'us.amazon.titan-text-v1'),
-    embed('model that is not there', 'amazon.titan-embed-?'),
+    embed('model that is not there', 'amazon.titan-embed-?', since=BROKEN_ANSWERS),
     embed('API key', TITAN, provider={'api_key': 'parity-api-key'}, tls=True),
-    embed('wrong API key', TITAN, provider={'api_key': 'wrong'}, tls=True, own_words=True),
-    embed('wrong secret', TITAN, provider={'aws_secret_access_key': 'wrong'}),
-    embed('throttled', TITAN, faults=[THROTTLING]),
+    embed('wrong API key', TITAN, provider={'api_key': 'wrong'}, tls=True, own_words=True, since=BROKEN_ANSWERS),
+    embed('wrong secret', TITAN, provider={'aws_secret_access_key': 'wrong'}, since=BROKEN_ANSWERS),
+    embed('throttled', TITAN, faults=[THROTTLING], since=BROKEN_ANSWERS),
     embed('throttled, Cohere', COHERE, TEN, faults=[THROTTLING]),
-    embed('model failed', NOVA, faults=[MODEL_ERROR]),
-    embed('quota', TITAN, faults=[ErrorReply(400, 'ServiceQuotaExceededException', 'No more.')]),
-    embed('reset', TITAN, faults=[NoResponse('reset')], own_words=True),
-    embed('closed', TITAN, faults=[NoResponse('close')], own_words=True),
-    embed('silence', TITAN, faults=[NoResponse('hang')], provider={'aws_read_timeout': 0.4}, own_words=True),
+    embed('model failed', NOVA, faults=[MODEL_ERROR], since=BROKEN_ANSWERS),
+    embed('quota', TITAN, faults=[ErrorReply(400, 'ServiceQuotaExceededException', 'No more.')], since=BROKEN_ANSWERS),
+    embed('reset', TITAN, faults=[NoResponse('reset')], own_words=True, since=BROKEN_ANSWERS),
+    embed('closed', TITAN, faults=[NoResponse('close')], own_words=True, since=BROKEN_ANSWERS),
+    embed('silence', TITAN, faults=[NoResponse('hang')], provider={'aws_read_timeout': 0.4}, own_words=True, since=BROKEN_ANSWERS),
     raw('without a count of tokens', b'{"embedding": [0.5, 1, -1e-7]}'),
     raw('that is no JSON', b'nothing'),
     raw('that is empty', b''),

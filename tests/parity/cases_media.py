@@ -17,6 +17,7 @@ from pydantic_ai import (
 from pydantic_ai.messages import ModelRequest, ModelResponse, TextPart, ToolCallPart, ToolReturnPart, UserPromptPart
 
 from .programs import COUNT, RUN, STREAM, chat, observed, of_run, program
+from .releases import CITATIONS
 from .replies import EventsReply, Reply, ToolCall
 from .sides import CLAUDE, NOVA
 
@@ -131,7 +132,7 @@ def cited(name, *content, model=CLAUDE, **row):
         list(content) or ['What is cheese?', TXT],
         model=model,
         settings={'citations': True, **row.pop('settings', {})},
-        since=row.pop('since', '2.60.0'),
+        since=row.pop('since', CITATIONS),
         **row,
     )
 

@@ -3,16 +3,19 @@
 
 import asyncio
 import copy
+from typing import get_args
 
 from pydantic_ai import Agent, ConcurrencyLimitedModel
 from pydantic_ai.direct import model_request, model_request_stream
 from pydantic_ai.messages import ModelRequest, ModelResponse, TextPart
+from pydantic_ai.models.bedrock import LatestBedrockModelNames
 from pydantic_ai.models.fallback import FallbackModel
 from pydantic_ai.models.instrumented import InstrumentationSettings, InstrumentedModel
 from pydantic_ai.models.wrapper import WrapperModel
 
 from .cases_models import City, weather
 from .programs import RUN, STREAM, observed, of_run, program, stream
+from .releases import BROKEN_ANSWERS, DEADLINES, FIRST_EVENT
 from .replies import SERVICE_UNAVAILABLE, THROTTLING, NoResponse, Reply, Truncate
 from .sides import CLAUDE, NOVA
 from .spans import SpanKeeper
@@ -134,6 +137,20 @@ async def profile(side):
     return [side.model(name).profile for name in models]
 
 
+async def every_profile(side):
+    names = get_args(LatestBedrockModelNames)
+    return {name: side.provider_class.model_profile(name) for name in names} | {
+        name: profile_of(side, name) for name in names
+    }
+
+
+def profile_of(side, name):
+    try:
+        return side.model(name, provider=side.made[0] if side.made else side.provider()).profile
+    except Exception as error:
+        return error
+
+
 async def copies(side):
     model = side.model(settings={'temperature': 0.5})
     one, deep_settings = copy.copy(model), copy.deepcopy(model.settings)
@@ -238,12 +255,12 @@ CASES = (
     spans('output type', agent={'output_type': City}),
     spans('throttled', faults=[THROTTLING]),
     spans('without content', options={'include_content': False}),
-    spans('stream that breaks', faults=[Truncate(400, 'reset')], own_words=True),
-    both('request_timeout that suffices', lambda side: side.model(), settings={'request_timeout': 10}, since='2.48.0'),
-    both('request_timeout that does not', impatient, settings={'request_timeout': 0.3}, faults=[NoResponse('hang')], since='2.60.0'),
-    both('request_timeout in the middle', lambda side: side.model(CLAUDE), settings={'request_timeout': 0.6}, replies=[SLOW], since='2.60.0'),
-    both('first_event_timeout that does not suffice', lambda side: side.model(), settings={'first_event_timeout': 0.3}, replies=[Reply('Hi', delay_before=0.0), Reply('Hi', delay_per_event=0.5)], since='2.60.0'),
-    both('fallback after a deadline', lambda side: fallback(side, CLAUDE, NOVA), settings={'request_timeout': 0.4}, faults=[(NoResponse('hang'), for_model(CLAUDE))], since='2.60.0'),
+    spans('stream that breaks', faults=[Truncate(400, 'reset')], own_words=True, since=BROKEN_ANSWERS),
+    both('request_timeout that suffices', lambda side: side.model(), settings={'request_timeout': 10}, since=DEADLINES),
+    both('request_timeout that does not', impatient, settings={'request_timeout': 0.3}, faults=[NoResponse('hang')], since=DEADLINES),
+    both('request_timeout in the middle', lambda side: side.model(CLAUDE), settings={'request_timeout': 0.6}, replies=[SLOW], since=DEADLINES),
+    both('first_event_timeout that does not suffice', lambda side: side.model(), settings={'first_event_timeout': 0.3}, replies=[Reply('Hi', delay_before=0.0), Reply('Hi', delay_per_event=0.5)], since=FIRST_EVENT),
+    both('fallback after a deadline', lambda side: fallback(side, CLAUDE, NOVA), settings={'request_timeout': 0.4}, faults=[(NoResponse('hang'), for_model(CLAUDE))], since=DEADLINES),
     of('agent as a context manager', context_manager),
     of('overridden model', override),
     of('run_stream, text', streamed_text),
@@ -259,5 +276,6 @@ CASES = (
     facts('repr', representation),
     facts('properties', properties),
     facts('profile', profile, needs='ConverseRequest.outputConfig'),
+    facts('profile of every name', every_profile, needs='ConverseRequest.outputConfig'),
     facts('copy', copies),
 )
