@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 from collections.abc import AsyncIterator
 from importlib.metadata import version
@@ -162,6 +163,43 @@ async def test_a_server_that_restarts_on_its_port_costs_no_error(pool: SessionPo
     async with LocalBedrock(port=port, credentials=credentials) as bedrock:
         await asyncio.gather(*(client.converse(**hello()) for _ in range(20)))
         assert len(bedrock.requests) == 20
+
+
+async def test_a_response_that_nobody_asked_for_is_not_the_answer_to_the_next_request(
+    pool: SessionPool, bedrock: LocalBedrock
+) -> None:
+    def answer(text: str) -> bytes:
+        message = {'output': {'message': {'role': 'assistant', 'content': [{'text': text}]}}}
+        body = json.dumps({**message, 'stopReason': 'end_turn', 'usage': {}, 'metrics': {}}).encode()
+        return b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s' % (len(body), body)
+
+    said = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b'\r\n\r\n')
+        await reader.readexactly(int(head.lower().partition(b'content-length: ')[2].partition(b'\r')[0]))
+        writer.write(answer('asked for'))
+        if not said.is_set():
+            await writer.drain()
+            await answered.wait()
+            writer.write(answer('not asked for'))
+            said.set()
+        await reader.read()
+        writer.close()
+
+    answered = asyncio.Event()
+    server = await asyncio.start_server(serve, '127.0.0.1', 0)
+    port = server.sockets[0].getsockname()[1]
+    client = runtime(bedrock, pool, base_url=f'http://127.0.0.1:{port}', config=ONE_ATTEMPT, **keys_of(bedrock))
+    assert text_of(await client.converse(**hello())) == 'asked for'
+    answered.set()
+    await said.wait()
+    (idle,) = transport_of(client)._open_session().connector._conns.values()
+    await eventually(lambda: idle[0][0].should_close)
+    assert text_of(await client.converse(**hello())) == 'asked for'
+    await pool.aclose()
+    server.close()
+    await server.wait_closed()
 
 
 class Resolver(AbstractResolver):

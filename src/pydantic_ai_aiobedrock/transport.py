@@ -289,11 +289,19 @@ def _field_name(name: bytes) -> str:
 class _Connector(aiohttp.TCPConnector):
     """Opens connections, and hands out idle ones unless something has arrived on them meanwhile."""
 
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)  # pyright: ignore[reportUnknownMemberType]
+        self._used: weakref.WeakSet[Any] = weakref.WeakSet()
+
     async def connect(self, *args: Any, **kwargs: Any) -> Any:
         while True:
             connection = await super().connect(*args, **kwargs)
-            # aiohttp would take a response that came unasked for the answer to the request that is sent now.
-            if connection.protocol is None or not connection.protocol.should_close:
+            protocol = connection.protocol
+            # aiohttp would take a response that came unasked for the answer to the request that is sent now. What a
+            # server says first on a new connection it would say on the next one too.
+            if protocol is None or protocol not in self._used or not protocol.should_close:
+                if protocol is not None:
+                    self._used.add(protocol)
                 return connection
             connection.close()
 
