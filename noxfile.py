@@ -83,6 +83,13 @@ def benchmarks(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz(session: nox.Session) -> None:
+    """Fuzz the event stream decoder with atheris for 10 minutes; `-- SECONDS` for another time."""
+    session.install('-e', '.', 'atheris>=3')
+    session.run('python', 'tests/fuzz_eventstream.py', *session.posargs)
+
+
+@nox.session
 def build(session: nox.Session) -> None:
     """Build sdist and wheel, check what is in them, run the quick start on the wheel in an empty environment."""
     session.install('build', 'virtualenv')
