@@ -110,7 +110,7 @@ def engines(session: nox.Session) -> None:
     """Run the tests on the newest engine: aioboto3 with aiobotocore 3.10 and a current botocore."""
     install(session, 'test', 'aioboto3==15.5.0')
     session.install('--no-deps', *NEW_ENGINE)
-    session.run('pytest', *session.posargs)
+    session.run('pytest', '-n', 'auto', *session.posargs)
 
 
 @nox.session
@@ -121,7 +121,7 @@ def upstream(session: nox.Session, release: str) -> None:
         install(session, 'test', '--upgrade', 'pydantic-ai-slim')
     else:
         install(session, 'test', f'pydantic-ai-slim=={release}')
-    session.run('pytest', *session.posargs)
+    session.run('pytest', '-n', 'auto', *session.posargs)
 
 
 def check_contents(session: nox.Session, wheel: Path, sdist: Path) -> None:
