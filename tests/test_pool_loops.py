@@ -1,4 +1,4 @@
-"""The session pool through the lives of loops, threads and processes: programs of their own, under `-X dev -W error`."""
+"""The session pool through the lives of loops, threads and processes: whole programs, under `-X dev -W error`."""
 
 from __future__ import annotations
 
