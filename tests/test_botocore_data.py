@@ -12,9 +12,9 @@ import pytest
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
 from botocore.exceptions import BotoCoreError
-from botocore.loaders import create_loader
+from botocore.loaders import JSONFileLoader, create_loader
 
-from pydantic_ai_aiobedrock.botocore_data import data_loader
+from pydantic_ai_aiobedrock.botocore_data import data_loader, hasten
 from pydantic_ai_aiobedrock.off_loop import start_in_thread
 
 REGIONS = (
@@ -131,3 +131,20 @@ def test_models_of_ones_own_are_found(tmp_path: Path) -> None:
     assert data_loader(str(tmp_path)).load_service_model('my-service', 'service-2') == {
         'metadata': {'serviceId': 'Mine'}
     }
+
+
+@pytest.mark.parametrize('name', ['endpoints', 'partitions'])
+def test_the_loader_of_a_session_that_is_brought_along_reads_the_same(name: str) -> None:
+    loader = create_loader()
+    hasten(loader)
+    assert loader.load_data(name) == create_loader().load_data(name)
+
+
+def test_a_loader_with_a_reader_of_its_own_keeps_it() -> None:
+    class Reader(JSONFileLoader):
+        pass
+
+    loader = create_loader()
+    loader.file_loader = reader = Reader()
+    hasten(loader)
+    assert loader.file_loader is reader

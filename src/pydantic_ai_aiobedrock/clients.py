@@ -15,7 +15,7 @@ from aiobotocore.session import AioSession
 from botocore.exceptions import BotoCoreError, ClientError, CredentialRetrievalError
 
 from pydantic_ai_aiobedrock import retry_after, signing, telemetry
-from pydantic_ai_aiobedrock.botocore_data import data_loader
+from pydantic_ai_aiobedrock.botocore_data import data_loader, hasten
 from pydantic_ai_aiobedrock.call_options import add_extra_headers
 from pydantic_ai_aiobedrock.credentials import BearerToken, Identity, Resolved, ResolvedCredentials
 from pydantic_ai_aiobedrock.errors import UnusableConfigurationError
@@ -56,7 +56,7 @@ async def open_client(spec: ClientSpec) -> OpenClient:
     try:
         # Debug mode would complain that a task takes long: that is what the thread is for.
         if (session := spec.session) is not None:
-            return await start_in_thread(lambda: asyncio.run(_create(spec, session), debug=False))
+            return await start_in_thread(lambda: asyncio.run(_open_brought(spec, session), debug=False))
         return await start_in_thread(lambda: asyncio.run(_open_pooled(spec), debug=False))
     except (OSError, ValueError) as error:
         # botocore lets through what a file that is not there, or a number that is none, gives rise to.
@@ -90,6 +90,11 @@ async def _create(spec: ClientSpec, session: aioboto3.Session | AioSession) -> O
     signing.install(client)
     client.meta.events.register_last('before-call.bedrock-runtime', add_extra_headers)
     return OpenClient(client, context, transports[0] if transports else None)
+
+
+async def _open_brought(spec: ClientSpec, session: aioboto3.Session | AioSession) -> OpenClient:
+    hasten(_botocore_session(session).get_component('data_loader'))
+    return await _create(spec, session)
 
 
 async def _open_pooled(spec: ClientSpec) -> OpenClient:

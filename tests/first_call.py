@@ -1,0 +1,68 @@
+"""Makes the first call of a fresh process, and prints how long the event loop was held up at most, in milliseconds.
+
+    python tests/first_call.py [provider | session | held-up]
+
+Region, endpoint and credentials are those of the environment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sys
+import time
+
+import aioboto3
+
+from pydantic_ai_aiobedrock import BedrockProvider
+
+BEAT_SECONDS = 0.001
+
+
+class Watchdog:
+    """Notes the longest time between two beats of the loop.
+
+    Of time that passed while the process did not run at all, for others kept the processors busy, nothing counts: what
+    holds the loop up works, on the loop or in a thread that keeps the interpreter to itself. (What waits is another
+    matter, and found by the guard against blocking calls in every other test.)
+    """
+
+    def __init__(self) -> None:
+        self.longest = 0.0
+        self._beating = asyncio.create_task(self._beat())
+
+    async def stop(self) -> float:
+        """Return the longest time, in milliseconds."""
+        self._beating.cancel()
+        await asyncio.wait([self._beating])
+        return self.longest * 1000
+
+    async def _beat(self) -> None:
+        while True:
+            wall, worked = time.perf_counter(), time.process_time()
+            await asyncio.sleep(BEAT_SECONDS)
+            beat = min(time.perf_counter() - wall - BEAT_SECONDS, time.process_time() - worked)
+            self.longest = max(self.longest, beat)
+
+
+async def first_call(how: str) -> float:
+    session = aioboto3.Session() if how == 'session' else None
+    provider = BedrockProvider(session=session)
+    # The imports leave a collection due that takes longer than anything here, and that any program has at some moment.
+    gc.collect()
+    watchdog = Watchdog()
+    await asyncio.sleep(0.02)
+    if how == 'held-up':
+        end = time.process_time() + 0.03
+        while time.process_time() < end:
+            pass
+    else:
+        await provider.client.converse(
+            modelId='us.amazon.nova-lite-v1:0', messages=[{'role': 'user', 'content': [{'text': 'hello'}]}]
+        )
+    await asyncio.sleep(0.02)
+    return await watchdog.stop()
+
+
+if __name__ == '__main__':
+    print(asyncio.run(first_call(sys.argv[1] if len(sys.argv) > 1 else 'provider')))
