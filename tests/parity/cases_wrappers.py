@@ -15,7 +15,7 @@ from pydantic_ai.models.wrapper import WrapperModel
 
 from .cases_models import City, weather
 from .programs import RUN, STREAM, observed, of_run, program, stream
-from .releases import BROKEN_ANSWERS, DEADLINES, FIRST_EVENT
+from .releases import BROKEN_ANSWERS, DEADLINES, FIRST_EVENT, NETWORK_ERRORS
 from .replies import SERVICE_UNAVAILABLE, THROTTLING, NoResponse, Reply, Truncate
 from .sides import CLAUDE, NOVA
 from .spans import SpanKeeper
@@ -138,17 +138,9 @@ async def profile(side):
 
 
 async def every_profile(side):
+    provider = side.provider()
     names = get_args(LatestBedrockModelNames)
-    return {name: side.provider_class.model_profile(name) for name in names} | {
-        name: profile_of(side, name) for name in names
-    }
-
-
-def profile_of(side, name):
-    try:
-        return side.model(name, provider=side.made[0] if side.made else side.provider()).profile
-    except Exception as error:
-        return error
+    return {name: [provider.model_profile(name), side.model(name, provider=provider).profile] for name in names}
 
 
 async def copies(side):
@@ -243,7 +235,7 @@ CASES = (
     both('fallback, throttled', lambda side: fallback(side, CLAUDE, NOVA), faults=[(THROTTLING, for_model(CLAUDE))]),
     both('fallback, nothing left', lambda side: fallback(side, CLAUDE, NOVA), faults=[THROTTLING]),
     both('fallback, unavailable and then throttled', lambda side: fallback(side, CLAUDE, NOVA), faults=[(SERVICE_UNAVAILABLE, for_model(CLAUDE)), (THROTTLING, for_model(NOVA))]),
-    both('fallback, reset', lambda side: fallback(side, CLAUDE, NOVA), faults=[(NoResponse('reset'), for_model(CLAUDE))]),
+    both('fallback, reset', lambda side: fallback(side, CLAUDE, NOVA), faults=[(NoResponse('reset'), for_model(CLAUDE))], since=NETWORK_ERRORS),
     both('fallback, on other errors', lambda side: fallback(side, CLAUDE, NOVA, fallback_on=(ValueError,)), faults=[(THROTTLING, for_model(CLAUDE))]),
     both('fallback, with an output type', lambda side: fallback(side, CLAUDE, NOVA), agent={'output_type': City}, faults=[(THROTTLING, for_model(CLAUDE))], needs='ConverseRequest.outputConfig'),
     both('wrapper', lambda side: WrapperModel(side.model())),
