@@ -121,6 +121,8 @@ def measure(
                     left -= 1
                     progress.advance(task)
                 progress.advance(task, left)
+                # A run takes an hour: what has been measured outlives an interruption.
+                results.save(LATEST)
     results.machine['load at the end'] = os.getloadavg()
     return results
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from generation import eventually
 from pydantic_ai import ModelRequest
 from pydantic_ai.messages import ModelResponse, PartDeltaEvent, PartStartEvent, TextPart, TextPartDelta
-from pydantic_ai.models import ModelRequestParameters
+from pydantic_ai.models import Model, ModelRequestParameters
 
 from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider
 from pydantic_ai_aiobedrock.local import LocalBedrock
@@ -25,7 +25,7 @@ HANG_SECONDS = 10.0
 
 
 async def call(
-    model: BedrockConverseModel,
+    model: Model,
     *,
     streaming: bool,
     secrets: Collection[str] = (),

@@ -1,0 +1,176 @@
+"""No key, token, password or signature stands in a span, in a metric, in a repr, or in what an error says.
+
+The log records of the package are looked at by every test of this suite, and so is every error that it meets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from base64 import b64encode
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic_ai.exceptions import AgentRunError, ModelAPIError, UserError
+from pydantic_ai.models.instrumented import InstrumentationSettings, InstrumentedModel
+
+from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider, SessionPool
+from pydantic_ai_aiobedrock.local import (
+    EXPIRED_TOKEN,
+    THROTTLING,
+    AccessKey,
+    Fault,
+    LocalBedrock,
+    NoResponse,
+    Truncate,
+    WrongChecksum,
+    exception_event,
+)
+
+from .calls import NOVA, Caller, call
+from .outcomes import secrets_in
+
+PASSWORD = 'open-sesame'
+
+WRONG_CHECKSUM = WrongChecksum(1)
+EXCEPTION = exception_event('modelStreamErrorException', after=2)
+FAULTS: dict[str, Fault | None] = {
+    'none': None,
+    'throttled': THROTTLING,
+    'token expired': EXPIRED_TOKEN,
+    'reset': NoResponse('reset'),
+    'cut': Truncate(100, 'close'),
+    'wrong checksum': WRONG_CHECKSUM,
+    'exception': EXCEPTION,
+}
+IN_STREAMS = (WRONG_CHECKSUM, EXCEPTION)
+
+
+@pytest.fixture
+def spans() -> Any:
+    """Return the exporter of the spans of the test, with the settings that instrument a model."""
+    export = pytest.importorskip('opentelemetry.sdk.trace.export.in_memory_span_exporter')
+    trace = pytest.importorskip('opentelemetry.sdk.trace')
+    simple = pytest.importorskip('opentelemetry.sdk.trace.export')
+    exporter = export.InMemorySpanExporter()
+    provider = trace.TracerProvider()
+    provider.add_span_processor(simple.SimpleSpanProcessor(exporter))
+    return exporter, InstrumentationSettings(tracer_provider=provider)
+
+
+@pytest.mark.parametrize('fault', FAULTS.values(), ids=FAULTS.keys())
+async def test_spans_hold_no_secret(caller: Caller, spans: Any, fault: Fault | None) -> None:
+    exporter, settings = spans
+    model = InstrumentedModel(caller.model, settings)
+    if fault is not None:
+        caller.bedrock.fault(fault)
+    for streaming in (False, True):
+        _, error = await call(model, streaming=streaming, secrets=caller.secrets)
+        assert (error is None) == (fault is None or (not streaming and fault in IN_STREAMS))
+    finished = exporter.get_finished_spans()
+    assert len(finished) == 2
+    for span in finished:
+        said = [span.to_json(), *(repr(event.attributes) for event in span.events)]
+        assert not [found for text in said for found in secrets_in(text, caller.secrets)]
+
+
+async def test_objects_show_no_secret(caller: Caller) -> None:
+    assert (await caller.call(streaming=False)).error is None
+    client = caller.provider.client
+    lease = await client.pool.lease(client.spec)
+    things = [caller.provider, caller.model, client, client.spec, client.pool, client.pool.stats(), lease]
+    things += [lease.identity, lease.client]
+    lease.release()
+    for thing in things:
+        assert not secrets_in(f'{thing} {thing!r}', caller.secrets), type(thing)
+
+
+# Errors around credentials
+
+
+async def test_credentials_that_are_refused_are_not_shown(
+    bedrock: LocalBedrock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, secrets: list[str]
+) -> None:
+    """Their source is named, and asked again: first it has the same, then others that are refused too, then none."""
+    path = tmp_path / 'credentials'
+    monkeypatch.setenv('AWS_SHARED_CREDENTIALS_FILE', str(path))
+
+    def write(key: AccessKey) -> None:
+        secrets.extend([key.access_key_id, key.secret_access_key, str(key.session_token)])
+        path.write_text(
+            f'[default]\naws_access_key_id = {key.access_key_id}\naws_secret_access_key = {key.secret_access_key}\n'
+            f'aws_session_token = {key.session_token}\n'
+        )
+
+    write(bedrock.rotate_credentials(temporary=True))
+    provider = BedrockProvider(region_name=bedrock.region_name, base_url=bedrock.base_url, pool=SessionPool())
+    model = BedrockConverseModel(NOVA, provider=provider)
+    assert (await call(model, streaming=False))[1] is None
+    bedrock.rotate_credentials(temporary=True)
+    for change in (lambda: None, lambda: write(AccessKey.make(temporary=True)), path.unlink):
+        change()
+        _, error = await call(model, streaming=False, secrets=secrets)
+        assert isinstance(error, ModelAPIError)
+        assert 'shared-credentials-file' in str(error)
+    await provider.client.pool.aclose()
+
+
+KEYS = {
+    'line break': 'sesame-open\n',
+    'line break within': 'sesame\nsesame-open',
+    'no Latin': 'sesame-open\u2026',
+    'refused': 'sesame-open',
+}
+
+
+@pytest.mark.parametrize('api_key', KEYS.values(), ids=KEYS.keys())
+@pytest.mark.parametrize('given', [str, lambda key: lambda: key], ids=['text', 'function'])
+async def test_a_key_that_can_not_be_used_is_not_shown(
+    bedrock: LocalBedrock, secrets: list[str], api_key: str, given: Callable[[str], Any]
+) -> None:
+    secrets.append('sesame-open')
+    provider = BedrockProvider(
+        region_name=bedrock.region_name, base_url=bedrock.base_url, api_key=given(api_key), pool=SessionPool()
+    )
+    _, error = await call(BedrockConverseModel(NOVA, provider=provider), streaming=False, secrets=secrets)
+    assert isinstance(error, AgentRunError | UserError)
+    await provider.client.pool.aclose()
+
+
+# Errors of a proxy
+
+
+PROXIES = {
+    'refuses': b'HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n',
+    'does not speak HTTP': b'SSH-2.0-OpenSSH_9.6\r\n',
+    'is gone': None,
+    'closes': b'',
+}
+
+
+@pytest.mark.parametrize('answer', PROXIES.values(), ids=PROXIES.keys())
+@pytest.mark.parametrize('scheme', ['http', 'https'])
+async def test_the_password_of_a_proxy_is_not_shown(
+    monkeypatch: pytest.MonkeyPatch,
+    provider_of: Callable[[str], BedrockProvider],
+    secrets: list[str],
+    scheme: str,
+    answer: bytes | None,
+) -> None:
+    secrets += [PASSWORD, b64encode(f'user:{PASSWORD}'.encode()).decode()]
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b'\r\n\r\n')
+        writer.write(answer or b'')
+        writer.close()
+
+    server = await asyncio.start_server(handle, '127.0.0.1', 0)
+    address = f'user:{PASSWORD}@127.0.0.1:{server.sockets[0].getsockname()[1]}'
+    if answer is None:
+        server.close()
+    monkeypatch.setenv(f'{scheme.upper()}_PROXY', f'http://{address}')
+    provider = provider_of(f'{scheme}://bedrock.invalid')
+    _, error = await call(BedrockConverseModel(NOVA, provider=provider), streaming=False, secrets=secrets)
+    assert isinstance(error, ModelAPIError)
+    server.close()
