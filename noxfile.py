@@ -35,11 +35,27 @@ def install(session: nox.Session, group: str, *requirements: str) -> None:
     session.install('-e', '.', *nox.project.dependency_groups(PYPROJECT, group), *requirements)
 
 
+def run_tests(session: nox.Session) -> None:
+    """Run the tests on all cores, beside Pydantic AI's own Bedrock module on a current boto3.
+
+    That one has an environment of its own, for aioboto3 holds boto3 back.
+    """
+    release = session.run(
+        'python', '-c', 'from importlib.metadata import version; print(version("pydantic-ai-slim"))', silent=True
+    )
+    peer = Path(session.create_tmp(), 'peer')
+    if not peer.exists():
+        session.run('python', '-m', 'venv', str(peer))
+    python = str(peer / 'bin' / 'python')
+    session.run(python, '-m', 'pip', 'install', '-q', f'pydantic-ai-slim[bedrock]=={release.strip()}', external=True)
+    session.run('pytest', '-n', 'auto', *session.posargs, env={'PARITY_PEER_PYTHON': python})
+
+
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests."""
     install(session, 'test')
-    session.run('pytest', '-n', 'auto', *session.posargs)
+    run_tests(session)
 
 
 @nox.session
@@ -110,7 +126,7 @@ def engines(session: nox.Session) -> None:
     """Run the tests on the newest engine: aioboto3 with aiobotocore 3.10 and a current botocore."""
     install(session, 'test', 'aioboto3==15.5.0')
     session.install('--no-deps', *NEW_ENGINE)
-    session.run('pytest', '-n', 'auto', *session.posargs)
+    run_tests(session)
 
 
 @nox.session
@@ -121,7 +137,7 @@ def upstream(session: nox.Session, release: str) -> None:
         install(session, 'test', '--upgrade', 'pydantic-ai-slim')
     else:
         install(session, 'test', f'pydantic-ai-slim=={release}')
-    session.run('pytest', '-n', 'auto', *session.posargs)
+    run_tests(session)
 
 
 def check_contents(session: nox.Session, wheel: Path, sdist: Path) -> None:
