@@ -1,7 +1,7 @@
 """One changed import: the same program with upstream's classes and with this package's.
 
-`PARITY_PEER_PYTHON` names an interpreter with the same pydantic-ai-slim and a current boto3, where upstream then runs.
-Without it upstream runs here, and what the installed boto3 is too old for is skipped.
+`PARITY_PEER_PYTHON` names an interpreter with the same pydantic-ai-slim and a current boto3, where upstream then runs;
+`nox -s tests` makes one. Without it upstream runs here, and what the installed boto3 is too old for is skipped.
 """
 
 from __future__ import annotations
