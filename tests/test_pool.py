@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 from aiobotocore.config import AioConfig
+from categories import ModelTimeoutError
 from pydantic_ai import Agent
-from pydantic_ai.exceptions import ModelTimeoutError, UserError
+from pydantic_ai.exceptions import UserError
 
 from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider, PoolClosedError, PoolTimeoutError, SessionPool
 from pydantic_ai_aiobedrock.local import LocalBedrock, Reply

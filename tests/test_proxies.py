@@ -13,10 +13,10 @@ import pytest
 import trustme
 from aiobotocore.config import AioConfig
 from botocore.exceptions import ConnectTimeoutError, InvalidConfigError, ProxyConnectionError
+from categories import ModelConnectionError
 from connect_proxy import ConnectProxy
 from credential_sources import MODEL, hello, runtime, text_of
 from pydantic_ai import Agent
-from pydantic_ai.exceptions import ModelConnectionError
 
 from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider, SessionPool
 from pydantic_ai_aiobedrock.local import LocalBedrock

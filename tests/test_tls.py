@@ -12,9 +12,10 @@ import pytest
 import trustme
 from aiobotocore.config import AioConfig
 from botocore.exceptions import InvalidConfigError, SSLError
+from categories import ModelConnectionError
 from credential_sources import MODEL, current, hello, runtime, text_of
 from pydantic_ai import Agent
-from pydantic_ai.exceptions import ModelConnectionError, UserError
+from pydantic_ai.exceptions import UserError
 
 from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider, SessionPool
 from pydantic_ai_aiobedrock.local import LocalBedrock

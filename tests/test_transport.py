@@ -19,10 +19,10 @@ from botocore.exceptions import (
     EndpointConnectionError,
     ReadTimeoutError,
 )
+from categories import ModelConnectionError, ModelTimeoutError
 from credential_sources import MODEL, hello, runtime, text_of
 from generation import eventually
 from pydantic_ai import Agent
-from pydantic_ai.exceptions import ModelConnectionError, ModelTimeoutError
 
 from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider, SessionPool
 from pydantic_ai_aiobedrock.local import DropConnection, LocalBedrock, NoResponse, RawReply, Reply
