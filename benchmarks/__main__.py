@@ -1,4 +1,8 @@
-"""Compares this package with its peers: `nox -s benchmarks -- --help`."""
+"""Compares this package with its peers: `nox -s benchmarks -- --help`.
+
+Without names everything is measured. With `--save`, what was measured goes into benchmarks/RESULTS.json (if names are
+given, in place of the same scenarios of the same peers), and every page and picture with figures is written from it.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,15 +22,17 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from benchmarks import charts, environments, report
+from benchmarks import charts, environments, pages, report
 from benchmarks.catalogue import CONTESTANTS, ENVIRONMENTS, SCENARIOS, Contestant, Scenario
-from benchmarks.results import Results, describe_machine
+from benchmarks.pinning import pin
+from benchmarks.results import Results, Round, describe_machine
 from benchmarks.worker import JOB_SECONDS
 
 FOLDER = Path(__file__).parent
 LATEST = FOLDER / 'results' / 'latest.json'
-NOT_REACHED = 3
 SAVED = FOLDER / 'RESULTS.json'
+NOT_REACHED = 3
+CODEC = 'codec'
 
 ENVIRONMENT = {
     'AWS_ACCESS_KEY_ID': 'AKIAIOSFODNN7EXAMPLE',
@@ -45,15 +52,19 @@ ENVIRONMENT = {
 def main() -> int:
     """Measure what was asked for, and show it."""
     names = {each.name: each for each in (*CONTESTANTS, *SCENARIOS)}
-    parser = argparse.ArgumentParser(prog='nox -s benchmarks --', description=__doc__)
-    parser.add_argument(
-        'names', nargs='*', metavar='NAME', help='peers and scenarios to measure; all of them by default'
+    parser = argparse.ArgumentParser(
+        prog='nox -s benchmarks --', description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument('names', nargs='*', metavar='NAME', help='peers and scenarios to measure, of those in --list')
     parser.add_argument('--list', action='store_true', help='list the peers and scenarios')
-    parser.add_argument('--quick', action='store_true', help='two short rounds: the order of magnitude')
-    parser.add_argument('--rounds', type=int, help='rounds per scenario (5, or 2 with --quick)')
-    parser.add_argument('--save', action='store_true', help='write the table and the charts that the README shows')
+    parser.add_argument(
+        '--quick', action='store_true', help='short rounds, and of the peers only those that a goal names: a first look'
+    )
+    parser.add_argument('--rounds', type=int, help='rounds per scenario, at most (2 with --quick)')
+    parser.add_argument('--resume', action='store_true', help='go on with a run that was interrupted')
+    parser.add_argument('--save', action='store_true', help='keep the results, and write the pages and the pictures')
     parser.add_argument('--show', action='store_true', help='show the latest results again; measure nothing')
+    parser.add_argument('--write', action='store_true', help='write pages and pictures from the kept results')
     parser.add_argument(
         '--environments', type=Path, default=FOLDER / 'results' / 'environments', help=argparse.SUPPRESS
     )
@@ -62,75 +73,116 @@ def main() -> int:
     if arguments.list:
         report.show_catalogue(console)
         return 0
-    if unknown := [name for name in arguments.names if name not in names]:
+    if unknown := [name for name in arguments.names if name not in names and name != CODEC]:
         parser.error(f'there is no {", ".join(unknown)}: see --list')
-    if arguments.show:
+    if arguments.write:
+        results = Results.load(SAVED)
+    elif arguments.show:
         results = Results.load(LATEST)
     else:
-        chosen = [names[name] for name in arguments.names]
-        contestants = [each for each in chosen if isinstance(each, Contestant)] or list(CONTESTANTS)
-        scenarios = [each for each in chosen if isinstance(each, Scenario)] or list(SCENARIOS)
-        rounds = arguments.rounds or (2 if arguments.quick else 5)
-        results = measure(console, contestants, scenarios, rounds, arguments.quick, arguments.environments)
-        results.save(LATEST)
+        results = measure(console, arguments, [names[name] for name in arguments.names if name != CODEC])
     report.show(console, results)
     if arguments.save:
-        results.save(SAVED)
-        charts.draw(results, FOLDER / 'charts')
-        (FOLDER / 'RESULTS.md').write_text(report.markdown(results))
+        saved = Results.load(SAVED) if arguments.names and SAVED.exists() else Results()
+        saved.take_over(results)
+        saved.save(SAVED)
+    if arguments.save or arguments.write:
+        for written in pages.write(Results.load(SAVED)) + charts.draw(Results.load(SAVED)):
+            console.print(f'wrote {written.relative_to(FOLDER.parent)}')
     reached = all(verdict.reached for each in results.scenarios for _, verdict in results.verdicts(each))
     return 0 if reached else NOT_REACHED
 
 
-def measure(
-    console: Console,
-    contestants: list[Contestant],
-    scenarios: list[Scenario],
-    rounds: int,
-    quick: bool,
-    folder: Path,
-) -> Results:
-    """Let all contestants take their turns in every round of every scenario."""
-    results = Results(quick=quick, machine=describe_machine())
+def turns(
+    chosen: list[Contestant | Scenario], rounds: int, quick: bool, results: Results
+) -> list[tuple[int, Contestant, list[Scenario]]]:
+    """Plan who is measured when: in every round of a scenario, all contestants one after the other.
+
+    Args:
+        chosen: The contestants and the scenarios that were named; all of a kind of which none was.
+        rounds: How many there are at most.
+        quick: Whether those contestants are left out that no goal names, unless they were named.
+        results: What has been measured already.
+    """
+    contestants = [each for each in chosen if isinstance(each, Contestant)]
+    scenarios = [each for each in chosen if isinstance(each, Scenario)] or list(SCENARIOS)
     groups = [list(group) for _, group in itertools.groupby(scenarios, lambda each: each.shared or each.name)]
-    plan = [
-        (contestant, jobs)
+    return [
+        (number, contestant, jobs)
         for group in groups
         for number in range(min(rounds, max(each.rounds for each in group)))
-        for contestant in contestants
-        if (jobs := [each for each in group if contestant.name in each.contestants and number < each.rounds])
+        for contestant in contestants or CONTESTANTS
+        if (
+            jobs := [
+                each
+                for each in group
+                if number < each.rounds_of(contestant.name)
+                and (contestants or not quick or contestant.name in each.decisive)
+                and not results.has(each.name, contestant.name, number)
+            ]
+        )
     ]
+
+
+def measure(console: Console, arguments: argparse.Namespace, chosen: list[Contestant | Scenario]) -> Results:
+    """Let all contestants take their turns, and keep what they give as it comes."""
+    results = Results.load(LATEST) if arguments.resume else Results()
+    results.machine = describe_machine()
+    quick, rounds = arguments.quick, arguments.rounds or (2 if arguments.quick else 100)
+    plan = [] if arguments.names == [CODEC] else turns(chosen, rounds, quick, results)
+    with_codec = (not chosen or CODEC in arguments.names) and not results.codec
+    cores = _cores()
     columns = (TextColumn('{task.description:46}'), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
-        needed = {contestant.environment for contestant, _ in plan}
-        task = progress.add_task('', total=len(needed) + sum(len(jobs) for _, jobs in plan))
+    with Progress(*columns, TimeRemainingColumn(), console=console, refresh_per_second=2) as progress:
+        needed = {contestant.environment for _, contestant, _ in plan} | ({'ours'} if with_codec else set())
+        task = progress.add_task('', total=len(needed) + sum(len(jobs) for *_, jobs in plan) + with_codec)
         pythons = {}
         for name in sorted(needed):
             pythons[name] = environments.make(
-                name, ENVIRONMENTS[name], folder, lambda what: progress.update(task, description=what)
+                name, ENVIRONMENTS[name], arguments.environments, lambda what: progress.update(task, description=what)
             )
             progress.advance(task)
-        with lean_server() as port:
-            for contestant, jobs in plan:
-                left = len(jobs)
+        # The progress bar, too, keeps off the client's core.
+        pin(cores[0] if cores else None)
+        with lean_server(cores) as port:
+            for number, contestant, jobs in plan:
                 progress.update(task, description=f'{jobs[0].name}: {contestant.title}')
-                for scenario, measured in take_turn(pythons[contestant.environment], contestant, jobs, port, quick):
+                python = pythons[contestant.environment]
+                turn = calm_turn(lambda: take_turn(python, contestant, jobs, port, cores, quick), patient=not quick)  # noqa: B023
+                for scenario, measured in turn.items():
                     if 'error' in measured:
-                        progress.console.print(f'[red]{scenario}, {contestant.name}:[/] {measured["error"]}')
-                    results.add(scenario, contestant.name, measured)
-                    left -= 1
-                    progress.advance(task)
-                progress.advance(task, left)
-                # A run takes an hour: what has been measured outlives an interruption.
+                        progress.console.print(
+                            f'{scenario}, {contestant.name}: {measured["error"]}', style='red', markup=False
+                        )
+                    results.add(scenario, contestant.name, number, measured)
+                progress.advance(task, len(jobs))
+                # What has been measured outlives an interruption.
                 results.save(LATEST)
+        if with_codec:
+            progress.update(task, description='codec')
+            results.codec = measure_codec(pythons['ours'], cores, quick)
+            results.save(LATEST)
+            progress.advance(task)
     results.machine['load at the end'] = os.getloadavg()
+    results.save(LATEST)
     return results
 
 
+def calm_turn(take: Callable[[], dict[str, Round]], patient: bool) -> dict[str, Round]:
+    """Take a turn, and if others had the core meanwhile, one more; keep the calmer numbers."""
+    first = take()
+    if not patient or all(each.get('disturbed', 0) <= report.DISTURBED for each in first.values()):
+        return first
+    second = take()
+    return {
+        scenario: min(each, second[scenario], key=lambda one: ('error' in one, one.get('disturbed', 0)))
+        for scenario, each in first.items()
+    }
+
+
 @contextmanager
-def lean_server() -> Iterator[int]:
+def lean_server(cores: list[int]) -> Iterator[int]:
     """Run the server on the first core, and give its port."""
-    cores = _cores()
     command = [sys.executable, '-m', 'benchmarks.server', *(['--cpu', str(cores[0])] if cores else [])]
     with subprocess.Popen(
         command, cwd=FOLDER.parent, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -145,10 +197,9 @@ def lean_server() -> Iterator[int]:
 
 
 def take_turn(
-    python: Path, contestant: Contestant, scenarios: list[Scenario], port: int, quick: bool
-) -> Iterator[tuple[str, dict[str, Any]]]:
+    python: Path, contestant: Contestant, scenarios: list[Scenario], port: int, cores: list[int], quick: bool
+) -> dict[str, Round]:
     """Measure one contestant in a process of its own, on the last core."""
-    cores = _cores()
     order = {
         'peer': contestant.module,
         'uvloop': contestant.uvloop,
@@ -166,11 +217,11 @@ def take_turn(
             for scenario in scenarios
         ],
     }
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(('AWS_', 'PYTHON'))}
+    started = time.monotonic()
     with subprocess.Popen(
         [str(python), '-m', 'benchmarks.worker', json.dumps(order)],
         cwd=FOLDER.parent,
-        env=environment | ENVIRONMENT,
+        env=_environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -178,17 +229,36 @@ def take_turn(
     ) as process:
         try:
             output, complaints = process.communicate(timeout=JOB_SECONDS * len(scenarios) + 30)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            output, complaints = process.communicate()
         except BaseException:
             os.killpg(process.pid, signal.SIGKILL)
             raise
-    given = set()
+    ended = f'the process ended with {process.returncode}: {complaints[-2000:]}'
+    turn = {scenario.name: {'error': ended} for scenario in scenarios}
     for line in output.splitlines():
         measured = json.loads(line)
-        given.add(scenario := measured.pop('scenario'))
-        yield scenario, measured
-    for scenario in scenarios:
-        if scenario.name not in given:
-            yield scenario.name, {'error': f'the process ended with {process.returncode}: {complaints[-2000:]}'}
+        turn[measured.pop('scenario')] = measured
+    for measured in turn.values():
+        measured['took'] = (time.monotonic() - started) / len(scenarios)
+        if quick:
+            measured['quick'] = True
+    return turn
+
+
+def measure_codec(python: Path, cores: list[int], quick: bool) -> dict[str, Any]:
+    """Time the codec in memory, beside botocore's."""
+    command = [str(python), '-m', 'benchmarks.codec', '--json', '--rounds', '3' if quick else '9']
+    command += ['--cpu', str(cores[-1])] if cores else []
+    done = subprocess.run(command, cwd=FOLDER.parent, env=_environment(), capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f'the codec cannot be measured:\n{done.stderr}')
+    return json.loads(done.stdout)
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith(('AWS_', 'PYTHON'))} | ENVIRONMENT
 
 
 def _cores() -> list[int]:

@@ -10,10 +10,24 @@ import matplotlib as mpl
 mpl.use('svg')
 
 from matplotlib import pyplot as plt
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
-from benchmarks.catalogue import SCENARIOS, Scenario
-from benchmarks.report import OURS, TITLES, best_round, figure, remark
+from benchmarks.catalogue import CONTESTANTS, Scenario
+from benchmarks.report import SCALES, TITLES, figure, remark
 from benchmarks.results import Results
+
+FOLDER = Path(__file__).parent.parent / 'docs' / 'images'
+SHOWN = (
+    'floor',
+    'aiobotocore',
+    'ours',
+    'upstream',
+    'langchain-aws',
+    'litellm',
+    'strands',
+    'anthropic',
+    'anthropic-aiohttp',
+)
 
 
 @dataclass(frozen=True)
@@ -34,27 +48,32 @@ THEMES = (
 )
 
 CHARTS = {
-    'cpu': ('request', 'stream'),
-    'concurrency': ('burst', 'paced'),
-    'service': ('health', 'first-call'),
-    'history-and-memory': ('history', 'memory'),
+    'benchmark': ('stream', 'paced'),
+    'benchmark-cpu': ('request', 'history'),
+    'benchmark-concurrency': ('burst', 'health'),
+    'benchmark-process': ('first-call', 'memory'),
 }
-LOGARITHMIC = {'burst', 'paced', 'paced-1000', 'health', 'stream'}
+LOGARITHMIC = {'paced', 'health'}
+"""What differs by orders of magnitude; drawn as points, for a bar without a zero has no honest length."""
 
 
-def draw(results: Results, folder: Path) -> None:
-    """Write the charts of those scenarios that have been measured."""
+def draw(results: Results, folder: Path = FOLDER) -> list[Path]:
+    """Write the charts of those scenarios that have been measured, and say which."""
     folder.mkdir(exist_ok=True)
-    measured = {scenario.name: scenario for scenario in SCENARIOS if scenario.name in results.rounds}
+    measured = {scenario.name: scenario for scenario in results.scenarios}
+    written: list[Path] = []
     for name, wanted in CHARTS.items():
-        scenarios = [measured[each] for each in wanted if each in measured]
+        scenarios = [measured[each] for each in wanted if each in measured and _bars(results, measured[each])]
         if not scenarios:
             continue
         for theme in THEMES:
-            _draw_chart(results, scenarios, theme, folder / f'{name}-{theme.name}.svg')
+            written.append(folder / f'{name}-{theme.name}.svg')
+            draw_chart(results, scenarios, theme, written[-1])
+    return written
 
 
-def _draw_chart(results: Results, scenarios: list[Scenario], theme: Theme, path: Path) -> None:
+def draw_chart(results: Results, scenarios: list[Scenario], theme: Theme, path: Path, **options: object) -> None:
+    """Draw some scenarios beside each other."""
     style = {
         'text.color': theme.text,
         'axes.edgecolor': theme.faint,
@@ -63,43 +82,68 @@ def _draw_chart(results: Results, scenarios: list[Scenario], theme: Theme, path:
         'ytick.color': theme.text,
         'font.family': 'sans-serif',
         'font.size': 9,
-        'svg.fonttype': 'none',
+        'svg.fonttype': 'path',
         'svg.hashsalt': 'benchmarks',
     }
     with mpl.rc_context(style):
-        rows = max(len(results.contestants(scenario)) for scenario in scenarios)
-        canvas, axes = plt.subplots(1, len(scenarios), figsize=(6.2 * len(scenarios), 0.9 + 0.27 * rows), squeeze=False)
+        rows = max(len(_bars(results, scenario)) for scenario in scenarios)
+        canvas, axes = plt.subplots(1, len(scenarios), figsize=(5.6 * len(scenarios), 1.1 + 0.27 * rows), squeeze=False)
         for axis, scenario in zip(axes[0], scenarios, strict=True):
-            _draw_bars(axis, results, scenario, theme)
-        canvas.tight_layout()
-        canvas.savefig(path, transparent=True, metadata={'Date': None})
+            _draw_scenario(axis, results, scenario, theme)
+        canvas.tight_layout(w_pad=2)
+        canvas.savefig(path, **{'transparent': True, 'metadata': {'Date': None}, **options})
         plt.close(canvas)
 
 
-def _draw_bars(axis: plt.Axes, results: Results, scenario: Scenario, theme: Theme) -> None:
+def _bars(results: Results, scenario: Scenario) -> list[tuple[str, dict[str, float], str]]:
+    """The contestants with their figures and remarks, the smallest figure last: on top."""
     bars = [
-        (name, round_['value'], remark(scenario, round_))
-        for name in results.contestants(scenario)
-        if (round_ := best_round(results, scenario, name)) is not None
+        (name, results.figures(scenario, name), remark(scenario, round_))
+        for name in (contestant.name for contestant in CONTESTANTS if contestant.name in SHOWN)
+        if name in results.contestants(scenario) and (round_ := results.typical(scenario, name)) is not None
     ]
-    bars.sort(key=lambda bar: -bar[1])
-    values = [value for _, value, _ in bars]
-    colours = [theme.ours if name in OURS else theme.floor if 'floor' in name else theme.others for name, _, _ in bars]
+    return sorted(bars, key=lambda bar: -bar[1]['median'])
+
+
+def _draw_scenario(axis: plt.Axes, results: Results, scenario: Scenario, theme: Theme) -> None:
+    bars = _bars(results, scenario)
+    factor, _ = SCALES[scenario.unit]
+    values = [figures['median'] * factor for _, figures, _ in bars]
+    colours = [{'ours': theme.ours, 'floor': theme.floor}.get(name, theme.others) for name, *_ in bars]
     places = range(len(bars))
-    axis.barh(places, values, color=colours, height=0.72)
-    axis.set_yticks(places, [TITLES[name] for name, _, _ in bars])
-    for label, (name, _, _) in zip(axis.get_yticklabels(), bars, strict=True):
-        label.set_fontweight('bold' if name in OURS else 'normal')
     if scenario.name in LOGARITHMIC:
         axis.set_xscale('log')
-        axis.set_xlim(min(values) / 2, max(values) * 12)
+        axis.set_xlim(min(values) / 2, max(values) * 30)
+        axis.scatter(values, places, color=colours, s=42, zorder=3)
+        axis.set_ylim(-0.6, len(bars) - 0.4)
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:,.5g}'))
+        axis.xaxis.set_minor_locator(NullLocator())
+        axis.set_xlabel(f'{scenario.unit}, logarithmic', fontsize=8)
     else:
-        axis.set_xlim(0, max(values) * 1.3)
-    for place, (_, value, note) in zip(places, bars, strict=True):
-        text = f' {figure(scenario.unit, value)} {scenario.unit}' + (f' ({note})' if note else '')
-        axis.text(value, place, text, va='center', fontsize=8, color=theme.text)
+        axis.set_xlim(0, max(values) * 1.38)
+        axis.barh(places, values, color=colours, height=0.7, zorder=2)
+        axis.xaxis.set_major_locator(MaxNLocator(5))
+        axis.set_xlabel(scenario.unit, fontsize=8)
+    for place, value, (_, figures, note) in zip(places, values, bars, strict=True):
+        axis.plot(
+            [figures['min'] * factor, figures['max'] * factor], [place, place], color=theme.text, lw=0.8, zorder=4
+        )
+        offset = 7 if scenario.name in LOGARITHMIC else 3
+        axis.annotate(
+            figure(scenario.unit, figures['median']) + (f'  ({note})' if note else ''),
+            (max(value, figures['max'] * factor), place),
+            xytext=(offset, 0),
+            textcoords='offset points',
+            va='center',
+            fontsize=8,
+        )
+    axis.set_yticks(places, [TITLES[name] for name, *_ in bars])
+    for label, (name, *_) in zip(axis.get_yticklabels(), bars, strict=True):
+        label.set_fontweight('bold' if name == 'ours' else 'normal')
     axis.set_title(scenario.title, fontsize=10, loc='left', color=theme.text)
+    axis.grid(axis='x', color=theme.faint, lw=0.6, zorder=0)
+    axis.set_axisbelow(True)
     axis.tick_params(length=0)
-    axis.xaxis.set_visible(False)
+    axis.tick_params(axis='x', labelsize=8)
     for side in ('top', 'right', 'bottom'):
         axis.spines[side].set_visible(False)

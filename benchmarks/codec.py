@@ -1,21 +1,25 @@
-"""Time the wire codec against botocore's, in memory: `python benchmarks/codec.py [rounds]`.
+"""Time the wire codec against botocore's, in memory: `python -m benchmarks.codec`.
 
 Each line is measured in turn in every round, and what is printed is the median of the rounds. For a whole call, a
 handler of botocore's `before-send` event answers in place of a server: the CPU is the client's alone.
+
+The last line is a call that is measured by the package's telemetry, without an OpenTelemetry SDK, beside the same call
+that is not.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
-import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 from statistics import median
 from struct import pack
 from time import process_time
-from typing import Any
+from typing import Any, NamedTuple
 from zlib import crc32
 
 from aiobotocore.awsrequest import AioAWSResponse
@@ -26,6 +30,8 @@ from botocore.model import ServiceModel
 from botocore.parsers import EventStreamJSONParser, create_parser
 from botocore.serialize import create_serializer
 
+from benchmarks.pinning import pin
+from pydantic_ai_aiobedrock import telemetry
 from pydantic_ai_aiobedrock.wire import hooks
 from pydantic_ai_aiobedrock.wire.converse import decode_event, decode_response, encode_request
 from pydantic_ai_aiobedrock.wire.eventstream import EventStreamDecoder
@@ -81,6 +87,15 @@ ANSWER = json.dumps(
         'usage': {'inputTokens': 7, 'outputTokens': 30, 'totalTokens': 37},
     }
 ).encode()
+
+
+class Row(NamedTuple):
+    """Two functions that do the same for so many units, events or calls."""
+
+    name: str
+    units: int
+    ours: Callable[[], Any]
+    others: Callable[[], Any]
 
 
 def frame(event_type: str, members: dict[str, Any]) -> bytes:
@@ -165,59 +180,69 @@ async def client_without_network() -> Any:
         yield client
 
 
-async def main(rounds: int) -> None:
-    async with client_without_network() as plain, client_without_network() as hooked:
+async def main(rounds: int, as_json: bool) -> None:
+    async with (
+        client_without_network() as plain,
+        client_without_network() as hooked,
+        client_without_network() as measured_client,
+    ):
         hooks.install(hooked, lambda raw: raw)
-        rows: list[tuple[str, int, Callable[[], Any], Callable[[], Any]]] = []
-        for name, pieces in (
-            ('one chunk', pieces_of(1 << 20)),
-            ('a chunk per event', FRAMES),
-            ('chunks of 100 bytes', pieces_of(100)),
-        ):
-            assert our_stream(pieces) == botocores_stream(pieces) == len(FRAMES)
-            rows.append(
-                (
-                    f'event, {name}',
-                    len(FRAMES),
-                    lambda pieces=pieces: our_stream(pieces),
-                    lambda pieces=pieces: botocores_stream(pieces),
-                )
-            )
-        for name, params in (('short', SHORT), ('200 messages, 20 tools', LONG), ('image of 1 MiB', IMAGE)):
-            assert json.loads(encode_request(params)) == json.loads(botocores_body(params))
-            rows.append(
-                (
-                    f'encode, {name}',
-                    1,
-                    lambda params=params: encode_request(params),
-                    lambda params=params: botocores_body(params),
-                )
-            )
-        rows.append(('decode', 1, lambda: decode_response(ANSWER), lambda: botocores_response(ANSWER)))
-        for name, params in (('short', SHORT), ('200 messages, 20 tools', LONG)):
-            assert (await hooked.converse(**params))['output'] == (await plain.converse(**params))['output']
-            rows.append(
-                (
-                    f'whole call, {name}',
-                    1,
-                    lambda params=params: hooked.converse(**params),
-                    lambda params=params: plain.converse(**params),
-                )
-            )
-        print(f'botocore {version("botocore")}, aiobotocore {version("aiobotocore")}: µs of CPU, median of {rounds}\n')
-        print(f'{"":36}{"ours":>10}{"botocore":>10}{"ratio":>8}')
-        async for name, ours, botocores in measured(rows, rounds):
-            print(f'{name:36}{ours:10.2f}{botocores:10.2f}{ours / botocores:8.2f}')
+        hooks.install(measured_client, lambda raw: raw)
+        telemetry.install(measured_client)
+        rows = [
+            *event_rows(),
+            *body_rows(),
+            *[row async for row in call_rows(hooked, plain)],
+            Row('telemetry', 1, lambda: with_telemetry(measured_client), lambda: hooked.converse(**SHORT)),
+        ]
+        figures = await medians(rows, rounds)
+    versions = {name: version(name) for name in ('botocore', 'aiobotocore', 'pydantic-ai-aiobedrock')}
+    if as_json:
+        print(json.dumps({'versions': versions, 'rounds': rounds, 'microseconds': figures}))
+        return
+    print(f'{", ".join(f"{name} {number}" for name, number in versions.items())}: µs of CPU, median of {rounds}\n')
+    print(f'{"":36}{"ours":>10}{"botocore":>10}{"ratio":>8}')
+    for name, (ours, others) in figures.items():
+        print(f'{name:36}{ours:10.2f}{others:10.2f}{ours / others:8.2f}')
 
 
-async def measured(rows: list[tuple[str, int, Callable[[], Any], Callable[[], Any]]], rounds: int) -> Any:
-    times: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name, *_ in rows}
+def event_rows() -> Iterator[Row]:
+    for name, pieces in (
+        ('one chunk', pieces_of(1 << 20)),
+        ('a chunk per event', FRAMES),
+        ('chunks of 100 bytes', pieces_of(100)),
+    ):
+        assert our_stream(pieces) == botocores_stream(pieces) == len(FRAMES)
+        yield Row(f'event, {name}', len(FRAMES), partial(our_stream, pieces), partial(botocores_stream, pieces))
+
+
+def body_rows() -> Iterator[Row]:
+    for name, params in (('short', SHORT), ('200 messages, 20 tools', LONG), ('image of 1 MiB', IMAGE)):
+        assert json.loads(encode_request(params)) == json.loads(botocores_body(params))
+        yield Row(f'encode, {name}', 1, partial(encode_request, params), partial(botocores_body, params))
+    yield Row('decode', 1, partial(decode_response, ANSWER), partial(botocores_response, ANSWER))
+
+
+async def call_rows(hooked: Any, plain: Any) -> AsyncIterator[Row]:
+    for name, params in (('short', SHORT), ('200 messages, 20 tools', LONG)):
+        assert (await hooked.converse(**params))['output'] == (await plain.converse(**params))['output']
+        yield Row(f'whole call, {name}', 1, partial(hooked.converse, **params), partial(plain.converse, **params))
+
+
+async def with_telemetry(client: Any) -> None:
+    with telemetry.Operation('chat', SHORT, client.meta.endpoint_url) as operation:
+        operation.waited()
+        await client.converse(**SHORT)
+
+
+async def medians(rows: list[Row], rounds: int) -> dict[str, tuple[float, float]]:
+    """Give the median of the rounds for both sides of each row, in microseconds."""
+    times: dict[str, tuple[list[float], list[float]]] = {row.name: ([], []) for row in rows}
     for _ in range(rounds):
-        for name, units, ours, botocores in rows:
-            for taken, function in zip(times[name], (ours, botocores), strict=True):
-                taken.append(await per_unit(function, units))
-    for name, (ours, botocores) in times.items():
-        yield name, median(ours), median(botocores)
+        for row in rows:
+            for taken, function in zip(times[row.name], (row.ours, row.others), strict=True):
+                taken.append(await per_unit(function, row.units))
+    return {name: (median(ours), median(others)) for name, (ours, others) in times.items()}
 
 
 async def per_unit(function: Callable[[], Any], units: int, seconds: float = 0.05) -> float:
@@ -232,4 +257,10 @@ async def per_unit(function: Callable[[], Any], units: int, seconds: float = 0.0
 
 
 if __name__ == '__main__':
-    asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 9))
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--rounds', type=int, default=9)
+    parser.add_argument('--cpu', type=int)
+    parser.add_argument('--json', action='store_true')
+    arguments = parser.parse_args()
+    pin(arguments.cpu)
+    asyncio.run(main(arguments.rounds, arguments.json))

@@ -1,4 +1,4 @@
-"""Results as tables: on the terminal, and in Markdown for the README."""
+"""Results as tables on the terminal, and how numbers and goals are written."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OURS = ('ours', 'ours-3', 'ours-uvloop', 'runtime', 'runtime-3')
 DISTURBED = 0.05
 """The share of the time that others had the core above which a number is marked."""
 
-_SCALES: dict[Unit, tuple[float, Callable[[float], str]]] = {
+SCALES: dict[Unit, tuple[float, Callable[[float], str]]] = {
     'ms': (1000, lambda value: f'{value:,.0f}' if value >= 100 else f'{value:.3g}'),
     's': (1, lambda value: f'{value:.2f}'),
     'KB': (1 / 1024, lambda value: f'{value:.1f}'),
@@ -38,19 +38,13 @@ _REMARKS: dict[str, Callable[[Round], str]] = {
 
 def figure(unit: Unit, value: float) -> str:
     """Write a number in its unit, without the unit."""
-    factor, write = _SCALES[unit]
+    factor, write = SCALES[unit]
     return write(value * factor)
 
 
 def remark(scenario: Scenario, round_: Round) -> str:
     """Say what belongs to a number, such as how many were in flight."""
     return _REMARKS[scenario.name](round_) if scenario.name in _REMARKS else ''
-
-
-def best_round(results: Results, scenario: Scenario, contestant: str) -> Round | None:
-    """Return the round with the smallest number."""
-    rounds = [each for each in results.rounds[scenario.name].get(contestant, []) if 'value' in each]
-    return min(rounds, key=lambda each: each['value'], default=None)
 
 
 def goal(threshold: Threshold, unit: Unit) -> str:
@@ -60,7 +54,7 @@ def goal(threshold: Threshold, unit: Unit) -> str:
         return f'{sign} {threshold.limit:g} x {TITLES[threshold.than]}'
     if threshold.metric != 'value':
         return f'{threshold.metric.replace("_", " ")} {sign} {threshold.limit:g}'
-    return f'{sign} {figure(unit, threshold.limit)} {unit}'
+    return f'{sign} {threshold.limit * SCALES[unit][0]:g} {unit}'
 
 
 def outcome(threshold: Threshold, verdict: Verdict, unit: Unit) -> str:
@@ -73,20 +67,24 @@ def outcome(threshold: Threshold, verdict: Verdict, unit: Unit) -> str:
 def show(console: Console, results: Results) -> None:
     """Print a table per scenario, and what has been reached."""
     for scenario in results.scenarios:
-        table = Table(title=f'{scenario.title} ({scenario.unit})', box=box.SIMPLE_HEAD, title_justify='left')
-        for column in ('', 'min', 'median', 'max', 'x floor', 'x raw', 'disturbed', ''):
+        table = Table(
+            title=f'{scenario.title} ({scenario.unit}; took {results.took(scenario):.0f} s)',
+            box=box.SIMPLE_HEAD,
+            title_justify='left',
+        )
+        for column in ('', 'median', 'min', 'max', 'x floor', 'x raw', 'disturbed', ''):
             table.add_column(column, justify='left' if column == '' else 'right', no_wrap=True)
         ratios = results.ratios(scenario)
         for name in results.contestants(scenario):
             figures = results.figures(scenario, name)
-            round_ = best_round(results, scenario, name)
+            round_ = results.typical(scenario, name)
             if round_ is None:
                 table.add_row(escape(TITLES[name]), 'failed')
                 continue
             share = figures['disturbed']
             table.add_row(
                 escape(TITLES[name]),
-                *(figure(scenario.unit, figures[each]) for each in ('min', 'median', 'max')),
+                *(figure(scenario.unit, figures[each]) for each in ('median', 'min', 'max')),
                 *(f'{ratios[name][than]:.2f}' if than in ratios[name] else '' for than in ('floor', 'aiobotocore')),
                 f'{share:.0%}',
                 remark(scenario, round_),
@@ -106,6 +104,13 @@ def show(console: Console, results: Results) -> None:
                 '[green]yes[/]' if verdict.reached else '[red]no[/]',
             )
     console.print(table)
+    if results.codec:
+        table = Table(title='In memory (µs of CPU)', box=box.SIMPLE_HEAD, title_justify='left')
+        for column in ('', 'this package', 'botocore', 'ratio'):
+            table.add_column(column, justify='left' if column == '' else 'right')
+        for name, (ours, others) in results.codec['microseconds'].items():
+            table.add_row(name, f'{ours:,.1f}', f'{others:,.1f}', f'{ours / others:.2f}')
+        console.print(table)
 
 
 def show_catalogue(console: Console) -> None:
@@ -115,69 +120,3 @@ def show_catalogue(console: Console) -> None:
         for entry in entries:
             table.add_row(entry.name, escape(entry.title))
         console.print(table)
-
-
-def markdown(results: Results) -> str:
-    """Return the tables that the README and the documentation show."""
-    lines = [
-        '# Benchmarks',
-        '',
-        f'Measured {results.started[:10]} on {results.machine["cores"]} cores of {results.machine["processor"]} '
-        f'({results.machine["system"]}), Python {results.machine["python"]}. The server has one core and the client '
-        'the other; each number is the smallest of several rounds in which all clients take their turns, with the '
-        'median in brackets. CPU is that of the client process.',
-        '',
-        _disturbance(results),
-        '',
-        '`nox -s benchmarks -- --save` measures anew.',
-        '',
-    ]
-    for scenario in results.scenarios:
-        lines += [f'## {scenario.title}', '', *_scenario_table(results, scenario), '']
-    lines += ['## What must be reached', '', '| scenario | who | goal | reached | |', '|---|---|---|---|---|']
-    for scenario in results.scenarios:
-        lines += [
-            f'| {scenario.title} | {TITLES[threshold.who]} | {goal(threshold, scenario.unit)} '
-            f'| {outcome(threshold, verdict, scenario.unit)} | {"yes" if verdict.reached else "**no**"} |'
-            for threshold, verdict in results.verdicts(scenario)
-        ]
-    lines += ['', '## Versions', '', '| | |', '|---|---|']
-    for contestant in CONTESTANTS:
-        if versions := results.versions.get(contestant.name):
-            named = ', '.join(f'{name} {version}' for name, version in versions.items() if name != 'python')
-            lines.append(f'| {contestant.title} | {named} |')
-    return '\n'.join(lines) + '\n'
-
-
-def _disturbance(results: Results) -> str:
-    shares = [
-        each['disturbed']
-        for contestants in results.rounds.values()
-        for rounds in contestants.values()
-        for each in rounds
-        if 'disturbed' in each
-    ]
-    shares.sort()
-    load = results.machine['load'][0]
-    return (
-        f'While it was measured, other processes kept the client from its core for {shares[len(shares) // 2]:.1%} of '
-        f'the time in the median round and {shares[-1]:.0%} in the worst; the load average was {load:.1f} at the '
-        f'beginning. Numbers whose median round was disturbed for more than {DISTURBED:.0%} of the time are marked ~.'
-    )
-
-
-def _scenario_table(results: Results, scenario: Scenario) -> list[str]:
-    ratios = results.ratios(scenario)
-    lines = [f'| | {scenario.unit} | x floor | x aiobotocore | |', '|---|--:|--:|--:|---|']
-    for name in results.contestants(scenario):
-        round_ = best_round(results, scenario, name)
-        title = f'**{TITLES[name]}**' if name in OURS else TITLES[name]
-        if round_ is None:
-            lines.append(f'| {title} | failed | | | |')
-            continue
-        figures = results.figures(scenario, name)
-        mark = '~' if figures['disturbed'] > DISTURBED else ''
-        number = f'{mark}{figure(scenario.unit, figures["min"])} ({figure(scenario.unit, figures["median"])})'
-        compared = [f'{ratios[name][than]:.2f}' if than in ratios[name] else '' for than in ('floor', 'aiobotocore')]
-        lines.append(f'| {title} | {number} | {" | ".join(compared)} | {remark(scenario, round_)} |')
-    return lines

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -15,23 +16,23 @@ from typing import Any
 from benchmarks.catalogue import CONTESTANTS, SCENARIOS, Scenario, Threshold
 
 Round = dict[str, Any]
+"""What one contestant gave in one scenario, the number of its `round`, and `at` what time."""
 
 
 @dataclass
 class Results:
     """All rounds of a run, by scenario and contestant, and the circumstances."""
 
-    started: str = field(default_factory=lambda: time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime()))
-    quick: bool = False
     machine: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, dict[str, str]] = field(default_factory=dict)
     rounds: dict[str, dict[str, list[Round]]] = field(default_factory=dict)
+    codec: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def load(cls, path: Path) -> Results:
         """Read what `save` has written."""
         saved = json.loads(path.read_text())
-        return cls(**{name: saved[name] for name in ('started', 'quick', 'machine', 'versions', 'rounds')})
+        return cls(**{name: saved[name] for name in ('machine', 'versions', 'rounds', 'codec')})
 
     def save(self, path: Path) -> None:
         """Write the rounds, and what follows from them for those who only read."""
@@ -41,38 +42,75 @@ class Results:
                 'title': scenario.title,
                 'unit': scenario.unit,
                 'arguments': scenario.arguments,
-                'figures': {name: self.figures(scenario, name) for name in self.rounds[scenario.name]},
+                'figures': {name: self.figures(scenario, name) for name in self.contestants(scenario)},
                 'ratios': self.ratios(scenario),
                 'thresholds': [asdict(threshold) | asdict(verdict) for threshold, verdict in self.verdicts(scenario)],
             }
             for scenario in self.scenarios
         }
-        path.write_text(json.dumps({**asdict(self), 'scenarios': summary}, indent=1, allow_nan=False) + '\n')
+        text = json.dumps({**asdict(self), 'scenarios': summary}, indent=1, allow_nan=False) + '\n'
+        # A reader, or an interruption, never finds half of it.
+        partial = path.with_suffix('.partial')
+        partial.write_text(text)
+        partial.replace(path)
 
-    def add(self, scenario: str, contestant: str, measured: Round) -> None:
-        """Take the numbers of one round."""
-        self.versions[contestant] = measured.pop('versions', {})
-        self.rounds.setdefault(scenario, {}).setdefault(contestant, []).append(measured)
+    def add(self, scenario: str, contestant: str, number: int, measured: Round) -> None:
+        """Take the numbers of one round, in place of those that it gave before."""
+        self.versions[contestant] = measured.pop('versions', self.versions.get(contestant, {}))
+        rounds = self.rounds.setdefault(scenario, {}).setdefault(contestant, [])
+        rounds[:] = [each for each in rounds if each['round'] != number]
+        rounds.append({'round': number, 'at': time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime()), **measured})
+        rounds.sort(key=lambda each: each['round'])
+
+    def has(self, scenario: str, contestant: str, number: int) -> bool:
+        """Say whether a round has been measured, and has not failed."""
+        rounds = self.rounds.get(scenario, {}).get(contestant, [])
+        return any(each['round'] == number and 'value' in each for each in rounds)
+
+    def take_over(self, newer: Results) -> None:
+        """Replace what was measured anew: whole scenarios of a contestant, never single rounds."""
+        self.machine = newer.machine
+        self.versions |= newer.versions
+        self.codec = newer.codec or self.codec
+        for scenario, contestants in newer.rounds.items():
+            self.rounds.setdefault(scenario, {}).update(contestants)
 
     @property
     def scenarios(self) -> list[Scenario]:
         """The scenarios that have numbers."""
         return [scenario for scenario in SCENARIOS if scenario.name in self.rounds]
 
+    @property
+    def dates(self) -> list[str]:
+        """The days on which the rounds were measured."""
+        return sorted({each['at'][:10] for each in self._all_rounds()})
+
+    @property
+    def quick(self) -> bool:
+        """Whether any round was a quick one."""
+        return any(each.get('quick') for each in self._all_rounds())
+
+    @property
+    def disturbances(self) -> list[float]:
+        """By which share of the time others had the client's core, in each round, in ascending order."""
+        return sorted(each['disturbed'] for each in self._all_rounds() if 'disturbed' in each)
+
+    def took(self, scenario: Scenario) -> float:
+        """Seconds that all rounds of a scenario took, the start of the processes included."""
+        return sum(each.get('took', 0) for rounds in self.rounds[scenario.name].values() for each in rounds)
+
     def contestants(self, scenario: Scenario) -> list[str]:
         """Who took part in a scenario, in the order of the catalogue."""
         return [each.name for each in CONTESTANTS if each.name in self.rounds[scenario.name]]
 
-    def values(self, scenario: Scenario, contestant: str, metric: str = 'value') -> list[float]:
-        """The numbers of all rounds that did not fail."""
-        return [each[metric] for each in self.rounds[scenario.name].get(contestant, []) if metric in each]
+    def numbers(self, scenario: Scenario, contestant: str, metric: str = 'value') -> dict[int, float]:
+        """The numbers of the rounds that did not fail, by round."""
+        rounds = self.rounds[scenario.name].get(contestant, [])
+        return {each['round']: each[metric] for each in rounds if metric in each}
 
-    def best(self, scenario: Scenario, contestant: str, metric: str = 'value') -> float | None:
-        """The figure that counts: the round that was disturbed least gave the smallest number."""
-        values = self.values(scenario, contestant, metric)
-        if not values:
-            return None
-        return min(values) if metric == 'value' else median(values)
+    def values(self, scenario: Scenario, contestant: str, metric: str = 'value') -> list[float]:
+        """The numbers of the rounds that did not fail."""
+        return list(self.numbers(scenario, contestant, metric).values())
 
     def figures(self, scenario: Scenario, contestant: str) -> dict[str, Any]:
         """Minimum, median and maximum, and how much of the time others had the core."""
@@ -82,27 +120,44 @@ class Results:
         disturbed = self.values(scenario, contestant, 'disturbed')
         return {'min': min(values), 'median': median(values), 'max': max(values), 'disturbed': median(disturbed)}
 
-    def ratios(self, scenario: Scenario) -> dict[str, dict[str, float]]:
-        """For each pair, the median over the rounds of one's number divided by the other's in the same round."""
-        names = [name for name in self.contestants(scenario) if self.values(scenario, name)]
-        return {one: dict(self._ratios_to(scenario, one, names)) for one in names}
+    def typical(self, scenario: Scenario, contestant: str) -> Round | None:
+        """Return the round in the middle."""
+        rounds = [each for each in self.rounds[scenario.name].get(contestant, []) if 'value' in each]
+        return sorted(rounds, key=lambda each: each['value'])[(len(rounds) - 1) // 2] if rounds else None
 
-    def _ratios_to(self, scenario: Scenario, one: str, names: list[str]) -> Iterator[tuple[str, float]]:
-        for two in names:
-            pairs = zip(self.values(scenario, one), self.values(scenario, two), strict=False)
-            if ratios := [mine / other for mine, other in pairs if other]:
-                yield two, median(ratios)
+    def ratio(self, scenario: Scenario, one: str, two: str) -> float | None:
+        """The median over the rounds of one's number divided by the other's in the same round."""
+        others = self.numbers(scenario, two)
+        mine = self.numbers(scenario, one)
+        ratios = [mine[number] / others[number] for number in mine if others.get(number)]
+        return median(ratios) if ratios else None
+
+    def ratios(self, scenario: Scenario) -> dict[str, dict[str, float]]:
+        """The ratio of each pair."""
+        names = self.contestants(scenario)
+        return {
+            one: {two: ratio for two in names if (ratio := self.ratio(scenario, one, two)) is not None} for one in names
+        }
 
     def verdicts(self, scenario: Scenario) -> Iterator[tuple[Threshold, Verdict]]:
         """Whether what must be reached was reached, where it was measured."""
         for threshold in scenario.thresholds:
-            figure = self.best(scenario, threshold.who, threshold.metric)
-            if threshold.than is not None and figure is not None:
-                other = self.best(scenario, threshold.than)
-                figure = figure / other if other else None
+            if threshold.than is not None:
+                figure = self.ratio(scenario, threshold.who, threshold.than)
+            elif values := self.values(scenario, threshold.who, threshold.metric):
+                # Of what is counted, the worst round counts.
+                counted = max if scenario.unit == 'streams' else median
+                figure = min(values) if threshold.at_least else counted(values)
+            else:
+                figure = None
             if figure is not None:
                 reached = figure >= threshold.limit if threshold.at_least else figure <= threshold.limit
                 yield threshold, Verdict(figure, reached)
+
+    def _all_rounds(self) -> Iterator[Round]:
+        for contestants in self.rounds.values():
+            for rounds in contestants.values():
+                yield from rounds
 
 
 @dataclass(frozen=True)
@@ -114,7 +169,7 @@ class Verdict:
 
 
 def describe_machine() -> dict[str, Any]:
-    """Say what the numbers were measured on."""
+    """Say what the numbers were measured on, and which state of the sources was measured."""
     model = 'unknown'
     cpuinfo = Path('/proc/cpuinfo')
     if cpuinfo.exists():
@@ -127,4 +182,14 @@ def describe_machine() -> dict[str, Any]:
         'cores': os.cpu_count(),
         'python': platform.python_version(),
         'load': os.getloadavg(),
+        'revision': _revision(),
     }
+
+
+def _revision() -> str:
+    command = ['git', 'describe', '--always', '--tags', '--dirty=, with changes']
+    try:
+        described = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
+    except OSError:
+        return ''
+    return described.stdout.strip()

@@ -65,10 +65,14 @@ class LeanBedrock:
         self.behaviour = Behaviour()
         self.counts = Counts()
         self.last: tuple[str, bytes] = ('', b'')
+        self.streaming: set[Connection] = set()
 
     def control(self, message: dict[str, Any]) -> dict[str, Any]:
         """Take a new behaviour, or none, and give the counts."""
         if message.pop('reset', False):
+            # Whoever is still listening would go on for hours.
+            for connection in list(self.streaming):
+                connection.hang_up()
             self.behaviour = Behaviour()
             now = self.counts
             self.counts = Counts(
@@ -116,6 +120,13 @@ class Connection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         self._end()
+
+    def hang_up(self) -> None:
+        """Break the connection, and with it the stream."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._end()
+        self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
         received = self._received
@@ -181,6 +192,7 @@ class Connection(asyncio.Protocol):
             self._end()
             return
         self._streaming = True
+        self._bedrock.streaming.add(self)
         counts = self._bedrock.counts
         counts.streaming += 1
         counts.max_streaming = max(counts.max_streaming, counts.streaming)
@@ -207,6 +219,7 @@ class Connection(asyncio.Protocol):
     def _end(self) -> None:
         if self._streaming:
             self._streaming = False
+            self._bedrock.streaming.discard(self)
             self._bedrock.counts.streaming -= 1
         if self._busy:
             self._busy = False

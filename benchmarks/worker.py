@@ -8,18 +8,18 @@ writes a line of JSON per job to its standard output; what the libraries print g
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import json
 import os
 import signal
 import sys
-import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from benchmarks.pinning import pin, waited_for_cpu
+from benchmarks.pinning import Disturbance, pin
 
 JOB_SECONDS = 240
 
@@ -77,7 +77,22 @@ async def _measure(peer: Any, port: int, job: dict[str, Any]) -> dict[str, Any]:
     try:
         return await measure(peer, control, **job['arguments'])
     finally:
-        await peer.teardown()
+        # The threads of some peers read on after their tasks have been cancelled.
+        await control(reset=True)
+        with contextlib.suppress(Exception):
+            await asyncio.wait_for(peer.teardown(), 10)
+
+
+def _close(loop: asyncio.AbstractEventLoop) -> None:
+    """Close the loop as `asyncio.run` does, but for the threads, for which it would wait without limit."""
+    tasks = asyncio.all_tasks(loop)
+    for task in tasks:
+        task.cancel()
+    with contextlib.suppress(Exception):
+        if tasks:
+            loop.run_until_complete(asyncio.wait(tasks, timeout=5))
+        loop.run_until_complete(asyncio.wait_for(loop.shutdown_asyncgens(), 5))
+        loop.close()
 
 
 def main() -> None:
@@ -85,23 +100,24 @@ def main() -> None:
     output = os.fdopen(os.dup(1), 'w')
     os.dup2(2, 1)
     pin(order.get('cpu'))
-    loop_factory = None
+    new_event_loop = asyncio.new_event_loop
     if order.get('uvloop'):
         import uvloop
 
-        loop_factory = uvloop.new_event_loop
+        new_event_loop = uvloop.new_event_loop
     module = importlib.import_module(f'benchmarks.peers.{order["peer"]}')
     for job in order['jobs']:
         # A library may be too busy to notice that it is to stop, or may have taken over the signals that say so.
         signal.alarm(JOB_SECONDS)
-        waited, started = waited_for_cpu(), time.monotonic()
+        disturbance = Disturbance(order.get('cpu'))
+        loop = new_event_loop()
         try:
-            with asyncio.Runner(loop_factory=loop_factory) as runner:
-                result = runner.run(_measure(module.Peer(), order['port'], job))
+            result = loop.run_until_complete(_measure(module.Peer(), order['port'], job))
         except Exception as error:
             result = {'error': ''.join(traceback.format_exception(error))}
-        result['disturbed'] = max(0, waited_for_cpu() - waited) / (time.monotonic() - started)
+        result['disturbed'] = disturbance.share()
         print(json.dumps({'scenario': job['scenario'], 'versions': _versions(), **result}), file=output, flush=True)
+        _close(loop)
     output.flush()
     # Threads that a peer has left in the middle of a call must not hold up the next one.
     os._exit(0)
