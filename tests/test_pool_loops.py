@@ -143,6 +143,34 @@ def test_several_loops_run_at_once_in_several_threads(bedrock: LocalBedrock) -> 
     assert err == ''
 
 
+def test_closing_does_not_wait_for_ever_for_the_loop_of_another_thread(bedrock: LocalBedrock) -> None:
+    """A loop that is held up closes its clients when it ends."""
+    program = """
+    import pydantic_ai_aiobedrock.pool
+    pydantic_ai_aiobedrock.pool.CLOSE_SECONDS = 0.1
+    held_up, let_go = threading.Event(), threading.Event()
+
+    async def hold_up():
+        await agent.run('hello')
+        held_up.set()
+        let_go.wait(15)
+
+    thread = threading.Thread(target=asyncio.run, args=[hold_up()])
+    thread.start()
+    held_up.wait(15)
+    asyncio.run(pool.aclose())
+    assert not let_go.is_set()
+    let_go.set()
+    thread.join()
+    print(pool)
+    """
+    out, err = run(bedrock, program)
+    assert err == ''
+    assert out == '<SessionPool closed>\n'
+    assert bedrock.stats().open_connections == 0
+
+
+
 @pytest.mark.parametrize('end', ['sys.exit(3)', 'os.kill(os.getpid(), signal.SIGINT); await asyncio.sleep(9)'])
 def test_a_script_that_leaves_in_the_middle_of_a_stream_says_nothing(bedrock: LocalBedrock, end: str) -> None:
     interrupted = 'SIGINT' in end

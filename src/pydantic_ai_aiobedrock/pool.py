@@ -9,6 +9,7 @@ import threading
 import weakref
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,7 +19,7 @@ from pydantic_ai_aiobedrock.loop_pool import Lease, LoopPool, PoolLimits
 from pydantic_ai_aiobedrock.spec import ClientSpec
 
 CLOSE_SECONDS = 5
-"""What closing the clients of another thread's loop, which has ended, may take."""
+"""What closing the clients of another thread's loop may take."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,8 @@ class SessionPool:
     async def aclose(self, grace: float = 0) -> None:
         """Close every client, and refuse further calls.
 
+        The loop of another thread that does not get round to it within 5 seconds more closes its clients when it ends.
+
         Args:
             grace: Seconds that calls and streams in flight have to finish, before their connections are closed too.
         """
@@ -131,7 +134,9 @@ class SessionPool:
                 await loop_pool.aclose(grace)
             elif loop_pool.loop.is_running():
                 closing = asyncio.run_coroutine_threadsafe(loop_pool.aclose(grace), loop_pool.loop)
-                await asyncio.wrap_future(closing)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(grace + CLOSE_SECONDS):
+                        await asyncio.wrap_future(closing)
             else:
                 _close_ended(loop_pool)
 
