@@ -106,6 +106,13 @@ def fuzz(session: nox.Session) -> None:
 
 
 @nox.session
+def soak(session: nox.Session) -> None:
+    """Run 200 agents at once through 10 minutes of trouble; `-- SECONDS` for another time, `-- --help`."""
+    session.install('-e', '.', 'rich>=13')
+    session.run('python', '-W', 'error::ResourceWarning', '-m', 'tests.soak', *session.posargs)
+
+
+@nox.session
 def build(session: nox.Session) -> None:
     """Build sdist and wheel, check what is in them, run the quick start on the wheel in an empty environment."""
     session.install('build', 'virtualenv')
