@@ -81,7 +81,7 @@ CONTESTANTS = (
 )
 ON_UVLOOP = ('floor-uvloop', 'aiobotocore-uvloop', 'ours-uvloop')
 ON_ASYNCIO = tuple(contestant.name for contestant in CONTESTANTS if not contestant.uvloop)
-TEXT_ONLY = ('anthropic', 'anthropic-aiohttp')
+AT_MODEL_LEVEL = tuple(name for name in ON_ASYNCIO if not name.startswith('runtime'))
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ class Scenario:
     arguments: dict[str, Any]
     thresholds: tuple[Threshold, ...]
     quick: dict[str, Any] = field(default_factory=dict)
-    contestants: tuple[str, ...] = ON_ASYNCIO
+    contestants: tuple[str, ...] = AT_MODEL_LEVEL
     tuned: bool = True
     threads: int | None = None
     opens_itself: bool = False
@@ -207,6 +207,7 @@ SCENARIOS = (
         thresholds=(
             Threshold('ours', 1.5),
             Threshold('ours', 500, metric='in_flight', at_least=True),
+            Threshold('ours', 500, metric='answered', at_least=True),
         ),
         tuned=False,
         other_rounds=1,
@@ -238,7 +239,7 @@ SCENARIOS = (
         unit='ms',
         arguments={'streams': 300, 'rate': 20, 'ramp': 1.5, 'seconds': 6},
         quick={'seconds': 3},
-        thresholds=(Threshold('ours', 0.05),),
+        thresholds=(Threshold('ours', 0.05), Threshold('ours', 300, metric='streaming', at_least=True)),
         threads=1000,
     ),
     Scenario(
@@ -250,6 +251,8 @@ SCENARIOS = (
         thresholds=(Threshold('ours', 0.02), Threshold('ours-3', 0.02)),
         tuned=False,
         opens_itself=True,
+        rounds=5,
+        other_rounds=3,
     ),
     Scenario(
         name='memory',

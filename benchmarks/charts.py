@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +15,8 @@ from matplotlib import pyplot as plt
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from benchmarks.catalogue import CONTESTANTS, Scenario
-from benchmarks.report import SCALES, TITLES, figure, remark
-from benchmarks.results import Results
+from benchmarks.report import SCALES, TITLES, figure
+from benchmarks.results import Results, Round
 
 FOLDER = Path(__file__).parent.parent / 'docs' / 'images'
 SHOWN = (
@@ -55,6 +57,12 @@ CHARTS = {
 }
 LOGARITHMIC = {'paced', 'health'}
 """What differs by orders of magnitude; drawn as points, for a bar without a zero has no honest length."""
+NOTES: dict[str, Callable[[Round], str]] = {
+    'burst': lambda round_: f'{round_["in_flight"]} in flight',
+    'paced': lambda round_: f'{round_["kept_pace"]} keep pace',
+    'health': lambda round_: f'{round_["streaming"]} streaming',
+}
+"""What belongs to a number of these scenarios."""
 
 
 def draw(results: Results, folder: Path = FOLDER) -> list[Path]:
@@ -87,7 +95,9 @@ def draw_chart(results: Results, scenarios: list[Scenario], theme: Theme, path: 
     }
     with mpl.rc_context(style):
         rows = max(len(_bars(results, scenario)) for scenario in scenarios)
-        canvas, axes = plt.subplots(1, len(scenarios), figsize=(5.6 * len(scenarios), 1.1 + 0.27 * rows), squeeze=False)
+        canvas, axes = plt.subplots(
+            1, len(scenarios), figsize=(5.6 * len(scenarios), 1.25 + 0.27 * rows), squeeze=False
+        )
         for axis, scenario in zip(axes[0], scenarios, strict=True):
             _draw_scenario(axis, results, scenario, theme)
         canvas.tight_layout(w_pad=2)
@@ -98,7 +108,7 @@ def draw_chart(results: Results, scenarios: list[Scenario], theme: Theme, path: 
 def _bars(results: Results, scenario: Scenario) -> list[tuple[str, dict[str, float], str]]:
     """The contestants with their figures and remarks, the smallest figure last: on top."""
     bars = [
-        (name, results.figures(scenario, name), remark(scenario, round_))
+        (name, results.figures(scenario, name), NOTES.get(scenario.name, lambda _: '')(round_))
         for name in (contestant.name for contestant in CONTESTANTS if contestant.name in SHOWN)
         if name in results.contestants(scenario) and (round_ := results.typical(scenario, name)) is not None
     ]
@@ -113,10 +123,10 @@ def _draw_scenario(axis: plt.Axes, results: Results, scenario: Scenario, theme: 
     places = range(len(bars))
     if scenario.name in LOGARITHMIC:
         axis.set_xscale('log')
-        axis.set_xlim(min(values) / 2, max(values) * 30)
+        axis.set_xlim(min(values) / 2, max(values) * 25)
         axis.scatter(values, places, color=colours, s=42, zorder=3)
         axis.set_ylim(-0.6, len(bars) - 0.4)
-        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:,.5g}'))
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:,g}' if value < 1e5 else ''))
         axis.xaxis.set_minor_locator(NullLocator())
         axis.set_xlabel(f'{scenario.unit}, logarithmic', fontsize=8)
     else:
@@ -140,7 +150,8 @@ def _draw_scenario(axis: plt.Axes, results: Results, scenario: Scenario, theme: 
     axis.set_yticks(places, [TITLES[name] for name, *_ in bars])
     for label, (name, *_) in zip(axis.get_yticklabels(), bars, strict=True):
         label.set_fontweight('bold' if name == 'ours' else 'normal')
-    axis.set_title(scenario.title, fontsize=10, loc='left', color=theme.text)
+    axis.set_title('\n'.join(textwrap.wrap(scenario.title, 48)), fontsize=10, loc='left', color=theme.text)
+    axis.set_facecolor('none')
     axis.grid(axis='x', color=theme.faint, lw=0.6, zorder=0)
     axis.set_axisbelow(True)
     axis.tick_params(length=0)

@@ -18,6 +18,8 @@ from benchmarks.delays import Delays, percentiles
 from benchmarks.peers import Endpoint, PeerClient
 
 Result = dict[str, Any]
+LAG = 6
+"""Seconds for which streams may end later than the server has sent them."""
 PATIENCE = 60
 """Seconds after which what has not ended is given up, and counted as it stands."""
 
@@ -137,7 +139,7 @@ async def paced(
     for number in range(streams):
         await asyncio.sleep(max(0, started + ramp * number / streams - time.monotonic()))
         tasks.append(asyncio.create_task(one()))
-    done, late = await asyncio.wait(tasks, timeout=max(0, started + ramp + seconds + 10 - time.monotonic()))
+    done, late = await asyncio.wait(tasks, timeout=max(0, started + ramp + seconds + LAG - time.monotonic()))
     cpu, wall = time.process_time() - cpu, time.monotonic() - started
     counts = await control()
     for task in late:

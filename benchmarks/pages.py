@@ -68,7 +68,7 @@ def headline(results: Results) -> str:
     parts = []
     for name, what in (
         ('stream', 'CPU per stream of 200 deltas'),
-        ('paced', 'delay of delivery (p99) with 500 streams on one core'),
+        ('paced', 'Delay of delivery (p99) with 500 streams on one core'),
     ):
         if name not in named:
             continue
@@ -78,8 +78,8 @@ def headline(results: Results) -> str:
             ours, raw, upstream = (
                 f'{figure(scenario.unit, each["median"])} {scenario.unit}' for each in figures.values()
             )
-            parts.append(f'{what}: {ours}, raw aiobotocore {raw}, `pydantic-ai-slim[bedrock]` {upstream}')
-    return '; '.join(parts)[:1].upper() + '; '.join(parts)[1:] + '.' if parts else 'Not measured yet.'
+            parts.append(f'{what}: {ours}; raw aiobotocore {raw}; `pydantic-ai-slim[bedrock]` {upstream}')
+    return '. '.join(parts) + '.' if parts else 'Not measured yet.'
 
 
 def goals(results: Results) -> list[str]:

@@ -28,12 +28,17 @@ _REMARKS: dict[str, Callable[[Round], str]] = {
     'burst': lambda round_: (
         f'{round_["in_flight"]} in flight' + (f', {round_["answered"]} answered' if round_['answered'] < 500 else '')
     ),
-    'paced': lambda round_: f'{round_["kept_pace"]} keep pace, {round_["in_flight"]} in flight',
-    'paced-1000': lambda round_: f'{round_["kept_pace"]} keep pace, {round_["in_flight"]} in flight',
+    'paced': lambda round_: _pace(round_),
+    'paced-1000': lambda round_: _pace(round_),
     'health': lambda round_: f'{round_["streaming"]} streaming, {round_["deltas_per_second"]:,.0f} deltas/s',
     'memory': lambda round_: f'{round_["open"]} open',
     'cancelled': lambda round_: f'of {round_["started"]}',
 }
+
+
+def _pace(round_: Round) -> str:
+    late = '' if round_['delivered'] > 0.98 else f', {round_["delivered"]:.0%} delivered while it was measured'
+    return f'{round_["kept_pace"]} keep pace, {round_["in_flight"]} in flight{late}'
 
 
 def figure(unit: Unit, value: float) -> str:
