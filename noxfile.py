@@ -148,10 +148,10 @@ def upstream(session: nox.Session, release: str) -> None:
 
 
 def check_contents(session: nox.Session, wheel: Path, sdist: Path) -> None:
-    """Fail unless the wheel holds the package and nothing else, and the sdist what it takes to build and test."""
+    """Fail unless the wheel holds what is in src and nothing else, and the sdist what it takes to build and test."""
     source = {
         path.relative_to('src').as_posix()
-        for path in Path('src', PACKAGE).rglob('*')
+        for path in Path('src').rglob('*')
         if path.is_file() and '__pycache__' not in path.parts
     }
     with zipfile.ZipFile(wheel) as archive:
