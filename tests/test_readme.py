@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -57,6 +59,57 @@ def test_the_two_commands_do_their_own_set_up() -> None:
         f'python3 -m venv .venv && .venv/bin/pip install -q nox && .venv/bin/nox -s {session}'
         for session in ('demo', 'tests')
     ]
+
+
+COMMANDS = [line for block in blocks('sh') for line in block.splitlines()]
+
+
+def test_every_command_is_checked_here() -> None:
+    """A command that is added to the README needs a test, too."""
+    checked = (
+        'pip install ',
+        '.venv/bin/nox -s demo -- ',
+        'python3 -m venv .venv && ',
+        'python -m pydantic_ai_aiobedrock',
+    )
+    assert [command for command in COMMANDS if not command.startswith(checked)] == []
+
+
+def test_what_is_installed_is_called_as_this_project_is() -> None:
+    name = tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']['name']
+    assert [command for command in COMMANDS if command.startswith('pip install')] == [f'pip install {name}']
+
+
+@pytest.mark.parametrize(
+    ('start', 'program'),
+    [
+        ('.venv/bin/nox -s demo -- ', [str(ROOT / 'examples' / 'concurrent_agents.py')]),
+        ('python -m pydantic_ai_aiobedrock doctor ', ['-m', 'pydantic_ai_aiobedrock', 'doctor']),
+    ],
+    ids=['demo', 'doctor'],
+)
+def test_a_command_for_aws_runs(start: str, program: list[str], bedrock: LocalBedrock) -> None:
+    (command,) = (command for command in COMMANDS if command.startswith(start))
+    run = subprocess.run(
+        [sys.executable, *program, *shlex.split(command.removeprefix(start))],
+        env={**os.environ, **bedrock.environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert {request.model_id for request in bedrock.requests} == {'us.amazon.nova-lite-v1:0'}
+
+
+def test_the_command_that_serves_a_local_bedrock_tells_its_environment() -> None:
+    assert 'python -m pydantic_ai_aiobedrock.local' in COMMANDS
+    program = [sys.executable, '-u', '-m', 'pydantic_ai_aiobedrock.local', '--port', '0']
+    with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        try:
+            assert any('AWS_ENDPOINT_URL_BEDROCK_RUNTIME' in line for line in server.stdout)
+        finally:
+            server.terminate()
 
 
 def test_every_session_that_is_named_exists() -> None:
