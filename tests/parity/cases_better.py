@@ -32,7 +32,8 @@ ODD_PAYLOAD = encode_event(StreamEvent('contentBlockDelta', b'{"contentBlockInde
 
 def stream(name, *events, upstream, ours, faults=(), since='2.33.0'):
     """A stream of these events."""
-    return chat(name, modes=[STREAM], replies=[EventsReply(events)], faults=faults, upstream=upstream, ours=ours)
+    replies = [EventsReply(events)]
+    return chat(name, modes=[STREAM], replies=replies, faults=faults, since=since, upstream=upstream, ours=ours)
 
 
 def embedded(name, *faults, inputs='Hello', **row):
@@ -84,7 +85,7 @@ CASES = (
     stream('a stream that ends inside a frame', *WHOLE, faults=[Truncate(420)], upstream="'*', complete, None", ours='ModelAPIError: * ended * bytes into a message'),
     stream('a stream that is empty', upstream="'You said: *, complete, stop", ours='Model*Error: * ended before its messageStop event*'),
     stream('an exception that Converse has not', *TEXT, StreamEvent.exception('somethingNewException', 'Why.'), upstream='ModelAPIError: An error occurred () *', ours='ModelAPIError*: * Why.'),
-    stream('the original status of a model that failed', *TEXT, StreamEvent.exception('modelStreamErrorException', 'Bad.', originalStatusCode=400, originalMessage='Why.'), upstream="ModelServerError 424 modelStreamErrorException: *'Message': 'Bad.'}}", ours="ModelServerError 424 modelStreamErrorException: *'originalStatusCode': 400, 'originalMessage': 'Why.'}", since=CATEGORIES, since=CATEGORIES),
+    stream('the original status of a model that failed', *TEXT, StreamEvent.exception('modelStreamErrorException', 'Bad.', originalStatusCode=400, originalMessage='Why.'), upstream="ModelServerError 424 modelStreamErrorException: *'Message': 'Bad.'}}", ours="ModelServerError 424 modelStreamErrorException: *'originalStatusCode': 400, 'originalMessage': 'Why.'}", since=CATEGORIES),
     stream('a header of an unknown type', START, ODD_HEADER, *WHOLE[1:], upstream='KeyError: 10', ours='ModelAPIError: * unknown type 10'),
     stream('a payload that is not JSON', START, ODD_PAYLOAD, *WHOLE[1:], upstream="KeyError: 'contentBlockIndex'", ours='ModelAPIError: * Not a JSON object'),
     stream('a start that starts nothing', START, {'contentBlockStart': {'contentBlockIndex': 0, 'start': {}}}, *WHOLE[1:], upstream='ResponseParserError: *', ours="'Half an answer', complete, stop"),
