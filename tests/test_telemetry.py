@@ -8,13 +8,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, EventStreamError
+from botocore.exceptions import ClientError, EventStreamError, ReadTimeoutError
+from credential_sources import hello
 from generation import EndlessGeneration, eventually
 from opentelemetry import metrics
 
 from pydantic_ai_aiobedrock import BedrockProvider, PoolTimeoutError, SessionPool
-from pydantic_ai_aiobedrock.call_options import CallOptions, call_options
-from pydantic_ai_aiobedrock.local import THROTTLING, LocalBedrock, exception_event
+from pydantic_ai_aiobedrock.call_options import CallOptions, call_options, calling_with
+from pydantic_ai_aiobedrock.local import THROTTLING, LocalBedrock, NoResponse, exception_event
 from pydantic_ai_aiobedrock.runtime import BedrockRuntime
 
 sdk = pytest.importorskip('opentelemetry.sdk.metrics', reason='what is exported is read by the OpenTelemetry SDK')
@@ -236,3 +237,56 @@ async def test_a_pool_that_is_gone_is_not_exported(read: Read) -> None:
     del pool
     gc.collect()
     assert await held() == before
+
+
+@pytest.mark.parametrize('operation', ['converse', 'converse_stream'])
+async def test_a_call_measures_the_same_whoever_prepares_its_request(
+    client: BedrockRuntime, bedrock: LocalBedrock, read: Read, operation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first request of a client is botocore's; a failed attempt of a later call is handed to botocore."""
+    monkeypatch.setattr('botocore.retries.standard.ExponentialBackoff.delay_amount', lambda *_: 0)
+
+    async def answer() -> None:
+        response = await getattr(client, operation)(**hello())
+        if 'stream' in response:
+            async for _ in response['stream']:
+                pass
+
+    async def measure() -> dict[str, list[Any]]:
+        read()
+        bedrock.fault(THROTTLING, times=1)
+        await answer()
+        # Counts, for times are never the same.
+        return {
+            name: sorted(
+                (sorted(point.attributes.items()), getattr(point, 'count', None) or point.value) for point in points
+            )
+            for name, points in read().items()
+        }
+
+    def look_on(**_: object) -> None: ...
+
+    await answer()
+    with await client.pool.lease(client.spec) as lease:
+        events = lease.client.meta.events
+    events.register('before-send', look_on)
+    botocores = await measure()
+    events.unregister('before-send', look_on)
+    # This one is made after the first.
+    await answer()
+    assert await measure() == botocores
+    assert botocores['pydantic_ai_aiobedrock.retries'][0][1] == 1
+
+
+async def test_an_attempt_that_is_handed_to_botocore_took_as_long_as_it_did(
+    client: BedrockRuntime, bedrock: LocalBedrock, read: Read
+) -> None:
+    with calling_with(max_attempts=1, read_timeout=0.1):
+        await client.converse(**hello())
+        read()
+        bedrock.fault(NoResponse('hang'), times=1)
+        with pytest.raises(ReadTimeoutError):
+            await client.converse(**hello())
+    attempt = only(read(), 'http.client.request.duration')
+    assert attempt.sum >= 0.1
+    assert attempt.attributes['error.type'] == 'ReadTimeoutError'

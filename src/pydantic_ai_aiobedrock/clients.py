@@ -14,7 +14,7 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
 from botocore.exceptions import BotoCoreError, ClientError, CredentialRetrievalError
 
-from pydantic_ai_aiobedrock import retry_after, signing, telemetry
+from pydantic_ai_aiobedrock import prepared, retry_after, signing, telemetry
 from pydantic_ai_aiobedrock.botocore_data import data_loader, hasten
 from pydantic_ai_aiobedrock.call_options import add_extra_headers
 from pydantic_ai_aiobedrock.credentials import BearerToken, Identity, Resolved, ResolvedCredentials
@@ -89,7 +89,10 @@ async def _create(spec: ClientSpec, session: aioboto3.Session | AioSession) -> O
     telemetry.install(client)
     signing.install(client)
     client.meta.events.register_last('before-call.bedrock-runtime', add_extra_headers)
-    return OpenClient(client, context, transports[0] if transports else None)
+    transport = transports[0] if transports else None
+    if transport is not None:
+        prepared.install(client, transport)
+    return OpenClient(client, context, transport)
 
 
 async def _open_brought(spec: ClientSpec, session: aioboto3.Session | AioSession) -> OpenClient:

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import hmac
+import re
+from collections.abc import Mapping
 from functools import lru_cache
+from hashlib import sha256
 from typing import Any, Final
 
-from botocore.auth import AUTH_TYPE_MAPS, SigV4Auth
+from botocore.auth import AUTH_TYPE_MAPS, SIGV4_TIMESTAMP, SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.compat import get_current_datetime
 
 _NAME: Final = 'pydantic-ai-aiobedrock-v4'
+_AUTHORIZATION: Final = re.compile(
+    r'AWS4-HMAC-SHA256 Credential=[^,]+/\d{8}/([^/,]+)/([^/,]+)/aws4_request, SignedHeaders=([^,]+), Signature=.+'
+)
 
 
 class RememberingSigV4Auth(SigV4Auth):
@@ -32,6 +40,68 @@ class RememberingSigV4Auth(SigV4Auth):
             signer._service_name,
         )
         return hmac.digest(key, string_to_sign.encode(), 'sha256').hex()
+
+
+class SignedAlike:
+    """Signs requests that are like one that botocore signed, but for their body, their date and the credentials."""
+
+    def __init__(self, url: str, headers: Mapping[str, str], body: bytes) -> None:
+        """Take the request that botocore signed, a POST.
+
+        Raises:
+            ValueError: It is not signed in the way that is known here.
+        """
+        if (signed := _AUTHORIZATION.fullmatch(headers['Authorization'])) is None:
+            raise ValueError('It has no Signature Version 4.')
+        self._region, self._service, self._signed_headers = signed.groups()
+        names = self._signed_headers.split(';')
+        request: Any = AWSRequest(
+            'POST', url, {name: value for name, value in headers.items() if name.lower() in names}, body
+        )
+        nobody: Any = None
+        signer: Any = SigV4Auth(nobody, self._service, self._region)
+        canonical, _, _ = signer.canonical_request(request).rpartition('\n')
+        dated = f'\nx-amz-date:{headers["X-Amz-Date"]}\n{_token_line(headers.get("X-Amz-Security-Token"))}'
+        self._before, found, self._after = canonical.partition(dated)
+        if not found:
+            raise ValueError('Its date is not signed.')
+        self._proof: tuple[str, bytes, str] | None = headers['X-Amz-Date'], body, headers['Authorization']
+
+    def is_proven(self, credentials: Any) -> bool:
+        """Whether it has been found, or is found with these credentials, to sign that first request as botocore did."""
+        if self._proof is not None:
+            timestamp, body, authorization = self._proof
+            if self.authorization(credentials, timestamp, body) != authorization:
+                return False
+            self._proof = None
+        return True
+
+    def authorization(self, credentials: Any, timestamp: str, body: bytes) -> str:
+        """Return the `Authorization` of a request with this `X-Amz-Date`, and the credentials' token if they have one.
+
+        Only a request whose credentials have a token is like one whose credentials had.
+        """
+        scope = f'{timestamp[:8]}/{self._region}/{self._service}/aws4_request'
+        canonical = (
+            f'{self._before}\nx-amz-date:{timestamp}\n{_token_line(credentials.token)}{self._after}\n'
+            f'{sha256(body).hexdigest()}'
+        )
+        to_sign = f'AWS4-HMAC-SHA256\n{timestamp}\n{scope}\n{sha256(canonical.encode()).hexdigest()}'
+        key = _signing_key(credentials.secret_key, timestamp[:8], self._region, self._service)
+        signature = hmac.digest(key, to_sign.encode(), 'sha256').hex()
+        return (
+            f'AWS4-HMAC-SHA256 Credential={credentials.access_key}/{scope}, '
+            f'SignedHeaders={self._signed_headers}, Signature={signature}'
+        )
+
+
+def timestamp() -> str:
+    """Return the `X-Amz-Date` of now."""
+    return get_current_datetime().strftime(SIGV4_TIMESTAMP)
+
+
+def _token_line(token: str | None) -> str:
+    return f'x-amz-security-token:{" ".join(token.split())}\n' if token else ''
 
 
 @lru_cache(maxsize=64)

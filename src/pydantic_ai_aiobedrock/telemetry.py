@@ -28,6 +28,7 @@ _SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 2
 
 _BYTES = (256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216)
 _ATTEMPT: str = 'pydantic_ai_aiobedrock.attempt'
+_SENT_AT: str = 'pydantic_ai_aiobedrock.sent_at'
 
 _meter = metrics.get_meter(_SCOPE, version('pydantic-ai-aiobedrock'))
 
@@ -133,7 +134,7 @@ class Operation:
             'gen_ai.operation.name': name,
             'gen_ai.provider.name': 'aws.bedrock',
             'gen_ai.request.model': str(params.get('modelId')),
-            **_server(endpoint_url),
+            **server_attributes(endpoint_url),
         }
 
     def __enter__(self) -> Self:
@@ -187,7 +188,7 @@ def install(client: Any) -> None:
     events = client.meta.events
     # Last: when the request has been signed.
     events.register_last('request-created.bedrock-runtime', _sent, unique_id=f'{_SCOPE}.sent')
-    received = partial(_received, server=_server(client.meta.endpoint_url))
+    received = partial(_received, server=server_attributes(client.meta.endpoint_url))
     events.register('response-received.bedrock-runtime', received, unique_id=f'{_SCOPE}.received')
 
 
@@ -209,7 +210,7 @@ def credentials_resolved(failure: str) -> None:
 def _sent(request: Any, operation_name: str, **_: object) -> None:
     context: MutableMapping[str, Any] = request.context
     number = context.get(_ATTEMPT, (0,))[0] + 1
-    context[_ATTEMPT] = (number, perf_counter(), len(request.body or b''))
+    context[_ATTEMPT] = (number, context.pop(_SENT_AT, None) or perf_counter(), len(request.body or b''))
     if number > 1:
         _retries.add(1, {'rpc.method': operation_name})
 
@@ -224,23 +225,51 @@ def _received(
     _, sent_at, request_bytes = context.get(_ATTEMPT, (0, None, 0))
     if sent_at is None:
         return
-    attributes: dict[str, str | int] = {'http.request.method': 'POST', **server}
     if response_dict is not None:
-        attributes['http.response.status_code'] = status = response_dict['status_code']
-        if status >= 400:
-            attributes['error.type'] = str(status)
-        if status == 429:
-            _throttles.add(1, server)
-        if isinstance(body := response_dict['body'], bytes):
-            _response_size.record(len(body), attributes)
+        body = response_dict['body']
+        response_bytes = len(body) if isinstance(body, bytes) else None
+        attempt_answered(sent_at, request_bytes, response_dict['status_code'], response_bytes, server)
     elif exception is not None:
-        attributes['error.type'] = _error_type(exception)
+        attributes = {'http.request.method': 'POST', **server, 'error.type': _error_type(exception)}
+        _attempt_duration.record(perf_counter() - sent_at, attributes)
+        _request_size.record(request_bytes, attributes)
+
+
+def attempt_answered(
+    sent_at: float, request_bytes: int, status: int, response_bytes: int | None, server: Mapping[str, str | int]
+) -> None:
+    """Record an attempt that AWS answered.
+
+    Args:
+        sent_at: When it was sent, on `time.perf_counter()`.
+        request_bytes: The size of the body that was sent.
+        status: The status of the answer.
+        response_bytes: The size of the answer's body, unless that is a stream.
+        server: The `server_attributes` of where it was sent.
+    """
+    attributes: dict[str, str | int] = {
+        'http.request.method': 'POST',
+        **server,
+        'http.response.status_code': status,
+    }
+    if status >= 400:
+        attributes['error.type'] = str(status)
+    if status == 429:
+        _throttles.add(1, server)
+    if response_bytes is not None:
+        _response_size.record(response_bytes, attributes)
     _attempt_duration.record(perf_counter() - sent_at, attributes)
     _request_size.record(request_bytes, attributes)
 
 
+def attempt_was_sent(context: MutableMapping[str, Any], sent_at: float) -> None:
+    """Say of a call that its next attempt was sent at `sent_at`, on `time.perf_counter()`."""
+    context[_SENT_AT] = sent_at
+
+
 @lru_cache(maxsize=256)
-def _server(endpoint_url: str) -> Mapping[str, str | int]:
+def server_attributes(endpoint_url: str) -> Mapping[str, str | int]:
+    """Return what the conventions for HTTP say of where requests are sent."""
     url = urlsplit(endpoint_url)
     return {'server.address': url.hostname or '', 'server.port': url.port or (443 if url.scheme == 'https' else 80)}
 
