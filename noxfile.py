@@ -29,6 +29,15 @@ RELEASES = ('2.33.0', '2.40.0', '2.48.0', '2.55.0', '2.62.0', 'newest')
 NEW_ENGINE = ('aiobotocore==3.10.*', 'botocore>=1.43.115,<1.43.118', 'boto3>=1.43.115,<1.43.118', 's3transfer==0.19.*')
 """The newest engine that aioboto3 runs on, although it asks for an older one."""
 
+CLIENTS = {
+    'boto3': ('boto3',),
+    'aioboto3': ('aioboto3',),
+    'langchain-aws': ('langchain-aws',),
+    # LiteLLM asks for neither, and needs the one for Bedrock, the other for tools.
+    'litellm': ('litellm', 'boto3', 'mcp'),
+}
+"""Other people's clients of Bedrock and what each needs; they do not go together in one environment."""
+
 
 def install(session: nox.Session, group: str, *requirements: str) -> None:
     """Install the package, editable, and a dependency group of pyproject.toml."""
@@ -83,6 +92,15 @@ def demo(session: nox.Session) -> None:
 
 
 @nox.session
+def examples(session: nox.Session) -> None:
+    """Run the examples' tests: the evaluation and, where there is a Chromium, the chat page in it, too."""
+    groups = nox.project.dependency_groups(PYPROJECT, 'examples', 'browser')
+    install(session, 'test', *groups)
+    files = sorted(map(str, Path('tests').glob('test_examples*.py')))
+    session.run('pytest', '-n', 'auto', *(session.posargs or files))
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation, any warning an error; `-- serve` shows it while you write."""
     install(session, 'docs')
@@ -103,6 +121,21 @@ def fuzz(session: nox.Session) -> None:
     """Fuzz the event stream decoder with atheris for 10 minutes; `-- SECONDS` for another time."""
     session.install('-e', '.', 'atheris>=3')
     session.run('python', 'tests/fuzz_eventstream.py', *session.posargs)
+
+
+@nox.session
+def clients(session: nox.Session) -> None:
+    """Let boto3, aioboto3, LangChain and LiteLLM talk to LocalBedrock; `-- litellm` for one of them."""
+    session.install('-e', '.', 'rich>=13', 'virtualenv')
+    pythons: list[str] = []
+    for client in session.posargs or CLIENTS:
+        place = Path(session.create_tmp()).resolve() / client
+        if not place.exists():
+            session.run('virtualenv', '--quiet', str(place))
+        python = str(place / 'bin' / 'python')
+        session.run(python, '-m', 'pip', 'install', '--quiet', '--upgrade', *CLIENTS[client], external=True)
+        pythons.append(f'{client}={python}')
+    session.run('python', '-m', 'tests.clients', *pythons)
 
 
 @nox.session

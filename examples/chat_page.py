@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
 
 import uvicorn
 from endpoint import MODEL, local_bedrock, options
@@ -33,85 +35,18 @@ from pydantic_ai import (
 )
 
 from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider
-from pydantic_ai_aiobedrock.local import LocalBedrock
+from pydantic_ai_aiobedrock.local import LocalBedrock, RecordedRequest, Reply, respond
 
 CONVERSATIONS = 1000
 """Conversations that are remembered; those not continued for the longest time are forgotten."""
 
-PAGE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>Chat</title>
-<style>
-  :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
-  body { max-width: 42rem; margin: 0 auto; padding: 1rem; }
-  #log > * { margin: .5rem 0; white-space: pre-wrap; }
-  .user { font-weight: 600; }
-  .tool { font: .85rem/1.5 ui-monospace, monospace; opacity: .75; }
-  .error { color: #d33; }
-  form { display: flex; gap: .5rem; position: sticky; bottom: 1rem; }
-  input { flex: 1; font: inherit; padding: .5rem; }
-  button { font: inherit; padding: .5rem 1rem; }
-</style>
-<main id="log" aria-live="polite"></main>
-<form id="form"><input id="prompt" aria-label="Prompt" placeholder="How warm is it in Lima?" autofocus required>
-<button>Send</button></form>
-<script>
-const conversation = crypto.randomUUID();
-const form = document.getElementById('form'), prompt = document.getElementById('prompt');
-const button = form.querySelector('button'), log = document.getElementById('log');
-let stop = null;
+STORY = (
+    'Once upon a time a pebble lay in a river and wished to see the sea. The river said: "I go there every day." '
+    'So the pebble let go of the bank. It took ten thousand years, and when it arrived it was a grain of sand, '
+    'and it had not been late for anything.'
+)
 
-function add(kind, text) {
-  const element = document.createElement('div');
-  element.className = kind;
-  element.textContent = text;
-  log.append(element);
-  return element;
-}
-
-async function ask(text, signal) {
-  let answer = null;
-  const show = {
-    text: data => { (answer ??= add('answer', '')).textContent += data; },
-    tool_call: data => { answer = null; add('tool', `${data.name}(${data.arguments})`); },
-    tool_result: data => { add('tool', `${data.name} said: ${data.content}`); },
-    error: data => { add('error', data); },
-    done: () => {},
-  };
-  const response = await fetch('chat', {
-    method: 'POST', signal,
-    headers: {'content-type': 'application/json'},
-    body: JSON.stringify({conversation, prompt: text}),
-  });
-  if (!response.ok) throw new Error(`${response.status} ${response.statusText}`);
-  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-  for (let rest = '', chunk; !(chunk = await reader.read()).done;) {
-    const lines = (rest + chunk.value).split('\\n');
-    rest = lines.pop();
-    for (const line of lines) { const {kind, data} = JSON.parse(line); show[kind](data); }
-  }
-}
-
-form.addEventListener('submit', async submitted => {
-  submitted.preventDefault();
-  if (stop) { stop.abort(); return; }
-  const text = prompt.value;
-  add('user', text);
-  prompt.value = '';
-  prompt.required = false;
-  stop = new AbortController();
-  button.textContent = 'Stop';
-  try { await ask(text, stop.signal); }
-  catch (error) { add('error', error.name === 'AbortError' ? 'Stopped.' : String(error)); }
-  stop = null;
-  prompt.required = true;
-  button.textContent = 'Send';
-});
-</script>
-</html>
-"""
+PAGE = Path(__file__).with_suffix('.html').read_text()
 
 
 class Turn(BaseModel):
@@ -185,15 +120,22 @@ def what_to_show(event: AgentStreamEvent) -> tuple[str, object] | None:
         ):
             return 'text', text
         case FunctionToolCallEvent(part=call):
-            return 'tool_call', {'name': call.tool_name, 'arguments': call.args_as_json_str()}
+            return 'tool_call', {'id': call.tool_call_id, 'name': call.tool_name, 'arguments': call.args_as_json_str()}
         case FunctionToolResultEvent(part=result):
-            return 'tool_result', {'name': result.tool_name, 'content': str(result.content)}
+            return 'tool_result', {'id': result.tool_call_id, 'content': str(result.content)}
         case _:
             return None
 
 
 def line(kind: str, data: object) -> str:
     return json.dumps({'kind': kind, 'data': data}) + '\n'
+
+
+def stand_in(request: RecordedRequest) -> Reply:
+    """Answer for the model on LocalBedrock: by the tool if it was asked for the temperature, else by a story."""
+    if re.search('warm|cold|temperature', request.last_user_text, flags=re.IGNORECASE):
+        return respond(request)
+    return Reply(STORY)
 
 
 def main() -> int:
@@ -203,7 +145,7 @@ def main() -> int:
     args = parser.parse_args()
     with ExitStack() as stack:
         if not args.region:
-            stack.enter_context(local_bedrock(LocalBedrock(latency=0.2, tokens_per_second=20)))
+            stack.enter_context(local_bedrock(LocalBedrock(responder=stand_in, latency=0.2, tokens_per_second=20)))
         try:
             app = create_app(args.region or os.environ['AWS_DEFAULT_REGION'], args.model)
         except UserError as error:

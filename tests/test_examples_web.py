@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -24,7 +22,7 @@ from pydantic_ai_aiobedrock.local import INTERNAL_SERVER_ERROR, THROTTLING, Loca
 
 pytest.importorskip('fastapi', reason='the web examples need FastAPI: install the dependency group "examples"')
 httpx = pytest.importorskip('httpx', reason='the web examples are asked by httpx')
-uvicorn = pytest.importorskip('uvicorn', reason='the web examples are served by uvicorn')
+serving = pytest.importorskip('served', reason='the web examples are served by uvicorn')
 
 EXAMPLES = Path(__file__).parents[1] / 'examples'
 
@@ -39,26 +37,11 @@ def in_environment(bedrock: LocalBedrock, monkeypatch: pytest.MonkeyPatch) -> Lo
 
 @asynccontextmanager
 async def served(example: str) -> AsyncIterator[Any]:
-    app = importlib.import_module(example).create_app()
-    started = asyncio.Event()
-
-    class Server(uvicorn.Server):
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets)
-            started.set()
-
-    server = Server(uvicorn.Config(app, log_level='warning', lifespan='on', timeout_graceful_shutdown=5))
-    with socket.create_server(('127.0.0.1', 0)) as listening:
-        serving = asyncio.create_task(server.serve(sockets=[listening]))
-        try:
-            async with asyncio.timeout(10):
-                await started.wait()
-            host, port = listening.getsockname()
-            async with httpx.AsyncClient(base_url=f'http://{host}:{port}', trust_env=False, timeout=10) as client:
-                yield client
-        finally:
-            server.should_exit = True
-            await serving
+    async with (
+        serving.served(example) as url,
+        httpx.AsyncClient(base_url=url, trust_env=False, timeout=10) as client,
+    ):
+        yield client
 
 
 async def events(response: Any) -> list[tuple[str, Any]]:
@@ -162,8 +145,8 @@ async def test_the_page_is_served_whole(in_environment: LocalBedrock) -> None:
         response = await client.get('/')
     assert response.headers['content-type'].startswith('text/html')
     assert response.text.rstrip().endswith('</html>')
-    # No file, font or script of another host.
-    assert not re.findall(r'(?:src|href)=|url\(|https?://', response.text)
+    # No file, font or script but those in the page itself.
+    assert not re.findall(r'src=|href="(?!data:)|url\(|https?://', response.text)
 
 
 async def test_the_page_is_shown_tokens_and_tools_in_their_order(in_environment: LocalBedrock) -> None:
