@@ -1,0 +1,52 @@
+"""What every client says, and what it has to be told. Needs nothing but Python, for there is nothing else everywhere."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import sys
+import traceback
+import warnings
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Any
+
+MODEL = 'us.amazon.nova-lite-v1:0'
+QUESTION = 'What is the capital of France?'
+ANSWER = 'The capital of France is Paris.'
+TOOL = 'get_weather'
+TOOL_DESCRIPTION = 'Tell the weather in a city.'
+TOOL_SCHEMA = {'type': 'object', 'properties': {'city': {'type': 'string'}}, 'required': ['city']}
+TOOL_QUESTION = 'What is the weather in Paris?'
+TOOL_INPUT = {'city': 'Paris'}
+TOOL_RESULT = 'Rain, 9 degrees.'
+TOOL_ANSWER = 'Take an umbrella.'
+TOO_MUCH = 'One question too many?'
+CHECKS = ('plain', 'stream', 'tool', 'throttled')
+
+
+def run(distribution: str, **checks: Callable[[], Any]) -> None:
+    """Make every check, and print what came of each: nothing, or what was wrong."""
+    assert set(checks) == set(CHECKS)
+    warnings.simplefilter('ignore')
+    came: dict[str, str] = {}
+    for name, check in checks.items():
+        try:
+            made = check()
+            if inspect.isawaitable(made):
+                asyncio.run(_awaited(made))
+            came[name] = ''
+        except BaseException:
+            came[name] = traceback.format_exc()
+    sys.stdout.write('\n' + json.dumps({'version': version(distribution), 'came': came}) + '\n')
+
+
+async def _awaited(made: Any) -> None:
+    await made
+
+
+def must_be(said: object, expected: object) -> None:
+    """Fail unless two things are equal."""
+    if said != expected:
+        raise AssertionError(f'{said!r} instead of {expected!r}')
