@@ -30,7 +30,7 @@ SILENCE_SECONDS = 10.0
 SAY_SECONDS = 30.0
 SHOWN = 10
 
-console = Console(width=max(100, Console().width))
+console = Console(width=max(120, Console().width))
 
 
 @dataclass
@@ -86,10 +86,11 @@ async def wait(seconds: float, load: Load, watch: Watch) -> None:
     while (left := start + seconds - time.monotonic()) > 0:
         await asyncio.sleep(min(SAY_SECONDS, left))
         vitals = watch.taken[-1]
+        counts = {'files': vitals.files, 'tasks': vitals.tasks, 'threads': vitals.threads, 'objects': vitals.objects}
+        said = ', '.join(f'{number:,} {what}' for what, number in counts.items())
         console.print(
-            f'{time.monotonic() - start:5.0f} s: {load.came.total():7,} runs, {vitals.files} file descriptors, '
-            f'{vitals.tasks} tasks, {vitals.threads} threads, {vitals.megabytes:.1f} MiB; {len(load.wrong)} wrong, '
-            f'{len(load.unexplained)} unexplained',
+            f'{time.monotonic() - start:4.0f} s: {load.came.total():6,} runs, {said}, {vitals.megabytes:.1f} MiB; '
+            f'{len(load.wrong)} wrong, {len(load.unexplained)} unexplained',
             highlight=False,
         )
 
@@ -116,6 +117,9 @@ async def soak(options: argparse.Namespace, keys: Keys) -> tuple[Load, Findings,
     sys.unraisablehook = lambda unraisable: findings.unexplained.append(f'reported by a finalizer: {unraisable}')
     try:
         await server.start()
+        # What is imported stays: not to be walked through each time.
+        gc.collect()
+        gc.freeze()
         files, tasks = Vitals.now().files, asyncio.all_tasks()
         load = Load(
             model=BedrockConverseModel(MODEL, provider=provider(server, pool)),
@@ -124,7 +128,7 @@ async def soak(options: argparse.Namespace, keys: Keys) -> tuple[Load, Findings,
             seed=options.seed,
         )
         over = asyncio.Event()
-        watching = asyncio.create_task(watch.run(min(1.0, options.seconds / 60)))
+        watching = asyncio.create_task(watch.run(min(2.0, options.seconds / 60)))
         troubling = asyncio.create_task(trouble(server, keys, options.seed, options.seconds, over))
         start = time.monotonic()
         await load.keep(options.runs, lambda: wait(options.seconds, load, watch))
@@ -171,7 +175,7 @@ def report(options: argparse.Namespace, load: Load, findings: Findings, keys: Ke
     flat = Table('median of', '1st quarter', '2nd', '3rd', '4th', 'highest', 'allowed', 'flat', title='Vitals')
     for trend in findings.trends:
         values = [*trend.quarters, trend.highest]
-        flat.add_row(trend.name, *(f'{value:.4g}' for value in values), f'+{trend.allowed:.3g}', str(trend.flat))
+        flat.add_row(trend.name, *(f'{value:,.6g}' for value in values), f'+{trend.allowed:,.4g}', str(trend.flat))
     console.print(flat)
     console.print(CRITERION, highlight=False)
     for name in ('wrong', 'unexplained', 'left_behind'):

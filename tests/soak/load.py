@@ -187,6 +187,9 @@ class Load:
             return 'answered' if expected.attempts == 1 else 'answered after a retry'
         if plan.kind == 'left':
             return 'left before the fault'
+        if plan.times == 'once':
+            # The attempt that was to meet it was lost, with its connection, before it came to that.
+            return 'answered without the fault'
         self.wrong.append(f'{plan}: an answer, where {expected} was to come')
         return 'wrong answer'
 

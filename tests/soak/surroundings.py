@@ -11,12 +11,12 @@ import signal
 import sys
 import time
 from dataclasses import dataclass, field
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 KEYS = 1000
-ROTATION_SECONDS = 4.0
+ROTATION_SECONDS = 20.0
+"""Between two rotations; a call asks for new keys once, so that none may live through two of the same kind."""
 RESTART_SECONDS = 45.0
 ANSWER_SECONDS = 30.0
 
@@ -70,15 +70,16 @@ class Server:
         self._keys = keys
         self._port = 0
         self._process: asyncio.subprocess.Process | None = None
+        self._spare: asyncio.subprocess.Process | None = None
         self.base_url = ''
         self.downs: list[tuple[float, float]] = []
         """From when to when it was not there, on `time.monotonic()`."""
 
     async def start(self) -> None:
         """Start it, and return when it listens."""
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable, '-m', 'tests.soak.server', stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
-        )
+        self._process = self._spare or await self._made()
+        # Ready but for its orders, so that a restart takes no longer than it has to.
+        self._spare = await self._made()
         started = await self._ask(
             port=self._port,
             access_keys=self._keys.access_keys,
@@ -87,6 +88,11 @@ class Server:
         )
         self.base_url = started['base_url']
         self._port = int(self.base_url.rpartition(':')[2])
+
+    async def _made(self) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            sys.executable, '-m', 'tests.soak.server', stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+        )
 
     async def restart(self, how: signal.Signals) -> None:
         """End it, whatever is under way, and start it again."""
@@ -111,10 +117,11 @@ class Server:
         return await asyncio.wait_for(self._process.wait(), ANSWER_SECONDS)
 
     async def kill(self) -> None:
-        """End it if it is still there."""
-        if self._process is not None and self._process.returncode is None:
-            self._process.kill()
-            await self._process.wait()
+        """End what is still there."""
+        for process in (self._process, self._spare):
+            if process is not None and process.returncode is None:
+                process.kill()
+                await process.wait()
 
     async def _ask(self, **order: Any) -> dict[str, Any]:
         assert self._process is not None
@@ -134,16 +141,21 @@ class Server:
 async def trouble(server: Server, keys: Keys, seed: int, seconds: float, over: asyncio.Event) -> None:
     """Rotate keys and restart the server, until it is over."""
     chance = random.Random(f'{seed}:surroundings')
-    between = min(RESTART_SECONDS, seconds / 4)
-    next_restart = time.monotonic() + between
-    for number in count():
+
+    def after(between: float) -> float:
+        return time.monotonic() + chance.uniform(0.7, 1.3) * between
+
+    rotations, restarts = min(ROTATION_SECONDS, seconds / 10), min(RESTART_SECONDS, seconds / 4)
+    next_rotation, next_restart = after(rotations), after(restarts)
+    while True:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(over.wait(), chance.uniform(0.5, 1.5) * ROTATION_SECONDS)
+            await asyncio.wait_for(over.wait(), max(0.0, min(next_rotation, next_restart) - time.monotonic()))
         if over.is_set():
             return
-        if time.monotonic() > next_restart:
-            await server.restart(signal.SIGKILL if number % 2 else signal.SIGTERM)
-            next_restart = time.monotonic() + chance.uniform(0.7, 1.3) * between
-        else:
+        if next_rotation < next_restart:
             # The new key is where clients look for it before the old one is good no more.
             await server.expire(keys.rotate())
+            next_rotation = after(rotations)
+        else:
+            await server.restart(chance.choice((signal.SIGKILL, signal.SIGTERM)))
+            next_restart = after(restarts)

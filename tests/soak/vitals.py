@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import threading
 import time
@@ -24,11 +25,14 @@ class Vitals:
     files: int
     tasks: int
     threads: int
+    objects: int
+    """What the garbage collector knows and can't free, less what was there before the runs."""
     megabytes: float
 
     @classmethod
     def now(cls) -> Vitals:
-        """Count."""
+        """Collect what is garbage, and count."""
+        gc.collect()
         with open('/proc/self/statm') as statm:
             resident = int(statm.read().split()[1])
         return cls(
@@ -37,6 +41,7 @@ class Vitals:
             files=len(os.listdir('/proc/self/fd')) - 1,
             tasks=len(asyncio.all_tasks()),
             threads=threading.active_count(),
+            objects=len(gc.get_objects()),
             megabytes=resident * _PAGE / 2**20,
         )
 
@@ -54,11 +59,12 @@ MEASURES = (
     Measure('file descriptors', lambda vitals: vitals.files, lambda before: max(15, 0.05 * before)),
     Measure('tasks', lambda vitals: vitals.tasks, lambda before: max(15, 0.05 * before)),
     Measure('threads', lambda vitals: vitals.threads, lambda before: 1),
+    Measure('objects', lambda vitals: vitals.objects, lambda before: 0.1 * before),
     Measure('resident memory, MiB', lambda vitals: vitals.megabytes, lambda before: max(5, 0.05 * before)),
 )
 CRITERION = (
     'flat: after the first fifth of the time, the median of the last quarter is not above that of the first quarter by '
-    'more than 5 % (or 15 files, 15 tasks, 5 MiB if that is more), or 1 thread'
+    'more than 5 % (or 15 files, 15 tasks, 5 MiB if that is more), 10 % of the objects, or 1 thread'
 )
 
 
