@@ -69,7 +69,7 @@ def main() -> int:
         '--environments', type=Path, default=FOLDER / 'results' / 'environments', help=argparse.SUPPRESS
     )
     arguments = parser.parse_args()
-    console = Console()
+    console = Console() if sys.stdout.isatty() else Console(width=140)
     if arguments.list:
         report.show_catalogue(console)
         return 0
@@ -80,7 +80,11 @@ def main() -> int:
     elif arguments.show:
         results = Results.load(LATEST)
     else:
-        results = measure(console, arguments, [names[name] for name in arguments.names if name != CODEC])
+        try:
+            results = measure(console, arguments, [names[name] for name in arguments.names if name != CODEC])
+        except KeyboardInterrupt:
+            console.print('Interrupted. The same with --resume goes on from here.')
+            return 130
     report.show(console, results)
     if arguments.save:
         saved = Results.load(SAVED) if arguments.names and SAVED.exists() else Results()
@@ -156,6 +160,10 @@ def measure(console: Console, arguments: argparse.Namespace, chosen: list[Contes
                         )
                     results.add(scenario, contestant.name, number, measured)
                 progress.advance(task, len(jobs))
+                if not console.is_terminal:
+                    took = sum(measured['took'] for measured in turn.values())
+                    done = f'{progress.tasks[task].completed:.0f} of {progress.tasks[task].total:.0f}'
+                    console.print(f'{done}: {", ".join(turn)}: {contestant.name}, {took:.0f} s', markup=False)
                 # What has been measured outlives an interruption.
                 results.save(LATEST)
         if with_codec:

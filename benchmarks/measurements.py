@@ -7,6 +7,7 @@ import gc
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,15 @@ async def burst(peer: PeerClient, control: Control, *, calls: int, delay: float)
     }
 
 
+async def _ramp_up(times: int, started: float, seconds: float, start: Callable[[], None]) -> None:
+    """Start so many, evenly over so many seconds."""
+    for number in range(times):
+        # A loop that is late must not be asked to come round for each of them.
+        if (early := started + seconds * number / times - time.monotonic()) > 0:
+            await asyncio.sleep(early)
+        start()
+
+
 async def paced(
     peer: PeerClient, control: Control, *, streams: int, rate: float, ramp: float, seconds: float
 ) -> Result:
@@ -136,9 +146,7 @@ async def paced(
 
     tasks: list[asyncio.Task[None]] = []
     cpu = time.process_time()
-    for number in range(streams):
-        await asyncio.sleep(max(0, started + ramp * number / streams - time.monotonic()))
-        tasks.append(asyncio.create_task(one()))
+    await _ramp_up(streams, started, ramp, lambda: tasks.append(asyncio.create_task(one())))
     done, late = await asyncio.wait(tasks, timeout=max(0, started + ramp + seconds + LAG - time.monotonic()))
     cpu, wall = time.process_time() - cpu, time.monotonic() - started
     counts = await control()
@@ -170,13 +178,15 @@ async def health(
     seen = Seen()
     tasks: list[asyncio.Task[None]] = []
     async with _fastapi() as port:
-        for _ in range(streams):
-            tasks.append(asyncio.create_task(_agent(peer, prepared, seen)))
-            await asyncio.sleep(ramp / streams)
-        await asyncio.sleep(1)
-        counts = await control()
-        took = await control('/_probe', port=port, path='/health', rate=40, seconds=seconds)
-        after = await control()
+        start = lambda: tasks.append(asyncio.create_task(_agent(peer, prepared, seen)))  # noqa: E731
+        started = time.monotonic()
+        await _ramp_up(streams, started, ramp, start)
+        # In a thread: this loop may be too busy to come round for it, or to end without a pause in what it is sent.
+        observed = _observe_health(control, port, seconds)
+        counts, took, after = await asyncio.get_running_loop().run_in_executor(
+            ThreadPoolExecutor(1), asyncio.run, observed
+        )
+        delivered = seen.calls
     for task in tasks:
         task.cancel()
     return {
@@ -184,10 +194,18 @@ async def health(
         'p50': percentiles(took, 50)[0],
         'max': max(took),
         'streaming': min(counts['streaming'], after['streaming']),
-        'deltas_per_second': seen.calls / (ramp + 1 + seconds),
-        'failed': sum(task.done() and not task.cancelled() for task in tasks),
+        'deltas_per_second': delivered / (time.monotonic() - started),
         'threads': threading.active_count(),
     }
+
+
+async def _observe_health(control: Control, port: int, seconds: float) -> tuple[Result, list[float], Result]:
+    await asyncio.sleep(1)
+    before = await control()
+    took = await control('/_probe', port=port, path='/health', rate=40, seconds=seconds)
+    after = await control()
+    await control(reset=True)
+    return before, took, after
 
 
 async def _agent(peer: PeerClient, prepared: Any, seen: Seen) -> None:

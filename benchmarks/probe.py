@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-TIMEOUT = 20
+TIMEOUT = 10
 """What an answer takes that does not come."""
 
 

@@ -74,17 +74,21 @@ async def _measure(peer: Any, port: int, job: dict[str, Any]) -> dict[str, Any]:
     if job.get('opens_itself'):
         return await measure(peer, control, endpoint)
     await peer.setup(endpoint)
-    try:
-        return await measure(peer, control, **job['arguments'])
-    finally:
-        # The threads of some peers read on after their tasks have been cancelled.
-        await control(reset=True)
-        with contextlib.suppress(Exception):
-            await asyncio.wait_for(peer.teardown(), 10)
+    return await measure(peer, control, **job['arguments'])
 
 
-def _close(loop: asyncio.AbstractEventLoop) -> None:
+async def _clean_up(peer: Any, port: int) -> None:
+    from benchmarks.control import Control
+
+    # The threads of some peers read on after their tasks have been cancelled.
+    await Control(port)(reset=True)
+    await peer.teardown()
+
+
+def _close(loop: asyncio.AbstractEventLoop, peer: Any, port: int) -> None:
     """Close the loop as `asyncio.run` does, but for the threads, for which it would wait without limit."""
+    with contextlib.suppress(Exception):
+        loop.run_until_complete(asyncio.wait_for(_clean_up(peer, port), 10))
     tasks = asyncio.all_tasks(loop)
     for task in tasks:
         task.cancel()
@@ -110,14 +114,15 @@ def main() -> None:
         # A library may be too busy to notice that it is to stop, or may have taken over the signals that say so.
         signal.alarm(JOB_SECONDS)
         disturbance = Disturbance(order.get('cpu'))
-        loop = new_event_loop()
+        loop, peer = new_event_loop(), module.Peer()
         try:
-            result = loop.run_until_complete(_measure(module.Peer(), order['port'], job))
+            result = loop.run_until_complete(_measure(peer, order['port'], job))
         except Exception as error:
             result = {'error': ''.join(traceback.format_exception(error))}
         result['disturbed'] = disturbance.share()
         print(json.dumps({'scenario': job['scenario'], 'versions': _versions(), **result}), file=output, flush=True)
-        _close(loop)
+        if job is not order['jobs'][-1]:
+            _close(loop, peer, order['port'])
     output.flush()
     # Threads that a peer has left in the middle of a call must not hold up the next one.
     os._exit(0)
