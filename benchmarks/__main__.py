@@ -1,7 +1,7 @@
 """Compares this package with its peers: `nox -s benchmarks -- --help`.
 
-Without names everything is measured. With `--save`, what was measured goes into benchmarks/RESULTS.json (if names are
-given, in place of the same scenarios of the same peers), and every page and picture with figures is written from it.
+Without names everything is measured. With `--save`, what was measured goes into benchmarks/RESULTS.json (if that is not
+everything, in place of the same scenarios of the same peers), and all pages and pictures are written from it.
 """
 
 from __future__ import annotations
@@ -87,7 +87,8 @@ def main() -> int:
             return 130
     report.show(console, results)
     if arguments.save:
-        saved = Results.load(SAVED) if arguments.names and SAVED.exists() else Results()
+        part = arguments.names or arguments.quick
+        saved = Results.load(SAVED) if part and SAVED.exists() else Results()
         saved.take_over(results)
         saved.save(SAVED)
     if arguments.save or arguments.write:

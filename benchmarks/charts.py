@@ -60,7 +60,6 @@ LOGARITHMIC = {'paced', 'health'}
 NOTES: dict[str, Callable[[Round], str]] = {
     'burst': lambda round_: f'{round_["in_flight"]} in flight',
     'paced': lambda round_: f'{round_["kept_pace"]} keep pace',
-    'health': lambda round_: f'{round_["streaming"]} streaming',
 }
 """What belongs to a number of these scenarios."""
 
@@ -123,7 +122,7 @@ def _draw_scenario(axis: plt.Axes, results: Results, scenario: Scenario, theme: 
     places = range(len(bars))
     if scenario.name in LOGARITHMIC:
         axis.set_xscale('log')
-        axis.set_xlim(min(values) / 2, max(values) * 25)
+        axis.set_xlim(min(values) / 2, max(values) * 30)
         axis.scatter(values, places, color=colours, s=42, zorder=3)
         axis.set_ylim(-0.6, len(bars) - 0.4)
         axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:,g}' if value < 1e5 else ''))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from pathlib import Path
 
 from benchmarks.catalogue import CONTESTANTS, Scenario
@@ -46,7 +47,7 @@ def write(results: Results) -> list[Path]:
     """Write all of them, and say which."""
     RESULTS.write_text(markdown(results))
     _put(DOCUMENTATION, '\n'.join(['', *_measured(results), '', *goals(results), '', *everybody(results), '']))
-    _put(README, f'\n{headline(results)}\n')
+    _put(README, textwrap.fill(headline(results), 120))
     return [RESULTS, DOCUMENTATION, README]
 
 
