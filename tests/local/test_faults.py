@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 from zlib import crc32
 
+import aiohttp
 import pytest
 from botocore.eventstream import ChecksumMismatch, InvalidPayloadLength
 
@@ -320,6 +321,16 @@ async def test_a_fault_happens_so_often_and_uses_no_reply_up(bedrock: LocalBedro
     _, _, body = await post('converse')
     assert json.loads(body)['output']['message']['content'] == [{'text': 'one'}]
     assert rule.spent
+
+
+async def test_no_response_uses_no_reply_up(bedrock: LocalBedrock, post: Post) -> None:
+    bedrock.reply(Reply('one'))
+    bedrock.fault(NoResponse('close'), times=1)
+    with pytest.raises(aiohttp.ServerDisconnectedError):
+        await post('converse')
+    _, _, body = await post('converse')
+    assert json.loads(body)['output']['message']['content'] == [{'text': 'one'}]
+    assert [request.status for request in bedrock.requests] == [None, 200]
 
 
 async def test_a_fault_can_be_any_function_of_the_answer(bedrock: LocalBedrock, post: Post) -> None:

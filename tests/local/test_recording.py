@@ -17,9 +17,9 @@ from pydantic_ai import Agent
 from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider, SessionPool
 from pydantic_ai_aiobedrock.local import (
     THROTTLING,
+    Answer,
     EventsReply,
     LocalBedrock,
-    NoResponse,
     RawReply,
     RecordedRequest,
     Reply,
@@ -196,8 +196,11 @@ async def test_what_a_client_leaves_is_not_recorded_and_left_at_aws_too(
 async def test_a_response_that_a_fault_swallows_leaves_no_connection(
     aws: LocalBedrock, recorder: LocalBedrock, http: aiohttp.ClientSession
 ) -> None:
+    def swallow(answer: Answer) -> None:
+        answer.truncate_at, answer.then = -1, 'close'
+
     aws.reply(Reply('on and on', delay_per_event=(0, 30)))
-    recorder.fault(NoResponse('close'))
+    recorder.fault(swallow)
     with pytest.raises(aiohttp.ServerDisconnectedError):
         await ask(http, recorder, 'converse-stream')
     async with asyncio.timeout(5):

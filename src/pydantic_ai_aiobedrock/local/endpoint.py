@@ -26,7 +26,7 @@ from .conversation import check_conversation
 from .embeddings import invoke_embedding
 from .errors import ErrorReply, RefusedError, serialization_error, validation_error
 from .exchanges import UnrecordedRequestError
-from .faults import FailConnection, Fault
+from .faults import FailConnection, Fault, NoResponse
 from .identifiers import known
 from .keys import Keyring
 from .members import structure
@@ -199,7 +199,13 @@ class Endpoint:
             record.auth_scheme = authenticate(signed, self.keyring, self.region_name, self.clock)
             rule = self.faults.choose(record)
             fault = None if rule is None else rule.action
-            answer = error_answer(fault, record) if isinstance(fault, ErrorReply) else await self._reply(record)
+            if isinstance(fault, ErrorReply):
+                answer = error_answer(fault, record)
+            elif isinstance(fault, NoResponse):
+                # No reply is used up for what nobody is going to see.
+                answer = Answer(200, {}, ())
+            else:
+                answer = await self._reply(record)
         except RefusedError as refused:
             answer = error_answer(refused.reply, record)
         if callable(fault):

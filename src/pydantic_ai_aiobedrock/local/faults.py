@@ -31,7 +31,7 @@ class Truncate:
 
 @dataclass(frozen=True)
 class NoResponse:
-    """Send nothing, not even headers.
+    """Send nothing, not even headers. The reply is kept for the next request, as it is with an error.
 
     Args:
         then: What happens instead: a reset, a connection closed in good order, or silence (`hang`).

@@ -305,6 +305,8 @@ class LocalBedrock:
     ) -> Rule[F]:
         """Let a fault happen to some requests; scripted replies answer the others.
 
+        An error and no response at all use no reply up; what changes an answer changes the reply that is next.
+
         Args:
             fault: An error that is answered instead of a reply, a change of the answer, or the failure of a connection.
             nth: The requests to which it happens, counted from 1 among those that the other conditions name; the
