@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -14,7 +15,7 @@ import pytest
 PLUGIN = 'pytest_local_bedrock'
 PROJECT = Path(__file__).parents[2] / 'pyproject.toml'
 PAGE = Path(__file__).parents[2] / 'docs' / 'testing.md'
-
+BLOCKS = re.findall(r'^```python\n(.*?)^```$', PAGE.read_text(), flags=re.DOTALL | re.MULTILINE)
 RunTests = Callable[..., str]
 
 SYNC_TESTS = """
@@ -60,6 +61,25 @@ def test_an_agent_may_be_sync(local_bedrock, bedrock_provider):
     assert Agent(BedrockConverseModel(MODEL, provider=bedrock_provider)).run_sync('Hello').output == 'Lima'
 """
 
+OTHER_ENDPOINT = """
+import pytest
+from pydantic_ai import Agent
+
+from pydantic_ai_aiobedrock import BedrockConverseModel
+from pydantic_ai_aiobedrock.local import LocalBedrock
+
+
+@pytest.fixture
+def local_bedrock():
+    with LocalBedrock(region_name='eu-central-1', responder=lambda request: 'Somebody else') as bedrock:
+        yield bedrock
+
+
+def test_it_is_what_the_provider_leads_to(bedrock_provider):
+    model = BedrockConverseModel('eu.amazon.nova-lite-v1:0', provider=bedrock_provider)
+    assert Agent(model).run_sync('Hello').output == 'Somebody else'
+"""
+
 ASYNC_TESTS = """
 import pytest
 from pydantic_ai import Agent
@@ -86,7 +106,6 @@ async def test_a_model_finds_the_endpoint_by_itself(local_bedrock, city):
 """
 
 LOOPS = {
-    'auto': ('', ['-p', 'pytest_asyncio.plugin', '-o', 'asyncio_mode=auto']),
     'strict': ('pytestmark = pytest.mark.asyncio', ['-p', 'pytest_asyncio.plugin', '-o', 'asyncio_mode=strict']),
     'one loop for all tests': (
         'pytestmark = pytest.mark.asyncio(loop_scope="session")',
@@ -119,7 +138,8 @@ def run_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunTests:
 
 
 def test_sync_tests_need_nothing_but_the_fixtures(run_tests: RunTests) -> None:
-    assert '4 passed' in run_tests(test_sync=SYNC_TESTS)
+    """And a suite may put another endpoint in the place of the fixture's."""
+    assert '5 passed' in run_tests(test_sync=SYNC_TESTS, test_other=OTHER_ENDPOINT)
 
 
 @pytest.mark.parametrize(('mark', 'options'), LOOPS.values(), ids=LOOPS.keys())
@@ -158,28 +178,6 @@ def test_that_is_fine(local_bedrock):
     assert 'AssertionError: too late' in said
 
 
-def test_the_fixture_can_be_another_endpoint(run_tests: RunTests) -> None:
-    code = """
-import pytest
-from pydantic_ai import Agent
-
-from pydantic_ai_aiobedrock import BedrockConverseModel
-from pydantic_ai_aiobedrock.local import LocalBedrock
-
-
-@pytest.fixture
-def local_bedrock():
-    with LocalBedrock(region_name='eu-central-1', responder=lambda request: 'Somebody else') as bedrock:
-        yield bedrock
-
-
-def test_it_is_what_the_provider_leads_to(bedrock_provider):
-    model = BedrockConverseModel('eu.amazon.nova-lite-v1:0', provider=bedrock_provider)
-    assert Agent(model).run_sync('Hello').output == 'Somebody else'
-"""
-    assert '1 passed' in run_tests(test_other=code)
-
-
 def test_who_does_not_ask_for_it_does_not_pay_for_it(run_tests: RunTests) -> None:
     """Nothing is imported for it but pytest, and its fixtures are explained."""
     code = """
@@ -202,3 +200,15 @@ def test_pytest_finds_the_plugin() -> None:
     assert declared == {PLUGIN: PLUGIN}
     installed = {entry.name: entry.value for entry in entry_points(group='pytest11') if 'bedrock' in entry.name}
     assert installed in ({}, declared)
+
+
+def test_the_guide_shows_tests() -> None:
+    assert len(BLOCKS) > 4
+    assert all('\ndef test_' in block or '\nasync def test_' in block for block in BLOCKS)
+
+
+@pytest.mark.parametrize('half', [0, 1])
+def test_what_the_guide_shows_is_so(run_tests: RunTests, half: int) -> None:
+    """In two halves: what takes its time is the start of Python and its imports."""
+    modules = {f'test_block_{number}': block for number, block in enumerate(BLOCKS) if number % 2 == half}
+    run_tests('-p', 'pytest_asyncio.plugin', '-o', 'asyncio_mode=auto', *PYTEST_ASYNCIO, **modules)
