@@ -1,4 +1,4 @@
-"""What every client says, and what it has to be told. Needs nothing but Python, for there is nothing else everywhere."""
+"""What every client says, and has to be told. It needs nothing but Python: there is nothing else everywhere."""
 
 from __future__ import annotations
 
