@@ -10,6 +10,7 @@ from typing import Any
 
 import aioboto3
 import pytest
+from generation import eventually
 from pydantic_ai import Agent
 from pydantic_ai.direct import model_request, model_request_stream
 from pydantic_ai.exceptions import ModelAPIError, ModelHTTPError, UserError
@@ -119,7 +120,7 @@ async def test_the_settings_of_the_model_count_too(
     model = BedrockConverseModel(NOVA, provider=model.provider, settings={'timeout': 0.2, 'max_retries': 0})
     await fails_in_time(call(model, None))
     await fails_in_time(call(model, {'temperature': 0.5}))
-    assert len(bedrock.requests) == 2
+    await eventually(lambda: len(bedrock.requests) == 2)
 
 
 async def test_the_connect_phase_limits_the_connecting(silent_server: str) -> None:
