@@ -231,7 +231,7 @@ def seconds(stream: bytes, piece: int) -> float:
 @pytest.mark.parametrize('piece', [64, 64 * 1024])
 @pytest.mark.parametrize('make', STREAMS.values(), ids=STREAMS.keys())
 def test_time_grows_with_the_bytes_alone(make: Callable[[int], bytes], piece: int) -> None:
-    """Eight times the bytes take some eight times as long: 32 is allowed for, on busy machines; a square would be 64."""
+    """Eight times the bytes take some eight times as long: 32 is allowed for on busy machines, a square is 64."""
     small, large = seconds(make(2**15), piece), seconds(make(2**18), piece)
     assert large < 32 * max(small, 0.0005)
 
