@@ -2,13 +2,16 @@
 
 Whatever the bytes and the pieces they come in, nothing is raised but the decoder's own errors, the pieces make no
 difference, and neither time nor memory runs away. An input that breaks this is left in the folder that is named, and
-the exit status is not 0.
+the exit status is not 0. It begins with the inputs of `fuzz_corpus.json`; `--keep FOLDER` adds what a run has found, as
+far as it reaches anything new.
 """
 
 from __future__ import annotations
 
 import argparse
+import shlex
 import struct
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable
@@ -18,47 +21,14 @@ from zlib import crc32
 import atheris
 
 with atheris.instrument_imports(include=['pydantic_ai_aiobedrock.wire']):
-    from pydantic_ai_aiobedrock.wire.converse import (
-        ConverseDecodeError,
-        ConverseStreamError,
-        decode_event,
-        decode_response,
-    )
-    from pydantic_ai_aiobedrock.wire.eventstream import EventStreamDecodeError, EventStreamDecoder
+    from fuzz_target import check_input, read_corpus, write_corpus
 
 from pydantic_ai_aiobedrock.local import StreamEvent, encode_event, encode_frame, encode_headers
 
-OWN_ERRORS = (ConverseDecodeError, ConverseStreamError, EventStreamDecodeError)
 LONGEST_INPUT = 16_384
 SECONDS_PER_INPUT = 5
 MEGABYTES = 512
 DEFAULT_SECONDS = 600
-
-
-def decode(pieces: Iterable[bytes]) -> list[str]:
-    """Decode a stream, and say what comes of it, to the end or the first error."""
-    decoder = EventStreamDecoder()
-    came: list[str] = []
-    try:
-        for piece in pieces:
-            decoder.feed(piece)
-            came += (repr((message, decode_event(message))) for message in decoder)
-        decoder.close()
-    except OWN_ERRORS as error:
-        came.append(repr(error))
-    return came
-
-
-def test_one_input(data: bytes) -> None:
-    """Decode a stream at once and in pieces, of the size that its first byte says, and its rest as a body."""
-    size, stream = (data[0] % 64 + 1, data[1:]) if data else (1, b'')
-    pieces = [stream[start : start + size] for start in range(0, len(stream), size)]
-    if decode([stream]) != decode(pieces):
-        raise AssertionError(f'pieces of {size} bytes make a difference')
-    try:
-        decode_response(stream)
-    except OWN_ERRORS:
-        return
 
 
 def sealed(stream: bytes) -> bytes:
@@ -81,8 +51,8 @@ def mutate(data: bytes, max_size: int, seed: int) -> bytes:
     return changed[:1] + sealed(changed[1:]) if seed % 4 else changed
 
 
-def corpus() -> Iterable[bytes]:
-    """Yield the inputs to begin with: one of each kind of message, and a whole stream."""
+def every_message() -> Iterable[bytes]:
+    """Yield one of each kind of message, and a whole stream."""
     deltas = (
         {'text': 'Grüße'},
         {'toolUse': {'input': '{"a":'}},
@@ -111,26 +81,44 @@ def corpus() -> Iterable[bytes]:
         yield b'\x07' + frame
 
 
+def keep(folder: Path) -> None:
+    """Keep the fewest inputs, of those that are kept and those in a folder, that reach all that these reach."""
+    for number, data in enumerate((*read_corpus(), *every_message())):
+        (folder / f'{number:04}').write_bytes(data)
+    with tempfile.TemporaryDirectory() as merged:
+        subprocess.run([sys.executable, __file__, '-merge=1', merged, str(folder)], check=True)
+        write_corpus(path.read_bytes() for path in Path(merged).iterdir())
+
+
 def main() -> None:
     """Fuzz for so many seconds."""
+    # libFuzzer calls the program again for a merge, by a shell, with arguments of its own.
+    if any(argument.startswith('-merge') for argument in sys.argv):
+        program = shlex.join([sys.executable, __file__])
+        atheris.Setup([program, *sys.argv[1:]], check_input, custom_mutator=mutate)
+        atheris.Fuzz()
     parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
     parser.add_argument('seconds', nargs='?', type=int, default=DEFAULT_SECONDS)
-    seconds = parser.parse_args().seconds
+    parser.add_argument('--keep', type=Path, metavar='FOLDER', help='add the inputs of a folder to those that are kept')
+    options = parser.parse_args()
+    if options.keep is not None:
+        keep(options.keep)
+        return
     folder = Path(tempfile.mkdtemp(prefix='fuzz-eventstream-'))
     inputs = folder / 'corpus'
     inputs.mkdir()
-    for number, data in enumerate(corpus()):
-        (inputs / f'{number:02}').write_bytes(data)
-    print(f'Fuzzing for {seconds} s; inputs and findings are in {folder}', flush=True)
-    options = (
-        f'-max_total_time={seconds}',
+    for number, data in enumerate((*read_corpus(), *every_message())):
+        (inputs / f'{number:04}').write_bytes(data)
+    print(f'Fuzzing for {options.seconds} s; inputs and findings are in {folder}', flush=True)
+    flags = (
+        f'-max_total_time={options.seconds}',
         f'-max_len={LONGEST_INPUT}',
         f'-timeout={SECONDS_PER_INPUT}',
         f'-rss_limit_mb={MEGABYTES}',
         f'-artifact_prefix={folder}/',
         '-print_final_stats=1',
     )
-    atheris.Setup([sys.argv[0], *options, str(inputs)], test_one_input, custom_mutator=mutate)
+    atheris.Setup([sys.argv[0], *flags, str(inputs)], check_input, custom_mutator=mutate)
     atheris.Fuzz()
 
 

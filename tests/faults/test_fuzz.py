@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from fuzz_target import check_input, read_corpus
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic_ai.exceptions import AgentRunError
@@ -136,6 +137,14 @@ def test_a_body_of_anything_gives_no_other_errors(body: bytes) -> None:
         assert isinstance(decode_response(body), dict)
     except ConverseDecodeError:
         return
+
+
+def test_what_fuzzing_has_reached_gives_no_other_errors() -> None:
+    """The inputs that `nox -s fuzz` begins with, without atheris."""
+    inputs = read_corpus()
+    assert len(inputs) > 50
+    for data in inputs:
+        check_input(data)
 
 
 @pytest.fixture
