@@ -6,10 +6,13 @@ What follows `--` goes to the tool that the session runs: `nox -s tests -- tests
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import statistics
 import subprocess
 import tarfile
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -147,18 +150,24 @@ def soak(session: nox.Session) -> None:
 
 @nox.session
 def build(session: nox.Session) -> None:
-    """Build sdist and wheel, check what is in them, run the quick start on the wheel in an empty environment."""
-    session.install('build', 'virtualenv')
-    folder = Path(session.create_tmp())
-    shutil.rmtree(folder / 'dist', ignore_errors=True)
+    """Build sdist and wheel, twice alike; check contents, metadata, types and import time; run the quick start."""
+    session.install('build', 'virtualenv', 'twine>=6.1', 'pyright[nodejs]>=1.1.400')
+    # pyright lists its paths without links.
+    folder = Path(session.create_tmp()).resolve()
+    shutil.rmtree(folder)
+    folder.mkdir()
     session.run('python', '-m', 'build', '--outdir', str(folder / 'dist'))
     (wheel,) = (folder / 'dist').glob('*.whl')
     (sdist,) = (folder / 'dist').glob('*.tar.gz')
     check_contents(session, wheel, sdist)
+    check_reproducible(session, folder, wheel, sdist)
+    session.run('twine', 'check', '--strict', str(wheel), str(sdist))
     session.run('virtualenv', '--clear', '--quiet', str(folder / 'empty'))
     python = str(folder / 'empty' / 'bin' / 'python')
     session.run(python, '-m', 'pip', 'install', '--quiet', str(wheel), external=True)
     run_quick_start(session, python)
+    check_import_time(session, python)
+    check_types_for_users(session, folder, python)
 
 
 @nox.session
@@ -198,6 +207,52 @@ def check_contents(session: nox.Session, wheel: Path, sdist: Path) -> None:
         session.error(f'the sdist lacks {sorted(missing)}')
     if stray := {name for name in packed if (name[:1] == '.' and name != '.gitignore') or '__pycache__' in name}:
         session.error(f'the sdist holds {sorted(stray)}')
+
+
+def check_reproducible(session: nox.Session, folder: Path, wheel: Path, sdist: Path) -> None:
+    """Build again in another place, from files of another time and other permissions; fail unless all bytes agree."""
+    # Not below a folder that .gitignore names: there hatchling would heed none of it.
+    with tempfile.TemporaryDirectory() as place:
+        copy = Path(place) / 'copy'
+        leave_out = shutil.ignore_patterns('.git', '.nox', '__pycache__', '.*_cache', '.hypothesis')
+        shutil.copytree('.', copy, ignore=leave_out)
+        for path in copy.rglob('*'):
+            path.chmod(0o700 if path.is_dir() else 0o600)
+            os.utime(path, (1_000_000_000, 1_000_000_000))
+        session.run('python', '-m', 'build', '--outdir', str(folder / 'again'), str(copy))
+    for built in (wheel, sdist):
+        if built.read_bytes() != (folder / 'again' / built.name).read_bytes():
+            session.error(f'{built.name} is not reproducible')
+    session.log('Built twice, with the same bytes.')
+
+
+def check_import_time(session: nox.Session, python: str) -> None:
+    """Say what importing the package costs, and fail if what is its own costs more than 50 ms of CPU."""
+    stages = {
+        'Pydantic AI': 'pydantic_ai, pydantic_ai.models.bedrock, pydantic_ai.embeddings.bedrock',
+        'aiohttp and aioboto3': 'aiohttp, aioboto3.session',
+        'the package itself': PACKAGE,
+    }
+    code = 'from time import process_time as now\n'
+    code += ''.join(f'start = now()\nimport {modules}\nprint(now() - start)\n' for modules in stages.values())
+    runs = [subprocess.check_output([python, '-c', code], text=True).split() for _ in range(7)]
+    costs = [1000 * statistics.median(map(float, stage)) for stage in zip(*runs, strict=True)]
+    session.log(', '.join(f'{name}: {cost:.0f} ms' for name, cost in zip(stages, costs, strict=True)))
+    if costs[-1] > 50:
+        session.error(f'{PACKAGE} takes {costs[-1]:.0f} ms to import')
+
+
+def check_types_for_users(session: nox.Session, folder: Path, python: str) -> None:
+    """Run a user's program on the wheel, and pyright in strict mode on it, with and without the types of aioboto3."""
+    programs = folder / 'users'
+    shutil.copytree('tests/users', programs)
+    (programs / 'pyrightconfig.json').write_text('{"typeCheckingMode": "strict"}')
+    session.run(python, '-W', 'error', str(programs / 'program.py'), external=True, silent=True)
+    pyright = ('pyright', '--project', str(programs), '--pythonpath', python)
+    with session.chdir(programs):
+        session.run(*pyright, 'program.py')
+        session.run(python, '-m', 'pip', 'install', '--quiet', 'types-aioboto3[bedrock-runtime]>=15.5', external=True)
+        session.run(*pyright, 'program.py', 'with_aioboto3.py')
 
 
 def run_quick_start(session: nox.Session, python: str) -> None:
