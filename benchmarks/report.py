@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from benchmarks.catalogue import CONTESTANTS, SCENARIOS, Scenario, Threshold, Unit
+from benchmarks.catalogue import CONTESTANTS, SCENARIOS, Contestant, Scenario, Threshold, Unit
 from benchmarks.results import Results, Round, Verdict
 
 TITLES = {contestant.name: contestant.title for contestant in CONTESTANTS}
@@ -120,7 +120,8 @@ def show(console: Console, results: Results) -> None:
 
 def show_catalogue(console: Console) -> None:
     """Print the names that can be given on the command line."""
-    for title, entries in (('peers', CONTESTANTS), ('scenarios', SCENARIOS)):
+    codec = Contestant('codec', 'the codec in memory, beside botocore, and what telemetry costs', '', '')
+    for title, entries in (('peers', CONTESTANTS), ('scenarios', (*SCENARIOS, codec))):
         table = Table(title=title, box=box.SIMPLE, show_header=False, title_justify='left')
         for entry in entries:
             table.add_row(entry.name, escape(entry.title))

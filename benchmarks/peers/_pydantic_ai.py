@@ -33,6 +33,7 @@ class Prepared(NamedTuple):
 class PydanticAIPeer:
     model: Model
     settings = ModelSettings(max_tokens=MAX_TOKENS)
+    _agent: Agent[Any, str] | None = None
 
     def prepare(self, conversation: Conversation) -> Prepared:
         messages: list[ModelMessage] = [
@@ -63,9 +64,10 @@ class PydanticAIPeer:
                     seen(event.part.content)
 
     async def agent(self, prepared: Prepared, seen: Callable[[str], None]) -> None:
-        agent: Agent[Any, str] = Agent(
-            self.model, system_prompt=prepared.conversation.system, model_settings=self.settings
-        )
-        async with agent.run_stream(prepared.conversation.turns[0]) as result:
+        # Made once and reused for all runs, as Pydantic AI advises.
+        if self._agent is None:
+            system = prepared.conversation.system
+            self._agent = Agent(self.model, system_prompt=system, model_settings=self.settings)
+        async with self._agent.run_stream(prepared.conversation.turns[0]) as result:
             async for text in result.stream_text(delta=True, debounce_by=None):
                 seen(text)
