@@ -5,13 +5,14 @@ from __future__ import annotations
 import hmac
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import sha256
+from time import time
 from typing import Any, Final
 
 from botocore.auth import AUTH_TYPE_MAPS, SIGV4_TIMESTAMP, SigV4Auth
 from botocore.awsrequest import AWSRequest
-from botocore.compat import get_current_datetime
 
 _NAME: Final = 'pydantic-ai-aiobedrock-v4'
 _AUTHORIZATION: Final = re.compile(
@@ -97,7 +98,12 @@ class SignedAlike:
 
 def timestamp() -> str:
     """Return the `X-Amz-Date` of now."""
-    return get_current_datetime().strftime(SIGV4_TIMESTAMP)
+    return _timestamp(int(time()))
+
+
+@lru_cache(maxsize=1)
+def _timestamp(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime(SIGV4_TIMESTAMP)
 
 
 def _token_line(token: str | None) -> str:

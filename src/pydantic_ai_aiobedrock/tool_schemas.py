@@ -42,6 +42,8 @@ class AdaptedSchemas:
         Raises:
             UserError: Upstream can't adapt a tool's schema.
         """
+        if not parameters.function_tools:
+            return customize(parameters)
         keys: list[_Key] = [
             (transformer, tool.strict, to_json(tool.parameters_json_schema)) for tool in parameters.function_tools
         ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from decimal import Decimal
 from math import isfinite
 from typing import Any, Final, TypeAlias, cast
@@ -154,33 +155,30 @@ def decode_event(message: Message) -> dict[str, Any] | None:
         ConverseStreamError: The message is an exception.
         ConverseDecodeError: The payload is not a JSON object, or a blob in it is not base64.
     """
-    headers = message.headers
+    headers, payload = message
     if headers.get(':message-type') in ('exception', 'error'):
         raise _stream_error(message)
     event_type = headers.get(':event-type')
-    if not isinstance(event_type, str) or (blobs := _EVENTS.get(event_type)) is None:
+    if type(event_type) is not str or (blobs := _EVENTS.get(event_type)) is None:
         return None
-    event = _json_object(message.payload)
+    event: dict[str, _Json]
+    try:
+        event = from_json(payload, cache_strings='keys')
+    except ValueError:
+        event = _json_object(payload)
+    if type(event) is not dict:
+        raise ConverseDecodeError('Not a JSON object')
     # Padding, against guessing the text from the length of the encrypted event.
     event.pop('p', None)
-    if event_type == 'contentBlockDelta' and _is_plain_text(event):
-        return {event_type: event}
+    # Nearly all events are text, in which there is no blob and no null.
+    if event_type == 'contentBlockDelta' and len(event) == 2 and type(event.get('contentBlockIndex')) is int:
+        delta = event.get('delta')
+        if type(delta) is dict and len(delta) == 1 and type(delta.get('text')) is str:
+            return {event_type: event}
     _settle(event, blobs)
     if event_type == 'metadata':
         _keep_known_usage(event)
     return {event_type: event}
-
-
-def _is_plain_text(event: dict[str, Any]) -> bool:
-    """Whether a delta is what nearly all of them are, in which there is no blob and no null."""
-    delta = event.get('delta')
-    return (
-        len(event) == 2
-        and type(event.get('contentBlockIndex')) is int
-        and type(delta) is dict
-        and len(cast(dict[str, Any], delta)) == 1
-        and type(cast(dict[str, Any], delta).get('text')) is str
-    )
 
 
 def _as_json(value: Any, blobs: _Blobs) -> Any:
@@ -264,21 +262,17 @@ def _as_key(key: object) -> str:
 
 
 def _json_object(body: bytes) -> dict[str, _Json]:
+    value: _Json = None
     try:
-        value = _from_json(body)
+        # Keys are seldom new, texts are seldom not.
+        value = from_json(body, cache_strings='keys')
     except (ValueError, RecursionError):
-        value = None
-    if not isinstance(value, dict):
+        # The standard library takes half a surrogate pair, and deeper nesting.
+        with suppress(ValueError, RecursionError):
+            value = json.loads(body.decode())
+    if type(value) is not dict:
         raise ConverseDecodeError('Not a JSON object')
     return value
-
-
-def _from_json(body: bytes) -> _Json:
-    try:
-        return from_json(body)
-    except ValueError:
-        # The standard library takes half a surrogate pair, and deeper nesting.
-        return json.loads(body.decode())
 
 
 def _settle(members: dict[str, _Json], blobs: _Blobs) -> None:

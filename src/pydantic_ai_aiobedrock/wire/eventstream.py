@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from itertools import chain
 from types import MappingProxyType
@@ -36,6 +36,10 @@ class Message(NamedTuple):
 
     headers: Mapping[str, HeaderValue]
     payload: bytes
+
+
+# What a named tuple's own constructor calls, at half its price.
+_new_tuple: Callable[[type[Message], tuple[Mapping[str, HeaderValue], bytes]], Message] = tuple.__new__  # pyright: ignore
 
 
 class EventStreamDecoder:
@@ -95,28 +99,34 @@ class EventStreamDecoder:
 
     def _decode_into(self, messages: list[Message]) -> None:
         data = self._buffer = bytes(self._buffer)
-        view, position, end = memoryview(data), self._offset, len(data)
+        position, end = self._offset, len(data)
         self._needed = _PRELUDE.size
         while end - position >= _PRELUDE.size:
             length, headers_length, prelude_crc = _unpack_prelude(data, position)
-            if crc32(view[position : position + 8]) != prelude_crc:
+            after_lengths = position + 8
+            if crc32(data[position:after_lengths]) != prelude_crc:
                 self._fail('the checksum of a prelude is wrong')
             if length < _OVERHEAD + headers_length:
                 self._fail(f'a message of {length} bytes cannot hold {headers_length} bytes of headers')
             if end - position < length:
                 self._needed = length
-                return
+                break
             headers_start = position + _PRELUDE.size
             headers_end = headers_start + headers_length
             payload_end = position + length - _CRC.size
-            if (crc32(view[position:payload_end]),) != _unpack_crc(data, payload_end):
+            # The checksum of the message begins with that of the prelude.
+            if crc32(data[after_lengths:payload_end], prelude_crc) != _unpack_crc(data, payload_end)[0]:
                 self._fail('the checksum of a message is wrong')
+            block = data[headers_start:headers_end]
             try:
-                headers = _headers(data[headers_start:headers_end])
+                # A stream repeats one block per event type, byte for byte; a block long enough to be a burden is not
+                # kept.
+                headers = _cached_headers(block) if headers_length <= 512 else _decode_headers(block)
             except EventStreamDecodeError as error:
                 self._fail(str(error))
-            messages.append(Message(headers, data[headers_end:payload_end]))
-            self._offset = position = position + length
+            messages.append(_new_tuple(Message, (headers, data[headers_end:payload_end])))
+            position += length
+        self._offset = position
 
     def close(self) -> None:
         """Say that the stream has ended, once every message has been taken.
@@ -141,11 +151,6 @@ class EventStreamDecoder:
 def _raising(error: EventStreamDecodeError) -> Iterator[NoReturn]:
     raise error
     yield
-
-
-def _headers(block: bytes) -> Mapping[str, HeaderValue]:
-    # A stream repeats one block per event type, byte for byte; a block long enough to be a burden is not kept.
-    return _cached_headers(block) if len(block) <= 512 else _decode_headers(block)
 
 
 def _decode_headers(block: bytes) -> Mapping[str, HeaderValue]:
