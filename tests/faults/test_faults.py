@@ -30,6 +30,7 @@ from pydantic_ai_aiobedrock.local import (
     FlipBit,
     InsertEvent,
     NoResponse,
+    OversizedFrame,
     SlowBody,
     SlowHeaders,
     StreamEvent,
@@ -182,6 +183,7 @@ def in_a_stream(events: int) -> tuple[Row, ...]:
         row('event that no one knows', InsertEvent(StreamEvent('somethingNew', {'a': 1}), events), ANSWERED),
         row('message without headers', InsertEvent(encode_frame(b'', b'{}'), events), ANSWERED),
         row('frame beyond the limits of AWS', InsertEvent(big_frame(2**20), events), ANSWERED),
+        row('text that is larger than any of AWS', OversizedFrame(after=events), ANSWERED),
         row('frame of 4 GiB that does not come', CutAfter(events, bomb(2**32 - 1)), CUT_FRAME),
         row('connection dropped after the answer', DropConnection(), ANSWERED),
     )

@@ -160,9 +160,13 @@ class DropConnection:
         answer.drop_after = True
 
 
+# Adds nothing to the text but its padding.
+_EMPTY_DELTA = b'{"contentBlockIndex":0,"delta":{"text":""},"p":"'
+
+
 @dataclass(frozen=True)
 class OversizedFrame:
-    """Put an event into a stream that is larger than any of Bedrock's, which have 24 MiB of payload at most.
+    """Put a text delta into a stream that is larger than any event of Bedrock's, which have 24 MiB of payload at most.
 
     Args:
         size: Bytes of its payload.
@@ -179,7 +183,7 @@ class OversizedFrame:
         headers = encode_headers([(':event-type', 'contentBlockDelta'), (':message-type', 'event')])
         # Beyond what is sent, nothing of the frame is made: it may say that it has 4 GiB.
         sent = self.size if self.sent is None else min(self.sent, self.size)
-        payload = b'{"p":"'.ljust(sent - 2, b'a') + b'"}'
+        payload = _EMPTY_DELTA.ljust(sent - 2, b'a') + b'"}'
         frame = encode_frame(headers, payload, payload_size=self.size)
         InsertEvent(frame if self.sent is None else frame[: self.sent], self.after)(answer)
 
