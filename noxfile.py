@@ -144,7 +144,7 @@ def clients(session: nox.Session) -> None:
 @nox.session
 def soak(session: nox.Session) -> None:
     """Run 200 agents at once through 10 minutes of trouble; `-- SECONDS` for another time, `-- --help`."""
-    session.install('-e', '.', 'rich>=13')
+    install(session, 'test')
     session.run('python', '-W', 'error::ResourceWarning', '-m', 'tests.soak', *session.posargs)
 
 
