@@ -122,7 +122,7 @@ def _draw_scenario(axis: plt.Axes, results: Results, scenario: Scenario, theme: 
     places = range(len(bars))
     if scenario.name in LOGARITHMIC:
         axis.set_xscale('log')
-        axis.set_xlim(min(values) / 2, max(values) * 30)
+        axis.set_xlim(min(figures['min'] for _, figures, _ in bars) * factor / 2, max(values) * 40)
         axis.scatter(values, places, color=colours, s=42, zorder=3)
         axis.set_ylim(-0.6, len(bars) - 0.4)
         axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:,g}' if value < 1e5 else ''))
