@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -14,10 +15,11 @@ from typing import Any
 
 import pytest
 import trustme
+from botocore.exceptions import EndpointConnectionError
 
 from pydantic_ai_aiobedrock import _upstream
 from pydantic_ai_aiobedrock.__main__ import main
-from pydantic_ai_aiobedrock.diagnosis import clock_skew, is_of_another_geography
+from pydantic_ai_aiobedrock.diagnosis import Circumstances, clock_skew, diagnose, is_of_another_geography
 from pydantic_ai_aiobedrock.local import (
     ACCESS_DENIED,
     SERVICE_UNAVAILABLE,
@@ -65,7 +67,9 @@ def test_all_is_well_where_a_call_and_a_stream_come_through(in_environment: Loca
     assert (status, report['healthy'], report['problems']) == (0, True, [])
     assert report['resolved']['region'] == in_environment.region_name
     assert report['resolved']['endpoint'] == in_environment.base_url
-    assert report['resolved']['credentials'] == 'from env; they do not say when they expire'
+    assert report['resolved']['credentials'] == (
+        'from the environment variables AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; they do not say when they expire'
+    )
     assert report['resolved']['proxy'] == 'none'
     assert Path(report['resolved']['CA bundle']).is_file()
     assert {'package', 'pydantic-ai-slim', 'aioboto3', 'aiobotocore', 'botocore'} <= report['versions'].keys()
@@ -124,7 +128,9 @@ def test_the_expiry_of_credentials_is_shown(
     monkeypatch.setenv('AWS_CONFIG_FILE', str(tmp_path / 'config'))
     status, report = doctor('--profile', 'here')
     assert status == 0, report
-    assert report['resolved']['credentials'] == (f'from custom-process; they expire at {expiry:%Y-%m-%d %H:%M:%S} UTC')
+    assert report['resolved']['credentials'] == (
+        f'from a credential_process; they expire at {expiry:%Y-%m-%d %H:%M:%S} UTC'
+    )
 
 
 def test_an_api_key_is_named_by_its_variable(
@@ -261,17 +267,6 @@ def test_an_endpoint_that_can_not_be_reached_is_said(
     assert 'http://127.0.0.1:1' in report['problems'][0]['meaning']
 
 
-def test_a_proxy_that_is_not_there_is_said_without_its_password(
-    in_environment: LocalBedrock, monkeypatch: pytest.MonkeyPatch, doctor: Doctor
-) -> None:
-    monkeypatch.setenv('AWS_ENDPOINT_URL_BEDROCK_RUNTIME', 'http://bedrock.example')
-    monkeypatch.setenv('HTTP_PROXY', 'http://user:hunter2@127.0.0.1:1')
-    _, report = doctor()
-    assert codes(report) == ['blocked_by_proxy']
-    assert report['resolved']['proxy'] == 'http://***:***@127.0.0.1:1'
-    assert 'hunter2' not in json.dumps(report)
-
-
 class Refusing(BaseHTTPRequestHandler):
     """A proxy that lets nothing through."""
 
@@ -286,19 +281,83 @@ class Refusing(BaseHTTPRequestHandler):
         return
 
 
+@contextmanager
+def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    with ThreadingHTTPServer(('127.0.0.1', 0), handler) as proxy:
+        thread = Thread(target=proxy.serve_forever, kwargs={'poll_interval': 0.01})
+        thread.start()
+        try:
+            yield f'http://127.0.0.1:{proxy.server_port}'
+        finally:
+            proxy.shutdown()
+            thread.join()
+
+
+def test_a_region_that_does_not_exist_is_said(
+    in_environment: LocalBedrock, monkeypatch: pytest.MonkeyPatch, doctor: Doctor
+) -> None:
+    monkeypatch.setenv('AWS_ENDPOINT_URL_BEDROCK_RUNTIME', 'http://127.0.0.1:1')
+    _, report = doctor('--region', 'us-esat-1')
+    assert codes(report) == ['unknown_region']
+    assert 'us-esat-1' in report['problems'][0]['meaning']
+
+
+def test_what_is_no_model_id_is_said(in_environment: LocalBedrock, doctor: Doctor) -> None:
+    _, report = doctor('--model', '')
+    assert codes(report) == ['invalid_request']
+
+
+def test_a_missing_region_is_given_by_an_option(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(['doctor']) == 1
+    shown = capsys.readouterr().out
+    assert '--region' in shown
+    assert max(map(len, shown.splitlines())) <= 100
+
+
+@pytest.mark.parametrize(('status', 'said'), [(403, 'refuses'), (407, 'asks for a user and a password')])
+def test_a_proxy_that_refuses_a_tunnel_is_said_with_its_reason(
+    status: int, said: str, in_environment: LocalBedrock, monkeypatch: pytest.MonkeyPatch, doctor: Doctor
+) -> None:
+    class Proxy(Refusing):
+        def do_CONNECT(self) -> None:
+            self.send_response(status)
+            self.send_header('content-length', '0')
+            self.end_headers()
+
+    monkeypatch.setenv('AWS_ENDPOINT_URL_BEDROCK_RUNTIME', 'https://bedrock.example')
+    with serving(Proxy) as url:
+        monkeypatch.setenv('HTTPS_PROXY', url)
+        _, report = doctor()
+    assert codes(report) == ['blocked_by_proxy']
+    assert said in report['problems'][0]['meaning']
+
+
+def test_what_can_not_be_reached_through_a_proxy_is_the_proxy() -> None:
+    """As when its name leads nowhere: to the endpoint itself no connection is opened then."""
+    under = Circumstances('us-east-1', 'a-model', 'https://bedrock.example', 'SSO', proxy='http://proxy.example:3128')
+    problem = diagnose(EndpointConnectionError(endpoint_url='https://bedrock.example'), under)
+    assert problem.code == 'blocked_by_proxy'
+    assert 'Correct its address' in problem.meaning
+
+
+def test_a_proxy_that_is_not_there_is_said_without_its_password(
+    in_environment: LocalBedrock, monkeypatch: pytest.MonkeyPatch, doctor: Doctor
+) -> None:
+    monkeypatch.setenv('AWS_ENDPOINT_URL_BEDROCK_RUNTIME', 'http://bedrock.example')
+    monkeypatch.setenv('HTTP_PROXY', 'http://user:hunter2@127.0.0.1:1')
+    _, report = doctor()
+    assert codes(report) == ['blocked_by_proxy']
+    assert report['resolved']['proxy'] == 'http://***:***@127.0.0.1:1'
+    assert 'hunter2' not in json.dumps(report)
+
+
 def test_a_proxy_that_answers_itself_is_said(
     in_environment: LocalBedrock, monkeypatch: pytest.MonkeyPatch, doctor: Doctor
 ) -> None:
     monkeypatch.setenv('AWS_ENDPOINT_URL_BEDROCK_RUNTIME', 'http://bedrock.example')
-    with ThreadingHTTPServer(('127.0.0.1', 0), Refusing) as proxy:
-        serving = Thread(target=proxy.serve_forever, kwargs={'poll_interval': 0.01})
-        serving.start()
-        monkeypatch.setenv('HTTP_PROXY', f'http://127.0.0.1:{proxy.server_port}')
-        try:
-            _, report = doctor()
-        finally:
-            proxy.shutdown()
-            serving.join()
+    with serving(Refusing) as url:
+        monkeypatch.setenv('HTTP_PROXY', url)
+        _, report = doctor()
     assert codes(report) == ['blocked_by_proxy']
 
 

@@ -19,6 +19,7 @@ from botocore.exceptions import (
     EventStreamError,
     HTTPClientError,
     NoCredentialsError,
+    ParamValidationError,
     PartialCredentialsError,
     ProfileNotFound,
     ProxyConnectionError,
@@ -45,6 +46,7 @@ _REGIONS_OF_PROFILE = {
 """The regions, by their beginnings, from which inference profiles of a geography are called."""
 
 _TEXT_LIMIT = 300
+_NO_PROXY_THERE = 'no connection to it came about'
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ class Circumstances:
         endpoint: The URL that it was sent to.
         source: Where the credentials came from.
         proxy: The proxy that it went through, without its password, if it did.
+        known_region: Whether botocore knows the region.
     """
 
     region: str
@@ -79,6 +82,7 @@ class Circumstances:
     endpoint: str
     source: str
     proxy: str | None = None
+    known_region: bool = True
 
 
 def diagnose(error: Exception, under: Circumstances) -> Problem:
@@ -93,7 +97,9 @@ def diagnose(error: Exception, under: Circumstances) -> Problem:
         message: str = error.response.get('Error', {}).get('Message', '')
         return Problem(code, meaning, _first_line(message))
     code, meaning = _failed(error, under)
-    return Problem(code, meaning, _first_line(str(error)))
+    # That nothing was found has been said, and that parameters are wrong is only a heading.
+    told = isinstance(error, NoCredentialsError | ParamValidationError)
+    return Problem(code, meaning, '' if told else _first_line(str(error)))
 
 
 def clock_skew(headers: Mapping[str, str], now: datetime) -> float | None:
@@ -118,9 +124,10 @@ def _refused(error: ClientError, under: Circumstances) -> tuple[str, str]:
     if under.proxy and not metadata.get('RequestId'):
         return _proxy(under, 'an answer came that is not from AWS')
     if 'Signature expired' in message or 'not yet current' in message or code == 'RequestTimeTooSkewed':
+        direction = ' slow' if 'expired' in message else ' fast' if 'not yet current' in message else ' off'
         return (
             'clock_skew',
-            'The clock of this machine is wrong by more than five minutes, so AWS takes the signature for one of '
+            f'The clock of this machine is{direction} by more than five minutes, so AWS takes the signature for one of '
             'another time. Set the clock, and keep it right by NTP (chrony, systemd-timesyncd).',
         )
     for codes, problem in _BY_CODE:
@@ -236,7 +243,7 @@ def _failed(error: Exception, under: Circumstances) -> tuple[str, str]:
         case CredentialRetrievalError() | PartialCredentialsError() | SSOError() | TokenRetrievalError():
             return 'credentials_unusable', 'A source of credentials is configured, but gives none. It says why below.'
         case ProxyConnectionError():
-            return _proxy(under, 'no connection through it came about')
+            return _proxy(under, _of_proxy(getattr(error.__cause__, 'status', None)))
         case SSLError():
             return (
                 'tls',
@@ -244,13 +251,7 @@ def _failed(error: Exception, under: Circumstances) -> tuple[str, str]:
                 'proxy in `AWS_CA_BUNDLE`.',
             )
         case EndpointConnectionError() | ConnectTimeoutError():
-            through = f' through the proxy {under.proxy}' if under.proxy else ''
-            return (
-                'unreachable',
-                f'{under.endpoint} can not be reached{through}. Look at the name (DNS), the route, the security group '
-                'and, in a VPC without internet, at the interface endpoint for bedrock-runtime. If there is a proxy, '
-                '`HTTPS_PROXY` must name it.',
-            )
+            return _unreachable(under)
         case ReadTimeoutError():
             return 'no_answer', 'The connection stands, but no answer came: something on the way swallows it.'
         case EventStreamError():
@@ -261,22 +262,56 @@ def _failed(error: Exception, under: Circumstances) -> tuple[str, str]:
                 'The connection was cut before the answer was whole. A proxy or firewall that inspects or buffers what '
                 'passes does that.',
             )
+        case ParamValidationError():
+            return 'invalid_request', f'{under.model!r} can not be the id of a model.'
         case BotoCoreError():
             return 'configuration', 'The AWS configuration is not usable as it is.'
         case _:
             return 'unexpected', f'{type(error).__name__} was not to be expected here. Please report it.'
 
 
+def _unreachable(under: Circumstances) -> tuple[str, str]:
+    if under.proxy:  # then it is the proxy that a connection is opened to
+        return _proxy(under, _NO_PROXY_THERE)
+    if not under.known_region:
+        return (
+            'unknown_region',
+            f'{under.endpoint} can not be reached, and {under.region} is none of the regions that botocore knows. Look '
+            'for a typing error.',
+        )
+    return (
+        'unreachable',
+        f'{under.endpoint} can not be reached. Look at the name (DNS), the route, the security group and, in a VPC '
+        'without internet, at the interface endpoint for bedrock-runtime. If there is a proxy, `HTTPS_PROXY` must name '
+        'it.',
+    )
+
+
+def _of_proxy(status: int | None) -> str:
+    match status:
+        case None:
+            return _NO_PROXY_THERE
+        case 407:
+            return (
+                'it asks for a user and a password (407), which go before its host: `http://user:password@proxy:3128`'
+            )
+        case _:
+            return f'it refuses to let the connection through ({status})'
+
+
 def _proxy(under: Circumstances, what: str) -> tuple[str, str]:
+    advice = 'Correct its address' if what == _NO_PROXY_THERE else f'Have it let {under.endpoint} through'
     return (
         'blocked_by_proxy',
-        f'The proxy {under.proxy or ""} stands in the way: {what}. Have it let {under.endpoint} through, or leave it '
-        'out of the way by naming the host in `NO_PROXY`.',
+        f'The proxy {under.proxy or ""} stands in the way: {what}. {advice}, or leave it out of the way by naming the '
+        'host of the endpoint in `NO_PROXY`.',
     )
 
 
 def _first_line(text: str) -> str:
-    # When a signature does not match, AWS goes on to quote the request, with its session token.
+    # When a signature does not match, AWS goes on to quote the request, with its session token; what the credentials
+    # were asked again for is said by the meaning.
+    text = text.partition(' (The credentials came from ')[0]
     lines: Iterable[str] = filter(None, (line.strip() for line in text.splitlines()))
     line = re.sub(r'://[^/@\s]*@', '://***@', next(iter(lines), ''))
     return line if len(line) <= _TEXT_LIMIT else f'{line[:_TEXT_LIMIT]}...'

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import platform
 import re
+import textwrap
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from time import perf_counter
@@ -30,6 +31,19 @@ MODEL = 'us.amazon.nova-lite-v1:0'
 
 CONNECT_SECONDS = 10
 READ_SECONDS = 60
+
+SOURCES = {
+    'env': 'the environment variables AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY',
+    'shared-credentials-file': 'the shared credentials file',
+    'config-file': 'the AWS configuration file',
+    'custom-process': 'a credential_process',
+    'sso': 'SSO',
+    'assume-role': 'a role that a profile assumes',
+    'assume-role-with-web-identity': 'a role that is assumed by a web identity token',
+    'container-role': 'the role of the container',
+    'iam-role': 'the role of the instance',
+}
+"""What botocore's names for sources of credentials mean."""
 
 _ENGINE = ('aioboto3', 'aiobotocore', 'botocore', 'aiohttp')
 _PROMPT: list[dict[str, Any]] = [{'role': 'user', 'content': [{'text': 'Say hello in three words.'}]}]
@@ -65,12 +79,20 @@ class Report:
         lines: list[str] = []
         for title, facts in (('Installed', self.versions), ('Resolved', self.resolved), ('Tried', self.tried)):
             if facts:
-                lines += [title, *(f'  {name:<17} {value}' for name, value in facts.items())]
+                lines += [title, *(f'  {name:<17} {value}' for name, value in facts.items()), '']
         for problem in self.problems:
-            lines += [f'Problem: {problem.code}', f'  {problem.meaning}']
+            lines += [f'Problem: {problem.code}', *_wrapped(problem.meaning)]
             if problem.detail:
-                lines.append(f'  It was said: {problem.detail}')
-        return '\n'.join([*lines, 'All is well.' if self.healthy else ''])
+                lines += _wrapped(f'It was said: {problem.detail}')
+            lines.append('')
+        return '\n'.join([*lines, 'All is well.']) if self.healthy else '\n'.join(lines).rstrip()
+
+
+def _wrapped(text: str) -> list[str]:
+    # Not within a URL or an ARN: they are copied from here.
+    return textwrap.wrap(
+        text, 100, initial_indent='  ', subsequent_indent='  ', break_on_hyphens=False, break_long_words=False
+    )
 
 
 def examine(region: str | None = None, model: str = MODEL, profile: str | None = None) -> Report:
@@ -96,8 +118,14 @@ def examine(region: str | None = None, model: str = MODEL, profile: str | None =
             pool=SessionPool(),
         )
     except UserError as error:
-        code = 'no_profile' if isinstance(error.__cause__, ProfileNotFound) else 'configuration'
-        report.problems.append(Problem('no_region' if 'provide a region' in str(error) else code, str(error)))
+        if 'provide a region' in str(error):
+            meaning = str(error).replace(
+                'pass `region_name` to BedrockProvider', 'pass `--region` (in code, `region_name`)'
+            )
+            report.problems.append(Problem('no_region', meaning))
+        else:
+            code = 'no_profile' if isinstance(error.__cause__, ProfileNotFound) else 'configuration'
+            report.problems.append(Problem(code, str(error)))
         return report
     runtime = provider.client
     assert isinstance(runtime, BedrockRuntime)
@@ -139,7 +167,12 @@ def _resolve(report: Report, runtime: BedrockRuntime, model: str) -> Circumstanc
         'CA bundle': str(bundle or get_cert_path(True)),
         'profile': str(spec.profile_name or session.get_config_variable('profile') or 'default'),
     }
-    under = Circumstances(spec.region_name, model, mask_proxy_url(endpoint), '', proxy)
+    known = spec.region_name in {
+        region
+        for partition in session.get_available_partitions()
+        for region in session.get_available_regions('ec2', partition)
+    }
+    under = Circumstances(spec.region_name, model, mask_proxy_url(endpoint), '', proxy, known)
     try:
         source, expiry = _credentials(session) if spec.api_key is None else ('AWS_BEARER_TOKEN_BEDROCK', None)
     except BotoCoreError as error:
@@ -154,7 +187,7 @@ def _resolve(report: Report, runtime: BedrockRuntime, model: str) -> Circumstanc
         if expiry
         else 'they do not say when they expire'
     )
-    return Circumstances(spec.region_name, model, mask_proxy_url(endpoint), source, proxy)
+    return replace(under, source=source)
 
 
 def _credentials(session: Any) -> tuple[str | None, datetime | None]:
@@ -163,7 +196,7 @@ def _credentials(session: Any) -> tuple[str | None, datetime | None]:
         return None, None
     credentials.get_frozen_credentials()
     # Of those that can be refreshed; botocore itself tells only whether it is less than some seconds ahead.
-    return credentials.method, getattr(credentials, '_expiry_time', None)
+    return SOURCES.get(credentials.method, credentials.method), getattr(credentials, '_expiry_time', None)
 
 
 async def _try(report: Report, runtime: BedrockRuntime, under: Circumstances) -> None:
