@@ -1,8 +1,8 @@
 """What no test may do or leave behind, and the fixtures that many tests share.
 
-Every test runs in an empty AWS environment, fails when the package blocks the event loop, and fails when it leaves a
-task, a thread, a socket or an unhandled exception behind. `pytest --uvloop` runs the coroutine tests on uvloop,
-`pytest --asyncio-debug` in asyncio's debug mode.
+Every test runs in an empty AWS environment, and fails when the package blocks the event loop, when it leaves a task, a
+thread, a socket or an unhandled exception behind, and when a secret is told. `pytest --uvloop` runs the coroutine tests
+on uvloop, `pytest --asyncio-debug` in asyncio's debug mode.
 """
 
 from __future__ import annotations
@@ -26,9 +26,12 @@ import blockbuster.blockbuster
 import pytest
 from blockbuster import BlockingError, blockbuster_ctx
 from pytest_asyncio import is_async_test
+from secrecy import no_secret_is_told
 
 from pydantic_ai_aiobedrock import BedrockProvider, SessionPool
 from pydantic_ai_aiobedrock.local import LocalBedrock
+
+__all__ = ('no_secret_is_told',)
 
 GRACE_SECONDS = 2.0
 """How long a task, thread or socket that is on its way out at the end of a test may take."""

@@ -19,8 +19,11 @@ CONFTEST = Path(__file__).with_name('conftest.py')
 PYPROJECT = Path(__file__).parents[1] / 'pyproject.toml'
 
 MISBEHAVIOUR = """
-import asyncio, os, socket, sys, threading, time, warnings
+import asyncio, logging, os, socket, sys, threading, time, warnings
 from pathlib import Path
+
+from opentelemetry.sdk import trace
+from pydantic_ai import ModelAPIError, UserError
 
 import pydantic_ai_aiobedrock
 
@@ -140,6 +143,31 @@ def test_exception_in_a_thread():
     thread.join()
 
 
+def test_secret_in_a_log_record():
+    logging.getLogger('pydantic_ai_aiobedrock.somewhere').debug('at debug %s', 'local-bedrock-secret-0123')
+
+
+def test_secret_in_an_error():
+    try:
+        raise UserError('local-bedrock-session-4567')
+    except UserError:
+        pass
+
+
+def test_secret_behind_an_error():
+    try:
+        try:
+            {}['bedrock-api-key-local-89']
+        except KeyError as error:
+            raise ModelAPIError('nova', 'It failed') from error
+    except ModelAPIError:
+        pass
+
+
+def test_secret_in_a_span():
+    trace.TracerProvider().get_tracer('tests').start_span('local-bedrock-secret-0123').end()
+
+
 def test_environment():
     assert {name: value for name, value in os.environ.items() if name.startswith('AWS_')} == {
         'AWS_CONFIG_FILE': f'{Path.home()}/aws_config_file',
@@ -182,6 +210,10 @@ WRONG = {
     'test_coroutine_never_awaited': "RuntimeWarning: coroutine 'sleep' was never awaited",
     'test_warning': 'UserWarning: not so',
     'test_exception_in_a_thread': 'ZeroDivisionError',
+    'test_secret_in_a_log_record': 'local-bedrock-secret-0123 in a log record: at debug local-bedrock-secret-0123',
+    'test_secret_in_an_error': 'local-bedrock-session-4567 in UserError',
+    'test_secret_behind_an_error': 'bedrock-api-key-local-89 in KeyError',
+    'test_secret_in_a_span': 'local-bedrock-secret-0123 in a span',
 }
 
 
@@ -195,6 +227,7 @@ def complaints(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     conftest, patient = re.subn(r'^GRACE_SECONDS = .*', 'GRACE_SECONDS = 0.2', CONFTEST.read_text(), flags=re.MULTILINE)
     assert patient == 1
     (tests / 'conftest.py').write_text(conftest)
+    (tests / 'secrecy.py').write_text(CONFTEST.with_name('secrecy.py').read_text())
     (tests / 'test_misbehaviour.py').write_text(MISBEHAVIOUR)
     report = folder / 'report.xml'
     environment = {
