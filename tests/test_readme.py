@@ -112,8 +112,12 @@ def test_the_command_that_serves_a_local_bedrock_tells_its_environment() -> None
             server.terminate()
 
 
+CONTRIBUTING = (ROOT / 'CONTRIBUTING.md').read_text()
+
+
 def test_every_session_that_is_named_exists() -> None:
-    named = set(re.findall(r'nox -s (\w+)', README))
+    commands = re.findall(r'nox -s ([a-z ]+)', README + CONTRIBUTING)
+    named = {session for command in commands for session in command.split()}
     defined = re.findall(r'^@nox\.session\n(?:@.*\n)*def (\w+)', (ROOT / 'noxfile.py').read_text(), flags=re.MULTILINE)
     assert named >= {'demo', 'tests'}
     assert named <= set(defined)
@@ -129,3 +133,17 @@ def test_every_relative_link_leads_to_a_file() -> None:
     links = [link for link in re.findall(r'\]\(([^)]+)\)', README) if not link.startswith(('https://', '#'))]
     assert links
     assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_every_room_of_the_house_is_described() -> None:
+    source = ROOT / 'src' / 'pydantic_ai_aiobedrock'
+    rooms = {path.name for path in source.glob('*.py')} - {'__init__.py'}
+    assert [room for room in sorted(rooms) if f'`{room}`' not in CONTRIBUTING] == []
+
+
+def test_every_session_has_a_line_of_help_and_is_named_to_contributors() -> None:
+    noxfile = (ROOT / 'noxfile.py').read_text()
+    helped = re.findall(r'^@nox\.session\n(?:@.*\n)*def (\w+)\(.*\n    """.+"""$', noxfile, flags=re.MULTILINE)
+    assert len(helped) == noxfile.count('@nox.session\n')
+    documented = README + CONTRIBUTING
+    assert [session for session in helped if f'nox -s {session}' not in documented] == []
