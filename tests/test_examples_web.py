@@ -123,6 +123,15 @@ async def test_health_does_not_ask_bedrock(in_environment: LocalBedrock) -> None
     assert not [request for request in in_environment.requests if request.operation]
 
 
+async def test_client_and_connections_are_open_before_the_first_request(in_environment: LocalBedrock) -> None:
+    async with served('fastapi_app') as client:
+        shown = (await client.get('/pool')).json()
+        assert (shown['clients'], shown['connections'], shown['leases']) == (1, 10, 0)
+        assert in_environment.stats().open_connections == 10
+    assert not [request for request in in_environment.requests if request.operation]
+    await eventually(lambda: in_environment.stats().open_connections == 0)
+
+
 async def test_the_statistics_of_the_pool_are_shown(in_environment: LocalBedrock) -> None:
     async with served('fastapi_app') as client:
         await client.post('/ask', json={'prompt': 'Hello.'})
