@@ -38,9 +38,9 @@ def test_a_block_runs_and_leaves_nothing_open(code: str, bedrock: LocalBedrock, 
     script = tmp_path / 'test_block.py'
     script.write_text(code)
     is_test = 'def test_' in code
-    options = ['-m', 'pytest', '-q', '--asyncio-mode=auto', f'--rootdir={tmp_path}'] if is_test else []
+    options = ['-m', 'pytest', '-q', '--asyncio-mode=auto', '-p', 'pytest_local_bedrock', f'--rootdir={tmp_path}']
     run = subprocess.run(
-        [sys.executable, '-W', 'always::ResourceWarning', *options, str(script)],
+        [sys.executable, '-W', 'always::ResourceWarning', *(options if is_test else ()), str(script)],
         env={**os.environ, **bedrock.environment},
         capture_output=True,
         text=True,
