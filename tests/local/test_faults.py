@@ -42,7 +42,8 @@ from pydantic_ai_aiobedrock.local.replies import Ending
 from .conftest import CLAUDE, NOVA, Post, user
 from .test_frames import decoded
 
-LAST_CHUNK = b'0\r\n\r\n'
+# With the end of what comes before it: a request id may end in a 0, too.
+LAST_CHUNK = b'\r\n0\r\n\r\n'
 
 
 class Connection:
