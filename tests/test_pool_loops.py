@@ -170,7 +170,6 @@ def test_closing_does_not_wait_for_ever_for_the_loop_of_another_thread(bedrock: 
     assert bedrock.stats().open_connections == 0
 
 
-
 @pytest.mark.parametrize('end', ['sys.exit(3)', 'os.kill(os.getpid(), signal.SIGINT); await asyncio.sleep(9)'])
 def test_a_script_that_leaves_in_the_middle_of_a_stream_says_nothing(bedrock: LocalBedrock, end: str) -> None:
     interrupted = 'SIGINT' in end
