@@ -279,6 +279,22 @@ def test_pinned_members_of_the_streamed_response() -> None:
     assert parameters(stream.get_stream_cancel_errors) == ['self']
 
 
+@pytest.mark.skipif(
+    not hasattr(models.BedrockStreamedResponse, '_map_content_block_delta'),
+    reason='this pydantic-ai maps each event in one piece',
+)
+def test_pinned_mapping_of_deltas(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Upstream, too, does nothing about a delta but to map it by the method that this package calls at once."""
+    stream = models.BedrockStreamedResponse
+    monkeypatch.setattr(stream, '_map_content_block_delta', lambda self, delta: iter([(self, delta)]))
+    for cls in (stream, BedrockStreamedResponse):
+        # Neither reads nor writes anything of itself: it has no fields.
+        response = object.__new__(cls)
+        assert list(response._map_chunk({'contentBlockDelta': {'delta': 1}})) == [(response, {'delta': 1})]
+        assert list(response._map_chunk({'messageStart': {'role': 'assistant'}})) == []
+        assert vars(response) == {}
+
+
 def test_pinned_members_of_the_embedding_model() -> None:
     model = embeddings.BedrockEmbeddingModel
     assert parameters(model._invoke_model) == ['self', 'body', 'settings']

@@ -40,7 +40,7 @@ else:
     )
 
 
-class BedrockStreamedResponse(_Rebuilt):
+class BedrockStreamedResponse(_upstream.MapsDeltas, _Rebuilt):
     """The answer of a streamed request.
 
     What `pydantic_ai.models.bedrock.BedrockStreamedResponse` is, with events that are read on the event loop. Leaving
