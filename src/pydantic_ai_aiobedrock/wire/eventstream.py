@@ -17,7 +17,6 @@ HeaderValue: TypeAlias = bool | int | bytes | str
 
 _PRELUDE = struct.Struct('>III')
 _CRC = struct.Struct('>I')
-_unpack_prelude = _PRELUDE.unpack_from
 _unpack_crc = _CRC.unpack_from
 _OVERHEAD = _PRELUDE.size + _CRC.size
 
@@ -102,20 +101,17 @@ class EventStreamDecoder:
         position, end = self._offset, len(data)
         self._needed = _PRELUDE.size
         while end - position >= _PRELUDE.size:
-            length, headers_length, prelude_crc = _unpack_prelude(data, position)
-            after_lengths = position + 8
-            if crc32(data[position:after_lengths]) != prelude_crc:
-                self._fail('the checksum of a prelude is wrong')
-            if length < _OVERHEAD + headers_length:
-                self._fail(f'a message of {length} bytes cannot hold {headers_length} bytes of headers')
+            headers_start = position + _PRELUDE.size
+            try:
+                length, headers_length = _decode_prelude(data[position:headers_start])
+            except EventStreamDecodeError as error:
+                self._fail(str(error))
             if end - position < length:
                 self._needed = length
                 break
-            headers_start = position + _PRELUDE.size
             headers_end = headers_start + headers_length
             payload_end = position + length - _CRC.size
-            # The checksum of the message begins with that of the prelude.
-            if crc32(data[after_lengths:payload_end], prelude_crc) != _unpack_crc(data, payload_end)[0]:
+            if crc32(data[position:payload_end]) != _unpack_crc(data, payload_end)[0]:
                 self._fail('the checksum of a message is wrong')
             block = data[headers_start:headers_end]
             try:
@@ -151,6 +147,17 @@ class EventStreamDecoder:
 def _raising(error: EventStreamDecodeError) -> Iterator[NoReturn]:
     raise error
     yield
+
+
+@lru_cache(maxsize=512)
+def _decode_prelude(prelude: bytes) -> tuple[int, int]:
+    """Return the length of a message and that of its headers. A stream has few of either, over and over."""
+    length, headers_length, checksum = _PRELUDE.unpack(prelude)
+    if crc32(prelude[:8]) != checksum:
+        raise EventStreamDecodeError('the checksum of a prelude is wrong')
+    if length < _OVERHEAD + headers_length:
+        raise EventStreamDecodeError(f'a message of {length} bytes cannot hold {headers_length} bytes of headers')
+    return length, headers_length
 
 
 def _decode_headers(block: bytes) -> Mapping[str, HeaderValue]:
