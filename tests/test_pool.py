@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from aiobotocore.config import AioConfig
 from categories import ModelTimeoutError
+from generation import eventually
 from pydantic_ai import Agent
 from pydantic_ai.exceptions import UserError
 
 from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider, PoolClosedError, PoolTimeoutError, SessionPool
-from pydantic_ai_aiobedrock.local import LocalBedrock, Reply
+from pydantic_ai_aiobedrock.local import ErrorReply, LocalBedrock, Reply, Truncate
 from pydantic_ai_aiobedrock.runtime import BedrockRuntime
 
 MODEL = 'us.amazon.nova-lite-v1:0'
@@ -212,9 +213,37 @@ async def test_a_thousand_calls_are_in_flight_by_default(bedrock: LocalBedrock, 
     client = runtime(bedrock, pool)
     calls = [asyncio.create_task(client.converse(**HELLO)) for _ in range(1000)]
     await gate.reached_by(1000)
-    assert (pool.stats().leases, pool.stats().waiting, pool.stats().connections) == (1000, 0, 1000)
+    stats = pool.stats()
+    assert (stats.leases, stats.in_flight, stats.waiting, stats.connections) == (1000, 1000, 0, 1000)
     gate.open()
     await asyncio.gather(*calls)
+
+
+async def test_a_call_between_two_attempts_has_a_client_and_no_connection(
+    bedrock: LocalBedrock, pool: SessionPool
+) -> None:
+    bedrock.fault(ErrorReply(429, 'ThrottlingException', 'Not now.', headers={'Retry-After': '15'}))
+    call = asyncio.create_task(runtime(bedrock, pool).converse(**HELLO))
+    await eventually(lambda: len(bedrock.requests) == 1 and pool.stats().in_flight == 0)
+    assert (pool.stats().leases, pool.stats().in_flight, pool.stats().connections) == (1, 0, 1)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert pool.stats().leases == 0
+
+
+async def test_a_stream_is_in_flight_until_it_has_arrived_or_is_closed(
+    bedrock: LocalBedrock, pool: SessionPool
+) -> None:
+    client = runtime(bedrock, pool)
+    async for _ in (await client.converse_stream(**HELLO))['stream']:
+        pass
+    assert pool.stats().in_flight == 0
+    bedrock.fault(Truncate(200, 'hang'))
+    stream = (await client.converse_stream(**HELLO))['stream']
+    assert pool.stats().in_flight == 1
+    stream.close()
+    assert pool.stats().in_flight == 0
 
 
 async def test_a_call_beyond_max_connections_waits_its_turn(bedrock: LocalBedrock, pool: SessionPool) -> None:

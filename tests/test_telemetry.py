@@ -169,7 +169,7 @@ async def test_what_the_pools_hold_is_exported(client: BedrockRuntime, bedrock: 
         )
         return now - then
 
-    assert change('http.client.active_requests') == stats.leases == 1
+    assert change('http.client.active_requests') == stats.in_flight == 1
     assert change('http.client.open_connections', **{'http.connection.state': 'active'}) == stats.connections == 1
     assert change(f'{OWN}.pool.clients') == change(f'{OWN}.pool.clients.opened') == 1
     assert change(f'{OWN}.pool.pending_requests') == 0

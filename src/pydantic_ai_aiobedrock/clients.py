@@ -32,7 +32,7 @@ class OpenClient:
 
     def __init__(self, client: Any, context: AbstractAsyncContextManager[Any], transport: HTTPSession | None) -> None:
         self.client = client
-        self.transport = transport
+        self.transport: HTTPSession | None = transport
         self.identity: Identity | None = None
         self._context = context
 

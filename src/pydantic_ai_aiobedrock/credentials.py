@@ -19,7 +19,7 @@ from botocore.tokens import FrozenAuthToken
 from pydantic_ai_aiobedrock import telemetry
 from pydantic_ai_aiobedrock.off_loop import start_in_thread
 
-logger = logging.getLogger('pydantic_ai_aiobedrock')
+logger: logging.Logger = logging.getLogger('pydantic_ai_aiobedrock')
 
 ADVISORY_SECONDS = 15 * 60
 """Before their expiry by this much, credentials are resolved anew while calls go on with them, as botocore has it.

@@ -41,7 +41,7 @@ class ConverseEventStream:
         self._decoder = EventStreamDecoder()
         self._messages: Iterator[Message] = iter(())
         self._lease: Owned | None = None
-        self.progress = StreamProgress()
+        self.progress: StreamProgress = StreamProgress()
         self._ended = False
         self._closed = False
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Self
 
 from pydantic_ai_aiobedrock import telemetry
 from pydantic_ai_aiobedrock.clients import OpenClient, open_client
+from pydantic_ai_aiobedrock.credentials import Identity
 from pydantic_ai_aiobedrock.errors import PoolClosedError, PoolTimeoutError
 from pydantic_ai_aiobedrock.spec import ClientSpec
 
@@ -40,12 +41,12 @@ class PooledClient:
     __slots__ = ('idle_since', 'leases', 'opened', 'opening', 'spec', 'state')
 
     def __init__(self, spec: ClientSpec) -> None:
-        self.spec = spec
-        self.state = ClientState.OPENING
+        self.spec: ClientSpec = spec
+        self.state: ClientState = ClientState.OPENING
         self.opening: asyncio.Task[None] | None = None
         self.opened: OpenClient | None = None
-        self.leases = 0
-        self.idle_since = 0.0
+        self.leases: int = 0
+        self.idle_since: float = 0.0
 
     @property
     def is_idle(self) -> bool:
@@ -68,7 +69,7 @@ class Lease:
         self._pooled = pooled
         assert pooled.opened is not None
         self.client: Any = pooled.opened.client
-        self.identity = pooled.opened.identity
+        self.identity: Identity | None = pooled.opened.identity
 
     def release(self) -> None:
         """Give the lease back; a second time is harmless. Only on the lease's own loop."""
@@ -206,6 +207,7 @@ class LoopPool:
         return Counter(
             clients=sum(1 for pooled in pooled_clients if pooled.state is not ClientState.OPENING),
             leases=sum(pooled.leases for pooled in pooled_clients),
+            in_flight=sum(transport.connections_in_use for transport in transports),
             waiting=sum(len(queue) for queue in self._waiting.values()),
             connections=sum(transport.open_connections for transport in transports),
             opened=self._opened,

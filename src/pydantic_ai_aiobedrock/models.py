@@ -70,7 +70,7 @@ class BedrockConverseModel(_upstream.SendsAnyMember, _upstream.ProcessesWithin, 
     https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html.
     """
 
-    unsupported_settings = (
+    unsupported_settings: frozenset[str] = (
         getattr(UpstreamConverseModel, 'unsupported_settings', frozenset[Any]()) - _upstream.HONOURED_SETTINGS
     )
 

@@ -28,7 +28,8 @@ class PoolStats:
 
     Attributes:
         clients: Open clients.
-        leases: Calls and streams in flight.
+        leases: Calls and streams that have a client.
+        in_flight: Those of them that have a connection: all but those between two attempts.
         waiting: Calls that wait for a client or for a free connection.
         connections: Open connections, idle ones included.
         opened: Clients opened since the pool was made.
@@ -38,6 +39,7 @@ class PoolStats:
 
     clients: int = 0
     leases: int = 0
+    in_flight: int = 0
     waiting: int = 0
     connections: int = 0
     opened: int = 0
@@ -235,5 +237,5 @@ def _forget_all_after_fork() -> None:
 if hasattr(os, 'register_at_fork'):
     os.register_at_fork(after_in_child=_forget_all_after_fork)
 
-shared_pool = SessionPool()
+shared_pool: SessionPool = SessionPool()
 """The pool of every provider that is not given one."""

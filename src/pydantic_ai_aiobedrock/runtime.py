@@ -47,7 +47,7 @@ class BedrockRuntime:
         """Take the pool to lease clients from, and what they are made of; nothing is opened."""
         self.pool = pool
         self.spec = spec
-        self.meta = RuntimeMeta(endpoint_url, spec.region_name)
+        self.meta: RuntimeMeta = RuntimeMeta(endpoint_url, spec.region_name)
 
     def __repr__(self) -> str:
         return f'<BedrockRuntime {self.meta.endpoint_url} ({self.meta.region_name})>'
@@ -190,7 +190,7 @@ class BroughtClient:
     def __init__(self, client: AioBaseClient) -> None:
         """Take the client; its loop is the one that it is brought on or, without a running one, first used on."""
         self.client: Any = client
-        self.meta = client.meta
+        self.meta: Any = client.meta
         self._loop: asyncio.AbstractEventLoop | None = None
         with suppress(RuntimeError):
             self._loop = asyncio.get_running_loop()

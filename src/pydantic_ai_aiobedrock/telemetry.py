@@ -66,8 +66,8 @@ class PoolCounts(Protocol):
     """What a pool says of itself: a `PoolStats`, whose other fields are read by their names."""
 
     @property
-    def leases(self) -> int:
-        """Calls and streams in flight."""
+    def in_flight(self) -> int:
+        """Calls and streams that have a connection."""
         ...
 
     @property
@@ -104,9 +104,9 @@ class StreamProgress:
     __slots__ = ('bytes_received', 'complete', 'first_read_at')
 
     def __init__(self) -> None:
-        self.complete = False
+        self.complete: bool = False
         self.first_read_at: float | None = None
-        self.bytes_received = 0
+        self.bytes_received: int = 0
 
     def read(self, size: int) -> None:
         """Note that so many bytes have been read."""
@@ -308,7 +308,7 @@ def _sum(field: str, _: CallbackOptions) -> list[Observation]:
 def _connections(_: CallbackOptions) -> list[Observation]:
     active = idle = 0
     for counts in _counts():
-        used = min(counts.leases, counts.connections)
+        used = counts.in_flight
         active, idle = active + used, idle + counts.connections - used
     return [
         Observation(active, {'http.connection.state': 'active'}),
@@ -320,7 +320,7 @@ _meter.create_observable_up_down_counter(
     'http.client.open_connections', [_connections], '{connection}', 'Open connections, over all pools.'
 )
 for _name, _unit, _description, _field in (
-    ('http.client.active_requests', '{request}', 'Calls and streams in flight: leases.', 'leases'),
+    ('http.client.active_requests', '{request}', 'Requests and streams that have a connection.', 'in_flight'),
     (f'{_SCOPE}.pool.pending_requests', '{request}', 'Calls that wait for a client or a connection.', 'waiting'),
     (f'{_SCOPE}.pool.clients', '{client}', 'Open clients.', 'clients'),
 ):

@@ -95,12 +95,18 @@ class HTTPSession:
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
-        self.connections_opened = 0
+        self.connections_opened: int = 0
 
     @property
     def open_connections(self) -> int:
         """Sockets that are open now, idle ones included."""
         return sum(1 for sock in self._sockets if sock.fileno() != -1)
+
+    @property
+    def connections_in_use(self) -> int:
+        """Connections that a request or a stream has now."""
+        connector = self._session.connector if self._session is not None else None
+        return connector.in_use if isinstance(connector, _Connector) else 0
 
     async def __aenter__(self) -> Self:
         # A CA bundle takes some 20 ms to read.
@@ -292,6 +298,7 @@ class _Connector(aiohttp.TCPConnector):
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)  # pyright: ignore[reportUnknownMemberType]
         self._used: weakref.WeakSet[Any] = weakref.WeakSet()
+        self.in_use = 0
 
     async def connect(self, *args: Any, **kwargs: Any) -> Any:
         while True:
@@ -302,8 +309,13 @@ class _Connector(aiohttp.TCPConnector):
             if protocol is None or protocol not in self._used or not protocol.should_close:
                 if protocol is not None:
                     self._used.add(protocol)
+                self.in_use += 1
+                connection.add_callback(self._given_back)
                 return connection
             connection.close()
+
+    def _given_back(self) -> None:
+        self.in_use -= 1
 
 
 def translate(error: BaseException, url: str, proxy: URL | None = None) -> BotoCoreError:

@@ -112,7 +112,7 @@ class ExchangeFile:
     """A file to which exchanges are added, whole at any time. What it held before goes with the first exchange."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path: Path = Path(path)
         self._begun = False
         self._lock = threading.Lock()
 

@@ -25,7 +25,7 @@ class Serving:
         self._open = AsyncExitStack()
         self._connections = Connections(endpoint, tls)
         self._listener = Listener(self._connections.take)
-        self.base_url = ''
+        self.base_url: str = ''
 
     async def start(self, host: str, port: int) -> None:
         """Open everything, or nothing.
