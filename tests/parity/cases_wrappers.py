@@ -15,7 +15,7 @@ from pydantic_ai.models.wrapper import WrapperModel
 
 from .cases_models import City, weather
 from .programs import RUN, STREAM, observed, of_run, program, stream
-from .releases import BROKEN_ANSWERS, DEADLINES, FIRST_EVENT, NETWORK_ERRORS
+from .releases import ABANDONED, BROKEN_ANSWERS, DEADLINES, FIRST_EVENT, NETWORK_ERRORS
 from .replies import SERVICE_UNAVAILABLE, THROTTLING, NoResponse, Reply, Truncate
 from .sides import CLAUDE, NOVA
 from .spans import SpanKeeper
@@ -249,10 +249,10 @@ CASES = (
     spans('without content', options={'include_content': False}),
     spans('stream that breaks', faults=[Truncate(400, 'reset')], own_words=True, since=BROKEN_ANSWERS),
     both('request_timeout that suffices', lambda side: side.model(), settings={'request_timeout': 10}, since=DEADLINES),
-    both('request_timeout that does not', impatient, settings={'request_timeout': 0.3}, faults=[NoResponse('hang')], since=DEADLINES),
-    both('request_timeout in the middle', lambda side: side.model(CLAUDE), settings={'request_timeout': 0.6}, replies=[SLOW], since=DEADLINES),
+    both('request_timeout that does not', impatient, settings={'request_timeout': 0.3}, faults=[NoResponse('hang')], since=ABANDONED),
+    both('request_timeout in the middle', lambda side: side.model(CLAUDE), settings={'request_timeout': 0.6}, replies=[SLOW], since=ABANDONED),
     both('first_event_timeout that does not suffice', lambda side: side.model(), settings={'first_event_timeout': 0.3}, replies=[Reply('Hi', delay_before=0.0), Reply('Hi', delay_per_event=0.5)], since=FIRST_EVENT),
-    both('fallback after a deadline', lambda side: fallback(side, CLAUDE, NOVA), settings={'request_timeout': 0.4}, faults=[(NoResponse('hang'), for_model(CLAUDE))], since=DEADLINES),
+    both('fallback after a deadline', lambda side: fallback(side, CLAUDE, NOVA), settings={'request_timeout': 0.4}, faults=[(NoResponse('hang'), for_model(CLAUDE))], since=ABANDONED),
     of('agent as a context manager', context_manager),
     of('overridden model', override),
     of('run_stream, text', streamed_text),
