@@ -16,7 +16,7 @@ DEADLINES = '2.58.0'
 """The `request_timeout` setting."""
 
 ABANDONED = '2.64.0'
-"""A request whose deadline has passed is left at once; before, upstream waits for its thread, and says what that met."""
+"""A request whose deadline has passed is left at once; before, upstream waits for its thread and says what that met."""
 
 CATEGORIES = '2.60.0'
 """Errors tell by their class what went wrong, such as `ModelConnectionError`."""
