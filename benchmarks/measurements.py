@@ -124,6 +124,12 @@ async def _ramp_up(times: int, started: float, seconds: float, start: Callable[[
         start()
 
 
+def _settle_down() -> None:
+    """Do as a service that is up: what it has imported need not be walked through by each collection from now on."""
+    gc.collect()
+    gc.freeze()
+
+
 async def paced(
     peer: PeerClient, control: Control, *, streams: int, rate: float, ramp: float, seconds: float
 ) -> Result:
@@ -133,7 +139,7 @@ async def paced(
     prepared = peer.prepare(SHORT)
     await control(reset=True)
     await control(rate=rate, deltas=deltas)
-    gc.collect()
+    _settle_down()
     started = time.monotonic()
     delays = Delays(started + ramp + 0.5, started + seconds - 0.2)
     kept_pace = 0
@@ -178,9 +184,7 @@ async def health(
     seen = Seen()
     tasks: list[asyncio.Task[None]] = []
     async with _fastapi() as port:
-        # As a service does that is up: what it has imported need not be walked through by each collection from now on.
-        gc.collect()
-        gc.freeze()
+        _settle_down()
         start = lambda: tasks.append(asyncio.create_task(_agent(peer, prepared, seen)))  # noqa: E731
         started = time.monotonic()
         await _ramp_up(streams, started, ramp, start)

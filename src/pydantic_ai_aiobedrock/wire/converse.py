@@ -16,7 +16,7 @@ from typing import Any, Final, TypeAlias, cast
 
 from pydantic_core import from_json, to_json
 
-from .eventstream import Message
+from .eventstream import HeaderValue, Message
 
 __all__ = [
     'USAGE_MEMBERS',
@@ -146,6 +146,10 @@ def decode_response(body: bytes) -> dict[str, Any]:
     return response
 
 
+_latest: tuple[Mapping[str, HeaderValue], str, _Blobs] = ({}, '', {})
+"""What the headers of the latest event said: nearly always the next one's, too, for the decoder gives equal ones once."""
+
+
 def decode_event(message: Message) -> dict[str, Any] | None:
     """Decode a message of a ConverseStream response into its event, `{event type: members}`.
 
@@ -155,12 +159,18 @@ def decode_event(message: Message) -> dict[str, Any] | None:
         ConverseStreamError: The message is an exception.
         ConverseDecodeError: The payload is not a JSON object, or a blob in it is not base64.
     """
+    global _latest
     headers, payload = message
-    if headers.get(':message-type') in ('exception', 'error'):
-        raise _stream_error(message)
-    event_type = headers.get(':event-type')
-    if type(event_type) is not str or (blobs := _EVENTS.get(event_type)) is None:
-        return None
+    # Taken once: loops in other threads decode, too.
+    latest = _latest
+    if headers is not latest[0]:
+        if headers.get(':message-type') in ('exception', 'error'):
+            raise _stream_error(message)
+        event_type = headers.get(':event-type')
+        if type(event_type) is not str or (blobs := _EVENTS.get(event_type)) is None:
+            return None
+        _latest = latest = (headers, event_type, blobs)
+    _, event_type, blobs = latest
     event: dict[str, _Json]
     try:
         event = from_json(payload, cache_strings='keys')
