@@ -147,7 +147,7 @@ def decode_response(body: bytes) -> dict[str, Any]:
 
 
 _latest: tuple[Mapping[str, HeaderValue], str, _Blobs] = ({}, '', {})
-"""What the headers of the latest event said: nearly always the next one's, too, for the decoder gives equal ones once."""
+"""What the headers of the latest event said: mostly the next one's, too, for the decoder gives equal ones once."""
 
 
 def decode_event(message: Message) -> dict[str, Any] | None:

@@ -18,7 +18,7 @@ HeaderValue: TypeAlias = bool | int | bytes | str
 _PRELUDE = struct.Struct('>III')
 _CRC = struct.Struct('>I')
 _unpack_crc = _CRC.unpack_from
-_OVERHEAD = _PRELUDE.size + _CRC.size
+_PRELUDE_SIZE, _CRC_SIZE = _PRELUDE.size, _CRC.size
 
 _SHORT = struct.Struct('>H')
 _LONG = struct.Struct('>q')
@@ -60,7 +60,7 @@ class EventStreamDecoder:
         self._buffer: bytes | bytearray = b''
         self._offset = 0
         # How many bytes from `_offset` on it takes to get any further.
-        self._needed = _PRELUDE.size
+        self._needed = _PRELUDE_SIZE
         self._failure: str | None = None
 
     def feed(self, data: bytes) -> None:
@@ -99,9 +99,9 @@ class EventStreamDecoder:
     def _decode_into(self, messages: list[Message]) -> None:
         data = self._buffer = bytes(self._buffer)
         position, end = self._offset, len(data)
-        self._needed = _PRELUDE.size
-        while end - position >= _PRELUDE.size:
-            headers_start = position + _PRELUDE.size
+        self._needed = _PRELUDE_SIZE
+        while end - position >= _PRELUDE_SIZE:
+            headers_start = position + _PRELUDE_SIZE
             try:
                 length, headers_length = _decode_prelude(data[position:headers_start])
             except EventStreamDecodeError as error:
@@ -110,7 +110,7 @@ class EventStreamDecoder:
                 self._needed = length
                 break
             headers_end = headers_start + headers_length
-            payload_end = position + length - _CRC.size
+            payload_end = position + length - _CRC_SIZE
             if crc32(data[position:payload_end]) != _unpack_crc(data, payload_end)[0]:
                 self._fail('the checksum of a message is wrong')
             block = data[headers_start:headers_end]
@@ -155,7 +155,7 @@ def _decode_prelude(prelude: bytes) -> tuple[int, int]:
     length, headers_length, checksum = _PRELUDE.unpack(prelude)
     if crc32(prelude[:8]) != checksum:
         raise EventStreamDecodeError('the checksum of a prelude is wrong')
-    if length < _OVERHEAD + headers_length:
+    if length < _PRELUDE_SIZE + headers_length + _CRC_SIZE:
         raise EventStreamDecodeError(f'a message of {length} bytes cannot hold {headers_length} bytes of headers')
     return length, headers_length
 
