@@ -370,8 +370,6 @@ class LocalBedrock:
             raise RuntimeError('LocalBedrock is not serving: enter it first, with "async with" or "with".')
         return self._serving
 
-    # Its life
-
     async def __aenter__(self) -> LocalBedrock:
         if self._serving is not None:
             raise RuntimeError('LocalBedrock is serving already.')
