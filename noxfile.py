@@ -55,7 +55,8 @@ def run_tests(session: nox.Session) -> None:
     release = session.run(
         'python', '-c', 'from importlib.metadata import version; print(version("pydantic-ai-slim"))', silent=True
     )
-    peer = Path(session.create_tmp(), 'peer')
+    # The tests start it from a folder of their own.
+    peer = Path(session.create_tmp(), 'peer').resolve()
     if not peer.exists():
         session.run('python', '-m', 'venv', str(peer))
     python = str(peer / 'bin' / 'python')
