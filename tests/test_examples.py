@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -83,6 +84,15 @@ def read_to_the_end(screen: int) -> bytes:
     return shown
 
 
+@pytest.fixture
+def heeded_interrupts() -> Iterator[None]:
+    # What a shell starts in the background ignores them, and so does whatever that starts.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures('heeded_interrupts')
 @pytest.mark.parametrize('signum', [signal.SIGINT, signal.SIGTERM])
 def test_the_demo_ends_cleanly_when_interrupted(signum: signal.Signals) -> None:
     screen, terminal = pty.openpty()
