@@ -12,8 +12,6 @@ import gc
 import sys
 import time
 
-import aioboto3
-
 from pydantic_ai_aiobedrock import BedrockProvider
 
 BEAT_SECONDS = 0.001
@@ -46,7 +44,12 @@ class Watchdog:
 
 
 async def first_call(how: str) -> float:
-    session = aioboto3.Session() if how == 'session' else None
+    session = None
+    if how == 'session':
+        # Otherwise the first call imports it, together with aiohttp.
+        import aioboto3
+
+        session = aioboto3.Session()
     provider = BedrockProvider(session=session)
     # The imports leave a collection due that takes longer than anything here, and that any program has at some moment.
     gc.collect()

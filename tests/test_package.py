@@ -64,7 +64,24 @@ import pydantic_ai_aiobedrock.local.__main__
     subprocess.run([sys.executable, '-c', program], check=True)
 
 
+def modules_after(program: str) -> set[str]:
+    """The modules that a fresh interpreter has after a program."""
+    program += '\nimport sys; print(*sys.modules)'
+    output = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, check=True).stdout
+    return set(output.split())
+
+
 def test_importing_the_package_does_not_import_the_local_bedrock() -> None:
-    program = 'import sys, pydantic_ai_aiobedrock; print(*sys.modules)'
-    modules = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, check=True).stdout.split()
+    modules = modules_after('import pydantic_ai_aiobedrock')
     assert [name for name in modules if name.startswith('pydantic_ai_aiobedrock.local')] == []
+
+
+def test_what_sends_is_imported_by_the_first_call_and_not_before() -> None:
+    modules = modules_after("""
+from pydantic_ai import Agent
+from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockEmbeddingModel, BedrockProvider
+provider = BedrockProvider(region_name='us-east-1')
+Agent(BedrockConverseModel('us.amazon.nova-lite-v1:0', provider=provider))
+BedrockEmbeddingModel('amazon.titan-embed-text-v2:0', provider=provider)
+""")
+    assert modules & {'aiohttp', 'aiobotocore', 'aioboto3'} == set()

@@ -1,4 +1,4 @@
-"""Opens the client that a `ClientSpec` describes, off the event loop."""
+"""Makes the client that a `ClientSpec` describes; `opening` has that done off the event loop."""
 
 from __future__ import annotations
 
@@ -17,11 +17,10 @@ from botocore.exceptions import BotoCoreError, ClientError, CredentialRetrievalE
 from pydantic_ai_aiobedrock import prepared, retry_after, signing, telemetry
 from pydantic_ai_aiobedrock.botocore_data import data_loader, hasten
 from pydantic_ai_aiobedrock.call_options import add_extra_headers
-from pydantic_ai_aiobedrock.credentials import BearerToken, Identity, Resolved, ResolvedCredentials
-from pydantic_ai_aiobedrock.errors import UnusableConfigurationError
+from pydantic_ai_aiobedrock.credentials import BearerToken, Resolved, ResolvedCredentials
 from pydantic_ai_aiobedrock.event_stream import ConverseEventStream
-from pydantic_ai_aiobedrock.off_loop import start_in_thread
-from pydantic_ai_aiobedrock.spec import ClientSpec
+from pydantic_ai_aiobedrock.identity import Identity
+from pydantic_ai_aiobedrock.spec import ClientSpec, botocore_session
 from pydantic_ai_aiobedrock.transport import HTTPSession
 from pydantic_ai_aiobedrock.user_agent import RememberedUserAgent
 from pydantic_ai_aiobedrock.wire import hooks
@@ -43,26 +42,13 @@ class OpenClient:
         await self._context.__aexit__(None, None, None)
 
 
-async def open_client(spec: ClientSpec) -> OpenClient:
-    """Open a client without holding up the running loop.
-
-    botocore reads its service model, endpoint rules, configuration and credential files, and a TLS context its CA
-    bundle, while a client is made: that happens in a thread of its own, with an event loop of its own. So it does with
-    a session that the user brought; what that holds to refresh its credentials runs on the running loop, at a call.
+async def make_client(spec: ClientSpec) -> OpenClient:
+    """Make and enter a client, reading whatever files that takes.
 
     Raises:
         botocore.exceptions.BotoCoreError: The spec, or the AWS configuration that it names, is not usable.
     """
-    try:
-        # Debug mode would complain that a task takes long: that is what the thread is for.
-        if (session := spec.session) is not None:
-            return await start_in_thread(lambda: asyncio.run(_open_brought(spec, session), debug=False))
-        return await start_in_thread(lambda: asyncio.run(_open_pooled(spec), debug=False))
-    except (OSError, ValueError) as error:
-        # botocore lets through what a file that is not there, or a number that is none, gives rise to.
-        if isinstance(error, BotoCoreError):
-            raise
-        raise UnusableConfigurationError(reason=f'{type(error).__name__}: {error}') from error
+    return await (_make_pooled(spec) if spec.session is None else _make_brought(spec, spec.session))
 
 
 async def _create(spec: ClientSpec, session: aioboto3.Session | AioSession) -> OpenClient:
@@ -81,7 +67,7 @@ async def _create(spec: ClientSpec, session: aioboto3.Session | AioSession) -> O
         aws_access_key_id=spec.aws_access_key_id,
         aws_secret_access_key=spec.aws_secret_access_key,
         aws_session_token=spec.aws_session_token,
-        config=_config(spec, _retries(spec, _botocore_session(session)), http_session),
+        config=_config(spec, _retries(spec, botocore_session(session)), http_session),
     )
     client = await context.__aenter__()
     hooks.install(client, ConverseEventStream)
@@ -95,23 +81,23 @@ async def _create(spec: ClientSpec, session: aioboto3.Session | AioSession) -> O
     return OpenClient(client, context, transport)
 
 
-async def _open_brought(spec: ClientSpec, session: aioboto3.Session | AioSession) -> OpenClient:
-    hasten(_botocore_session(session).get_component('data_loader'))
+async def _make_brought(spec: ClientSpec, session: aioboto3.Session | AioSession) -> OpenClient:
+    hasten(botocore_session(session).get_component('data_loader'))
     return await _create(spec, session)
 
 
-async def _open_pooled(spec: ClientSpec) -> OpenClient:
+async def _make_pooled(spec: ClientSpec) -> OpenClient:
     session = _new_session(spec)
-    botocore_session = _botocore_session(session)
+    wrapped = botocore_session(session)
     identity: BearerToken | ResolvedCredentials | None = None
     if spec.api_key is not None:
         identity = BearerToken(spec.api_key)
-        botocore_session.register_component('token_provider', identity)
-        botocore_session.register_component('credential_provider', _CredentialProvider(None))
+        wrapped.register_component('token_provider', identity)
+        wrapped.register_component('credential_provider', _CredentialProvider(None))
     elif spec.aws_access_key_id is None:
         if (resolved := await _resolve_credentials(spec)) is not None:
             identity = ResolvedCredentials(resolved, lambda: asyncio.run(_resolve_credentials(spec), debug=False))
-        botocore_session.register_component('credential_provider', _CredentialProvider(identity))
+        wrapped.register_component('credential_provider', _CredentialProvider(identity))
     opened = await _create(spec, session)
     opened.identity = identity
     return opened
@@ -124,7 +110,7 @@ async def _resolve_credentials(spec: ClientSpec) -> Resolved | None:
         BotoCoreError: A provider that is configured failed.
         ClientError: The service that it asks refused.
     """
-    session = _botocore_session(_new_session(spec))
+    session = botocore_session(_new_session(spec))
     session.set_config_variable('region', spec.region_name)
     credentials: Any = await session.get_credentials()
     if credentials is None:
@@ -141,11 +127,11 @@ async def _resolve_credentials(spec: ClientSpec) -> Resolved | None:
 
 
 def _new_session(spec: ClientSpec) -> aioboto3.Session:
-    botocore_session = AioSession()
-    session = aioboto3.Session(botocore_session=botocore_session, profile_name=spec.profile_name)
+    wrapped = AioSession()
+    session = aioboto3.Session(botocore_session=wrapped, profile_name=spec.profile_name)
     # Registered after the session is made, which appends a search path to the loader that it finds.
-    botocore_session.register_component('data_loader', data_loader(botocore_session.get_config_variable('data_path')))
-    botocore_session.register_component('user_agent_creator', RememberedUserAgent.from_environment())
+    wrapped.register_component('data_loader', data_loader(wrapped.get_config_variable('data_path')))
+    wrapped.register_component('user_agent_creator', RememberedUserAgent.from_environment())
     return session
 
 
@@ -187,7 +173,3 @@ def _retries(spec: ClientSpec, session: AioSession) -> dict[str, Any]:
         retries.pop('max_attempts', None)
         retries['total_max_attempts'] = spec.max_attempts
     return retries
-
-
-def _botocore_session(session: aioboto3.Session | AioSession) -> AioSession:
-    return session._session if isinstance(session, aioboto3.Session) else session  # pyright: ignore

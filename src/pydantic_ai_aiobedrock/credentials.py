@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from contextvars import Context, ContextVar
 from dataclasses import dataclass, field
 from time import time
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 from aiobotocore.credentials import AioCredentials
 from botocore.credentials import ReadOnlyCredentials
@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError, CredentialRetrievalError
 from botocore.tokens import FrozenAuthToken
 
 from pydantic_ai_aiobedrock import telemetry
+from pydantic_ai_aiobedrock.identity import ApiKey, NotRenewedError
 from pydantic_ai_aiobedrock.off_loop import start_in_thread
 
 logger: logging.Logger = logging.getLogger('pydantic_ai_aiobedrock')
@@ -37,38 +38,6 @@ _REFUSED_CREDENTIALS = frozenset(
 )
 
 _T = TypeVar('_T')
-
-ApiKey = str | Callable[[], str | Awaitable[str]]
-"""A Bedrock API key, or a function that gives the current one."""
-
-
-class NotRenewedError(Exception):
-    """There are no others than the credentials that were refused; the message says whose they are."""
-
-
-class Identity(Protocol):
-    """Who a client's requests are from, and whether that can be found out anew."""
-
-    @property
-    def source(self) -> str:
-        """Where the credentials came from, in botocore's words."""
-        ...
-
-    def is_refused(self, error: ClientError) -> bool:
-        """Whether AWS refused the credentials, and not the request."""
-        ...
-
-    async def renew(self) -> None:
-        """Resolve anew, once for all calls that were refused with the same credentials.
-
-        Raises:
-            NotRenewedError: There are no others.
-        """
-        ...
-
-    def close(self) -> None:
-        """End a resolution that is under way."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,10 @@ from __future__ import annotations
 import os
 import re
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import aioboto3
 import botocore.session
-from aiobotocore.session import AioSession
 from botocore.configprovider import ConfiguredEndpointProvider
 from botocore.endpoint_provider import EndpointProvider
 from botocore.exceptions import InvalidRegionError
@@ -18,6 +16,11 @@ from botocore.utils import is_valid_endpoint_url, is_valid_ipv6_endpoint_url, va
 from pydantic_ai.exceptions import UserError
 
 from pydantic_ai_aiobedrock.botocore_data import data_loader
+from pydantic_ai_aiobedrock.spec import botocore_session
+
+if TYPE_CHECKING:
+    import aioboto3
+    from aiobotocore.session import AioSession
 
 _CONFIGURED = 'The endpoint of `AWS_ENDPOINT_URL_BEDROCK_RUNTIME`, `AWS_ENDPOINT_URL` or the AWS configuration file'
 _RULES = 'bedrock-runtime/2023-09-30/endpoint-rule-set-1'
@@ -98,7 +101,7 @@ def resolve_endpoint(region_name: str, profile_name: str | None, session: aiobot
 def _configuration(profile_name: str | None, session: aioboto3.Session | AioSession | None) -> Any:
     if session is None:
         return _default_configuration(profile_name, os.getenv('AWS_PROFILE'), os.getenv('AWS_CONFIG_FILE'))
-    return session._session if isinstance(session, aioboto3.Session) else session  # pyright: ignore
+    return botocore_session(session)
 
 
 @lru_cache(maxsize=32)

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from typing import Any, Protocol, Self
 
 import aiohttp
-from botocore.exceptions import BotoCoreError, ConnectionClosedError, EventStreamError, ResponseStreamingError
+from botocore.exceptions import EventStreamError, ResponseStreamingError
 
 from pydantic_ai_aiobedrock.errors import IncompleteStreamError
 from pydantic_ai_aiobedrock.telemetry import StreamProgress
-from pydantic_ai_aiobedrock.transport import translate
+from pydantic_ai_aiobedrock.transport import translate_reading
 from pydantic_ai_aiobedrock.wire.converse import ConverseStreamError, decode_event
 from pydantic_ai_aiobedrock.wire.eventstream import EventStreamDecoder, Message
 
@@ -125,13 +125,6 @@ class ConverseEventStream:
             raise IncompleteStreamError(endpoint_url=str(self._response.url))
         self._ended = True
         self.close()
-
-
-def translate_reading(error: BaseException, url: str) -> BotoCoreError:
-    """Return the botocore exception for what aiohttp raised while a response that had begun was read."""
-    translated = translate(error, url)
-    # The connection was closed after a valid response from the endpoint, not before.
-    return ResponseStreamingError(error=error) if isinstance(translated, ConnectionClosedError) else translated
 
 
 def _close_late(response: aiohttp.ClientResponse, lease: Owned | None) -> None:

@@ -9,13 +9,16 @@ from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import suppress
 from contextvars import Context
 from enum import IntEnum
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from pydantic_ai_aiobedrock import telemetry
-from pydantic_ai_aiobedrock.clients import OpenClient, open_client
-from pydantic_ai_aiobedrock.credentials import Identity
 from pydantic_ai_aiobedrock.errors import PoolClosedError, PoolTimeoutError
+from pydantic_ai_aiobedrock.identity import Identity
+from pydantic_ai_aiobedrock.opening import open_client
 from pydantic_ai_aiobedrock.spec import ClientSpec
+
+if TYPE_CHECKING:
+    from pydantic_ai_aiobedrock.clients import OpenClient
 
 
 class PoolLimits(NamedTuple):

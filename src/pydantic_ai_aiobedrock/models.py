@@ -20,9 +20,12 @@ from pydantic_ai_aiobedrock import _upstream
 from pydantic_ai_aiobedrock.call_options import calling_with
 from pydantic_ai_aiobedrock.exceptions import map_api_errors, map_shape_errors
 from pydantic_ai_aiobedrock.providers import BedrockProvider, as_async_client, as_provider
-from pydantic_ai_aiobedrock.runtime import BedrockRuntime, BroughtClient
+from pydantic_ai_aiobedrock.runtime import BedrockRuntime
 from pydantic_ai_aiobedrock.streaming import BedrockStreamedResponse
 from pydantic_ai_aiobedrock.tool_schemas import AdaptedSchemas
+
+if TYPE_CHECKING:
+    from pydantic_ai_aiobedrock.brought_client import BroughtClient
 
 _schemas = AdaptedSchemas()
 

@@ -6,12 +6,8 @@ import asyncio
 import os
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self, overload
+from typing import TYPE_CHECKING, Any, Self, overload
 
-import aioboto3
-from aiobotocore.client import AioBaseClient
-from aiobotocore.config import AioConfig
-from aiobotocore.session import AioSession
 from botocore.client import BaseClient
 from botocore.exceptions import BotoCoreError, ProfileNotFound
 from pydantic_ai.exceptions import UserError
@@ -19,11 +15,20 @@ from pydantic_ai.providers import Provider
 from pydantic_ai.providers.bedrock import BedrockProvider as UpstreamProvider
 
 from pydantic_ai_aiobedrock import _upstream
-from pydantic_ai_aiobedrock.credentials import ApiKey
 from pydantic_ai_aiobedrock.endpoints import check_base_url, resolve_endpoint, resolve_region
+from pydantic_ai_aiobedrock.identity import ApiKey
 from pydantic_ai_aiobedrock.pool import SessionPool, shared_pool
-from pydantic_ai_aiobedrock.runtime import BedrockRuntime, BroughtClient
+from pydantic_ai_aiobedrock.runtime import BedrockRuntime
 from pydantic_ai_aiobedrock.spec import ClientSpec
+
+# Imported here, these would be most of what a program pays that never calls; whoever passes one has imported it.
+if TYPE_CHECKING:
+    import aioboto3
+    from aiobotocore.client import AioBaseClient
+    from aiobotocore.config import AioConfig
+    from aiobotocore.session import AioSession
+
+    from pydantic_ai_aiobedrock.brought_client import BroughtClient
 
 
 class BedrockProvider(UpstreamProvider):
@@ -115,8 +120,8 @@ class BedrockProvider(UpstreamProvider):
             )
         if api_key is not None and session is not None:
             raise UserError('Pass either `api_key` or `session` to BedrockProvider: a session signs by itself.')
-        _check_type('session', session, aioboto3.Session, AioSession)
-        _check_type('config', config, AioConfig)
+        _check_session(session)
+        _check_config(config)
         if session is None:
             api_key = api_key or os.getenv('AWS_BEARER_TOKEN_BEDROCK')
         if not max_connections > 0:
@@ -223,8 +228,14 @@ def as_async_client(client: Any) -> BedrockRuntime | BroughtClient:
     Raises:
         UserError: It is a client of boto3, or no client at all.
     """
+    if isinstance(client, BedrockRuntime):
+        return client
+    from aiobotocore.client import AioBaseClient
+
+    from pydantic_ai_aiobedrock.brought_client import BroughtClient
+
     match client:
-        case BedrockRuntime() | BroughtClient():
+        case BroughtClient():
             return client
         case AioBaseClient():
             return BroughtClient(client)
@@ -241,8 +252,23 @@ def as_async_client(client: Any) -> BedrockRuntime | BroughtClient:
             )
 
 
+def _check_session(session: object) -> None:
+    if session is not None:
+        import aioboto3
+        from aiobotocore.session import AioSession
+
+        _check_type('session', session, aioboto3.Session, AioSession)
+
+
+def _check_config(config: object) -> None:
+    if config is not None:
+        from aiobotocore.config import AioConfig
+
+        _check_type('config', config, AioConfig)
+
+
 def _check_type(name: str, value: object, *types: type) -> None:
-    if value is not None and not isinstance(value, types):
+    if not isinstance(value, types):
         wanted = ' or '.join(f'{cls.__module__}.{cls.__qualname__}' for cls in types)
         found = f'{type(value).__module__}.{type(value).__qualname__}'
         raise UserError(f'`{name}` of a BedrockProvider must be {wanted}, not {found}.')

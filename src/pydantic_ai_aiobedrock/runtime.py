@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-import io
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import aiohttp
-from aiobotocore.client import AioBaseClient
 from botocore.exceptions import ClientError, NoCredentialsError
 
 from pydantic_ai_aiobedrock import telemetry
-from pydantic_ai_aiobedrock.call_options import add_extra_headers, call_options
-from pydantic_ai_aiobedrock.credentials import NotRenewedError
-from pydantic_ai_aiobedrock.errors import WrongLoopError
-from pydantic_ai_aiobedrock.event_stream import ConverseEventStream, translate_reading
+from pydantic_ai_aiobedrock.call_options import call_options
+from pydantic_ai_aiobedrock.identity import NotRenewedError
 from pydantic_ai_aiobedrock.loop_pool import Lease
 from pydantic_ai_aiobedrock.pool import SessionPool
 from pydantic_ai_aiobedrock.spec import ClientSpec
-from pydantic_ai_aiobedrock.transport import HTTPSession
+
+if TYPE_CHECKING:
+    from pydantic_ai_aiobedrock.event_stream import ConverseEventStream
+    from pydantic_ai_aiobedrock.transport import HTTPSession
 
 _Response = TypeVar('_Response')
 
@@ -108,7 +104,11 @@ class BedrockRuntime:
             Exception: As `converse` does.
         """
         with self._operation('invoke_model', params) as operation, await self._lease(operation) as lease:
-            return await _read_body(await _send(lease, lease.client.invoke_model, params), self.meta.endpoint_url)
+            response = await _send(lease, lease.client.invoke_model, params)
+            # Imported with the client that sent this.
+            from pydantic_ai_aiobedrock.transport import read_body
+
+            return {**response, 'body': await read_body(response['body'], self.meta.endpoint_url)}
 
     async def warm_up(self, connections: int = 1) -> None:
         """Open the client of the running event loop, and connections to the endpoint, ahead of the first call.
@@ -173,58 +173,3 @@ def _explained(error: ClientError, explanation: str) -> ClientError:
     message = f'{response["Error"]["Message"]} ({explanation})'
     described: Any = {**response, 'Error': {**response['Error'], 'Message': message}}
     return type(error)(described, error.operation_name)
-
-
-async def _read_body(response: dict[str, Any], url: str) -> dict[str, Any]:
-    async with response['body'] as body:
-        try:
-            response['body'] = io.BytesIO(await body.read())
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise translate_reading(error, url) from error
-    return response
-
-
-class BroughtClient:
-    """A Bedrock Runtime client that the user opened, and owns: used as it is, on the event loop that it belongs to."""
-
-    def __init__(self, client: AioBaseClient) -> None:
-        """Take the client; its loop is the one that it is brought on or, without a running one, first used on."""
-        self.client: Any = client
-        self.meta: Any = client.meta
-        self._loop: asyncio.AbstractEventLoop | None = None
-        with suppress(RuntimeError):
-            self._loop = asyncio.get_running_loop()
-        client.meta.events.register_last(
-            'before-call.bedrock-runtime', add_extra_headers, unique_id='pydantic-ai-aiobedrock-extra-headers'
-        )
-
-    def __getattr__(self, name: str) -> Any:
-        """Whatever else the client has."""
-        return getattr(self.client, name)
-
-    async def converse(self, **params: Any) -> dict[str, Any]:
-        """See `BedrockRuntime.converse`."""
-        return await self._checked().converse(**params)
-
-    async def converse_stream(self, **params: Any) -> dict[str, Any]:
-        """See `BedrockRuntime.converse_stream`; the stream is the client's own."""
-        return await self._checked().converse_stream(**params)
-
-    async def count_tokens(self, **params: Any) -> dict[str, Any]:
-        """See `BedrockRuntime.count_tokens`."""
-        return await self._checked().count_tokens(**params)
-
-    async def invoke_model(self, **params: Any) -> dict[str, Any]:
-        """See `BedrockRuntime.invoke_model`."""
-        return await _read_body(await self._checked().invoke_model(**params), self.meta.endpoint_url)
-
-    def _checked(self) -> Any:
-        loop = asyncio.get_running_loop()
-        self._loop = self._loop or loop
-        if self._loop is not loop:
-            # aiohttp would fail with a transport error, which botocore takes for the network's, and retries.
-            raise WrongLoopError(
-                'The `bedrock_client` belongs to another event loop than the one it is used on now. Open a client on '
-                'this loop, or leave `bedrock_client` out: a BedrockProvider opens its own client on each loop.'
-            )
-        return self.client

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-import aioboto3
-from aiobotocore.config import AioConfig
-from aiobotocore.session import AioSession
+from pydantic_ai_aiobedrock.identity import ApiKey
 
-from pydantic_ai_aiobedrock.credentials import ApiKey
+if TYPE_CHECKING:
+    import aioboto3
+    from aiobotocore.config import AioConfig
+    from aiobotocore.session import AioSession
 
 
 def aws_environment() -> tuple[tuple[str, str], ...]:
@@ -53,3 +55,11 @@ class ClientSpec:
     session: aioboto3.Session | AioSession | None = field(default=None, repr=False)
     config: AioConfig | None = field(default=None, repr=False)
     environment: tuple[tuple[str, str], ...] = field(default_factory=aws_environment, repr=False)
+
+
+def botocore_session(session: aioboto3.Session | AioSession) -> AioSession:
+    """Return the session of botocore's that a session of aioboto3's is made of, or the one that it is."""
+    # Whoever has a session has imported this already.
+    import aioboto3
+
+    return session._session if isinstance(session, aioboto3.Session) else session  # pyright: ignore

@@ -5,31 +5,23 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
-import aiohttp
 from pydantic_ai.exceptions import ModelAPIError
 from pydantic_ai.models.bedrock import BedrockStreamedResponse as UpstreamStreamedResponse
 
 from pydantic_ai_aiobedrock import _upstream
-from pydantic_ai_aiobedrock.errors import IncompleteStreamError
-from pydantic_ai_aiobedrock.event_stream import ConverseEventStream, translate_reading
 from pydantic_ai_aiobedrock.exceptions import map_stream_errors
 
 
 def events(stream: Any) -> AsyncIterator[dict[str, Any]]:
     """Return the events of a stream: this package's own, or that of a client that the user brought."""
-    return aiter(stream) if isinstance(stream, ConverseEventStream) else _events_of_brought_client(stream)
+    # Imported with the client that opened the stream.
+    from pydantic_ai_aiobedrock.event_stream import ConverseEventStream
 
+    if isinstance(stream, ConverseEventStream):
+        return aiter(stream)
+    from pydantic_ai_aiobedrock.brought_client import events_of
 
-async def _events_of_brought_client(stream: Any) -> AsyncIterator[dict[str, Any]]:
-    complete = False
-    try:
-        async for event in stream:
-            complete = complete or 'messageStop' in event
-            yield event
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise translate_reading(error, 'the endpoint of the bedrock_client') from error
-    if not complete:
-        raise IncompleteStreamError(endpoint_url='the endpoint of the bedrock_client')
+    return events_of(stream)
 
 
 if TYPE_CHECKING:

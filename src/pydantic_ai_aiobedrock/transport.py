@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import io
 import socket
 import ssl
 import warnings
@@ -28,6 +29,7 @@ from botocore.exceptions import (
     InvalidConfigError,
     ProxyConnectionError,
     ReadTimeoutError,
+    ResponseStreamingError,
     SSLError,
 )
 from botocore.httpsession import ProxyConfiguration, create_urllib3_context, get_cert_path
@@ -338,6 +340,26 @@ def translate(error: BaseException, url: str, proxy: URL | None = None) -> BotoC
             return ConnectionClosedError(endpoint_url=url, error=error)
         case _:
             return HTTPClientError(error=error)
+
+
+def translate_reading(error: BaseException, url: str) -> BotoCoreError:
+    """Return the botocore exception for what aiohttp raised while a response that had begun was read."""
+    translated = translate(error, url)
+    # The connection was closed after a valid response from the endpoint, not before.
+    return ResponseStreamingError(error=error) if isinstance(translated, ConnectionClosedError) else translated
+
+
+async def read_body(body: Any, url: str) -> io.BytesIO:
+    """Return the body of an InvokeModel response, read whole.
+
+    Raises:
+        HTTPClientError: The connection broke or fell silent.
+    """
+    async with body:
+        try:
+            return io.BytesIO(await body.read())
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise translate_reading(error, url) from error
 
 
 def _redact(error: BaseException) -> None:
