@@ -2,6 +2,9 @@
 
 Without names everything is measured. With `--save`, what was measured goes into benchmarks/RESULTS.json (if that is not
 everything, in place of the same scenarios of the same peers), and all pages and pictures are written from it.
+
+With `--behaviour` it is not the cost that is compared, but what this package and five peers do in four situations;
+with `--save`, too, that goes into benchmarks/COMPARISON.json and docs/comparison.md.
 """
 
 from __future__ import annotations
@@ -10,23 +13,20 @@ import argparse
 import itertools
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from benchmarks import charts, environments, pages, report
-from benchmarks.catalogue import CONTESTANTS, ENVIRONMENTS, SCENARIOS, Contestant, Scenario
+from benchmarks import charts, comparison, environments, pages, report
+from benchmarks.catalogue import BEHAVIOURS, CONTESTANTS, ENVIRONMENTS, SCENARIOS, Contestant, Scenario
 from benchmarks.pinning import pin
+from benchmarks.processes import isolated, lean_server, take_turn
 from benchmarks.results import Results, Round, describe_machine
-from benchmarks.worker import JOB_SECONDS
 
 FOLDER = Path(__file__).parent
 LATEST = FOLDER / 'results' / 'latest.json'
@@ -34,28 +34,17 @@ SAVED = FOLDER / 'RESULTS.json'
 NOT_REACHED = 3
 CODEC = 'codec'
 
-ENVIRONMENT = {
-    'AWS_ACCESS_KEY_ID': 'AKIAIOSFODNN7EXAMPLE',
-    'AWS_SECRET_ACCESS_KEY': 'wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY',
-    'AWS_DEFAULT_REGION': 'us-east-1',
-    'AWS_REGION': 'us-east-1',
-    'AWS_CONFIG_FILE': os.devnull,
-    'AWS_SHARED_CREDENTIALS_FILE': os.devnull,
-    'AWS_EC2_METADATA_DISABLED': 'true',
-    'NO_PROXY': '127.0.0.1',
-    'no_proxy': '127.0.0.1',
-    'LITELLM_LOCAL_MODEL_COST_MAP': 'True',
-    'ANONYMIZED_TELEMETRY': 'false',
-}
-
 
 def main() -> int:
     """Measure what was asked for, and show it."""
-    names = {each.name: each for each in (*CONTESTANTS, *SCENARIOS)}
+    names = {each.name: each for each in (*CONTESTANTS, *SCENARIOS, *BEHAVIOURS)}
     parser = argparse.ArgumentParser(
         prog='nox -s benchmarks --', description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('names', nargs='*', metavar='NAME', help='peers and scenarios to measure, of those in --list')
+    parser.add_argument(
+        '--behaviour', action='store_true', help='compare what peers do, not what they cost; takes about 10 minutes'
+    )
     parser.add_argument('--list', action='store_true', help='list the peers and scenarios')
     parser.add_argument(
         '--quick', action='store_true', help='short rounds, and of the peers only those that a goal names: a first look'
@@ -75,13 +64,19 @@ def main() -> int:
         return 0
     if unknown := [name for name in arguments.names if name not in names and name != CODEC]:
         parser.error(f'there is no {", ".join(unknown)}: see --list')
+    chosen = [names[name] for name in arguments.names if name != CODEC]
+    behaviours = [each for each in chosen if each in BEHAVIOURS]
+    if arguments.behaviour or behaviours:
+        if len(behaviours) != sum(isinstance(each, Scenario) for each in chosen) or CODEC in arguments.names:
+            parser.error('behaviours and figures are not compared in one run')
+        return comparison.run(console, arguments, chosen)
     if arguments.write:
         results = Results.load(SAVED)
     elif arguments.show:
         results = Results.load(LATEST)
     else:
         try:
-            results = measure(console, arguments, [names[name] for name in arguments.names if name != CODEC])
+            results = measure(console, arguments, chosen)
         except KeyboardInterrupt:
             console.print('Interrupted. The same with --resume goes on from here.')
             return 130
@@ -189,85 +184,14 @@ def calm_turn(take: Callable[[], dict[str, Round]], patient: bool) -> dict[str, 
     }
 
 
-@contextmanager
-def lean_server(cores: list[int]) -> Iterator[int]:
-    """Run the server on the first core, and give its port."""
-    command = [sys.executable, '-m', 'benchmarks.server', *(['--cpu', str(cores[0])] if cores else [])]
-    with subprocess.Popen(
-        command, cwd=FOLDER.parent, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            yield int(process.stdout.readline())
-        finally:
-            process.stdin.close()
-            process.terminate()
-
-
-def take_turn(
-    python: Path, contestant: Contestant, scenarios: list[Scenario], port: int, cores: list[int], quick: bool
-) -> dict[str, Round]:
-    """Measure one contestant in a process of its own, on the last core."""
-    order = {
-        'peer': contestant.module,
-        'uvloop': contestant.uvloop,
-        'port': port,
-        'cpu': cores[-1] if cores else None,
-        'jobs': [
-            {
-                'scenario': scenario.name,
-                'measurement': scenario.measurement,
-                'arguments': {**scenario.arguments, **(scenario.quick if quick else {})},
-                'tuned': scenario.tuned,
-                'threads': scenario.threads,
-                'opens_itself': scenario.opens_itself,
-            }
-            for scenario in scenarios
-        ],
-    }
-    started = time.monotonic()
-    with subprocess.Popen(
-        [str(python), '-m', 'benchmarks.worker', json.dumps(order)],
-        cwd=FOLDER.parent,
-        env=_environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        try:
-            output, complaints = process.communicate(timeout=JOB_SECONDS * len(scenarios) + 30)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            output, complaints = process.communicate()
-        except BaseException:
-            os.killpg(process.pid, signal.SIGKILL)
-            raise
-    ended = f'the process ended with {process.returncode}: {complaints[-2000:]}'
-    turn = {scenario.name: {'error': ended} for scenario in scenarios}
-    for line in output.splitlines():
-        measured = json.loads(line)
-        turn[measured.pop('scenario')] = measured
-    for measured in turn.values():
-        measured['took'] = (time.monotonic() - started) / len(scenarios)
-        if quick:
-            measured['quick'] = True
-    return turn
-
-
 def measure_codec(python: Path, cores: list[int], quick: bool) -> dict[str, Any]:
     """Time the codec in memory, beside botocore's."""
     command = [str(python), '-m', 'benchmarks.codec', '--json', '--rounds', '3' if quick else '9']
     command += ['--cpu', str(cores[-1])] if cores else []
-    done = subprocess.run(command, cwd=FOLDER.parent, env=_environment(), capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=FOLDER.parent, env=isolated(), capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f'the codec cannot be measured:\n{done.stderr}')
     return json.loads(done.stdout)
-
-
-def _environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith(('AWS_', 'PYTHON'))} | ENVIRONMENT
 
 
 def _cores() -> list[int]:

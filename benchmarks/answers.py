@@ -42,12 +42,13 @@ def _chunk(data: bytes) -> bytes:
     return b'%x\r\n%b\r\n' % (len(data), data)
 
 
-def _json_response(value: object) -> bytes:
+def _json_response(value: object, status: bytes = b'200 OK', *headers: bytes) -> bytes:
     body = _compact(value)
     return (
-        b'HTTP/1.1 200 OK\r\nDate: Mon, 02 Nov 2026 10:00:00 GMT\r\nContent-Type: application/json\r\n'
-        b'Content-Length: %d\r\nConnection: keep-alive\r\n'
-        b'x-amzn-RequestId: 5a1f2c9e-6f0b-4d0e-9a55-0d7c3e6b8f11\r\n\r\n%b' % (len(body), body)
+        b'HTTP/1.1 %b\r\nDate: Mon, 02 Nov 2026 10:00:00 GMT\r\nContent-Type: application/json\r\n'
+        b'Content-Length: %d\r\nConnection: keep-alive\r\n%b'
+        b'x-amzn-RequestId: 5a1f2c9e-6f0b-4d0e-9a55-0d7c3e6b8f11\r\n\r\n%b'
+        % (status, len(body), b''.join(header + b'\r\n' for header in headers), body)
     )
 
 
@@ -56,6 +57,8 @@ _STREAM_HEAD = (
     b'Content-Type: application/vnd.amazon.eventstream\r\nTransfer-Encoding: chunked\r\nConnection: keep-alive\r\n'
     b'x-amzn-RequestId: 5a1f2c9e-6f0b-4d0e-9a55-0d7c3e6b8f11\r\n\r\n'
 )
+
+LAST_CHUNK = b'0\r\n\r\n'
 
 
 class StreamKind:
@@ -71,7 +74,7 @@ class StreamKind:
             wrapped: Whether the JSON travels as base64 in a `chunk` event, as InvokeModel has it.
         """
         self.head = _STREAM_HEAD + b''.join(_chunk(frame) for frame in head)
-        self.tail = b''.join(_chunk(frame) for frame in tail) + b'0\r\n\r\n'
+        self.tail = b''.join(_chunk(frame) for frame in tail) + LAST_CHUNK
         self._wrapped = wrapped
         self._before, self._after = delta
         sample = self._delta_frame(stamp(0))
@@ -89,6 +92,10 @@ class StreamKind:
     def whole(self, deltas: int) -> bytes:
         """Give a whole response, no delta of which repeats another."""
         return b''.join((self.head, *(self.delta(stamp(number)) for number in range(deltas)), self.tail))
+
+    def cut(self, deltas: int) -> bytes:
+        """Give a response that ends in good order after its deltas, without what would come after them."""
+        return self.whole(deltas).removesuffix(self.tail) + LAST_CHUNK
 
     def _payload(self, text: str) -> bytes:
         event = self._before + text.encode() + self._after
@@ -131,6 +138,11 @@ CONVERSE = _json_response(
 )
 INVOKE = _json_response(
     {**_ANTHROPIC_MESSAGE, 'content': [{'type': 'text', 'text': TEXT}], 'stop_reason': 'end_turn'},
+)
+REFUSED = _json_response(
+    {'message': 'The security token included in the request is invalid.'},
+    b'403 Forbidden',
+    b'x-amzn-ErrorType: UnrecognizedClientException',
 )
 CONVERSE_STREAM = StreamKind(
     head=[_event('messageStart', role='assistant')],

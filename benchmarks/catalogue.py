@@ -103,7 +103,7 @@ class Threshold:
     at_least: bool = False
 
 
-Unit = Literal['ms', 's', 'KB', 'streams']
+Unit = Literal['ms', 's', 'KB', 'streams', '']
 
 
 @dataclass(frozen=True)
@@ -285,3 +285,30 @@ SCENARIOS = (
         threads=1000,
     ),
 )
+
+COMPARED = ('ours', 'upstream', 'langchain-aws', 'litellm', 'strands', 'anthropic')
+"""Whose behaviour is compared."""
+
+
+def _behaviour(name: str, title: str, arguments: dict[str, Any], *, opens_itself: bool = False) -> Scenario:
+    return Scenario(
+        name=name,
+        title=title,
+        measurement=name.replace('-', '_'),
+        unit='',
+        arguments=arguments,
+        thresholds=(),
+        contestants=COMPARED,
+        tuned=False,
+        opens_itself=opens_itself,
+        other_rounds=1,
+    )
+
+
+BEHAVIOURS = (
+    _behaviour('in-flight', 'in flight at once, default settings', {'calls': 1500}),
+    _behaviour('stop', 'a cancelled stream stops the generation', {'pause': 2}),
+    _behaviour('half', 'a stream that ends before its last event', {'deltas': 3}),
+    _behaviour('rotation', 'access key rotated in `~/.aws/credentials`', {}, opens_itself=True),
+)
+"""Of which not the cost is measured, but what happens."""

@@ -12,6 +12,7 @@ class Control:
 
     def __init__(self, port: int) -> None:
         self._port = port
+        self.url = f'http://127.0.0.1:{port}'
 
     async def __call__(self, path: str = '/_control', /, **message: Any) -> Any:
         reader, writer = await asyncio.open_connection('127.0.0.1', self._port)

@@ -46,12 +46,13 @@ TELEMETRY = 'telemetry'
 def write(results: Results) -> list[Path]:
     """Write all of them, and say which."""
     RESULTS.write_text(markdown(results))
-    _put(DOCUMENTATION, '\n'.join(['', *_measured(results), '', *goals(results), '', *everybody(results), '']))
-    _put(README, textwrap.fill(headline(results), 120))
+    put(DOCUMENTATION, '\n'.join(['', *_measured(results), '', *goals(results), '', *everybody(results), '']))
+    put(README, textwrap.fill(headline(results), 120))
     return [RESULTS, DOCUMENTATION, README]
 
 
-def _put(page: Path, generated: str) -> None:
+def put(page: Path, generated: str) -> None:
+    """Put it between the markers of a page that has them."""
     text = page.read_text()
     put, times = re.subn(
         r'(<!-- figures[^>]*-->\n).*?(<!-- end of figures -->)',

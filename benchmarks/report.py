@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from benchmarks.catalogue import CONTESTANTS, SCENARIOS, Contestant, Scenario, Threshold, Unit
+from benchmarks.catalogue import BEHAVIOURS, CONTESTANTS, SCENARIOS, Contestant, Scenario, Threshold, Unit
 from benchmarks.results import Results, Round, Verdict
 
 TITLES = {contestant.name: contestant.title for contestant in CONTESTANTS}
@@ -22,6 +22,7 @@ SCALES: dict[Unit, tuple[float, Callable[[float], str]]] = {
     's': (1, lambda value: f'{value:.2f}'),
     'KB': (1 / 1024, lambda value: f'{value:.1f}'),
     'streams': (1, lambda value: f'{value:.0f}'),
+    '': (1, str),
 }
 
 _REMARKS: dict[str, Callable[[Round], str]] = {
@@ -121,7 +122,7 @@ def show(console: Console, results: Results) -> None:
 def show_catalogue(console: Console) -> None:
     """Print the names that can be given on the command line."""
     codec = Contestant('codec', 'the codec in memory, beside botocore, and what telemetry costs', '', '')
-    for title, entries in (('peers', CONTESTANTS), ('scenarios', (*SCENARIOS, codec))):
+    for title, entries in (('peers', CONTESTANTS), ('scenarios', (*SCENARIOS, codec)), ('behaviour', BEHAVIOURS)):
         table = Table(title=title, box=box.SIMPLE, show_header=False, title_justify='left')
         for entry in entries:
             table.add_row(entry.name, escape(entry.title))

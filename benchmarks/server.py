@@ -1,7 +1,7 @@
 """A lean Bedrock: constant answers, framed as Bedrock frames them, on a raw asyncio protocol.
 
-It checks nothing. How it answers is set by `POST /_control`, which also gives its counts: what the server knows of
-requests in flight and of streams that go on, whatever the client believes.
+It checks nothing, unless it is told to refuse access keys. How it answers is set by `POST /_control`, which also gives
+its counts: what the server knows of requests in flight and of streams that go on, whatever the client believes.
 
     python -m benchmarks.server --cpu 0
 
@@ -39,6 +39,12 @@ class Behaviour:
     """Deltas per second, each with the moment at which it is sent; 0 sends a whole stream at once."""
     hold: bool = False
     """Whether a stream stays open, silent, after its deltas."""
+    cut: bool = False
+    """Whether a stream that is sent at once ends in good order after its deltas, without its last events."""
+    gate: bool = False
+    """Whether requests are kept waiting until there is no gate any more."""
+    access_key: str = ''
+    """The only access key that is not refused, if not empty."""
     keep_body: bool = False
     """Whether the last request is kept, and shown with the counts."""
 
@@ -48,6 +54,7 @@ class Counts:
     """What the server has seen since the last reset, and what goes on now."""
 
     requests: int = 0
+    refused: int = 0
     in_flight: int = 0
     max_in_flight: int = 0
     streaming: int = 0
@@ -66,6 +73,7 @@ class LeanBedrock:
         self.counts = Counts()
         self.last: tuple[str, bytes] = ('', b'')
         self.streaming: set[Connection] = set()
+        self.waiting: set[Connection] = set()
 
     def control(self, message: dict[str, Any]) -> dict[str, Any]:
         """Take a new behaviour, or none, and give the counts."""
@@ -86,6 +94,10 @@ class LeanBedrock:
             raise ValueError(f'unknown: {sorted(unknown)}')
         if message:
             self.behaviour = Behaviour(**message)
+        if not self.behaviour.gate:
+            waiting, self.waiting = self.waiting, set()
+            for connection in waiting:
+                connection.answer()
         report: dict[str, Any] = asdict(self.counts)
         if self.behaviour.keep_body:
             path, body = self.last
@@ -102,6 +114,7 @@ class Connection(asyncio.Protocol):
         self._received = bytearray()
         self._needed = 0
         self._path = ''
+        self._head = b''
         self._head_length = 0
         self._busy = False
         self._streaming = False
@@ -146,6 +159,7 @@ class Connection(asyncio.Protocol):
         self._respond(body)
 
     def _read_head(self, head: bytes) -> None:
+        self._head = head
         self._path = head[: head.find(b'\r\n')].split(b' ')[1].decode()
         lower = head.lower()
         at = lower.find(b'\r\ncontent-length:')
@@ -164,13 +178,21 @@ class Connection(asyncio.Protocol):
         self._busy = True
         if bedrock.behaviour.keep_body:
             bedrock.last = (unquote(self._path), body)
-        if bedrock.behaviour.delay:
-            self._timer = self._loop.call_later(bedrock.behaviour.delay, self._answer)
+        if bedrock.behaviour.gate:
+            bedrock.waiting.add(self)
+        elif bedrock.behaviour.delay:
+            self._timer = self._loop.call_later(bedrock.behaviour.delay, self.answer)
         else:
-            self._answer()
+            self.answer()
 
-    def _answer(self) -> None:
+    def answer(self) -> None:
+        """Answer the request that has been received."""
         behaviour = self._bedrock.behaviour
+        if behaviour.access_key and b'Credential=%b/' % behaviour.access_key.encode() not in self._head:
+            self._bedrock.counts.refused += 1
+            self._transport.write(answers.REFUSED)
+            self._end()
+            return
         match self._path.rpartition('/')[2]:
             case 'converse':
                 self._transport.write(answers.CONVERSE)
@@ -188,7 +210,7 @@ class Connection(asyncio.Protocol):
 
     def _start_stream(self, kind: answers.StreamKind, behaviour: Behaviour) -> None:
         if not behaviour.rate and not behaviour.hold:
-            self._transport.write(kind.whole(behaviour.deltas))
+            self._transport.write(kind.cut(behaviour.deltas) if behaviour.cut else kind.whole(behaviour.deltas))
             self._end()
             return
         self._streaming = True
@@ -217,6 +239,7 @@ class Connection(asyncio.Protocol):
             self._end()
 
     def _end(self) -> None:
+        self._bedrock.waiting.discard(self)
         if self._streaming:
             self._streaming = False
             self._bedrock.streaming.discard(self)

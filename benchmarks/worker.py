@@ -26,6 +26,7 @@ JOB_SECONDS = 240
 VERSIONS = (
     'aiohttp',
     'httpx',
+    'httpx2',
     'boto3',
     'botocore',
     'aiobotocore',
@@ -61,6 +62,7 @@ def _raise_thread_limits(threads: int) -> None:
 
 
 async def _measure(peer: Any, port: int, job: dict[str, Any]) -> dict[str, Any]:
+    from benchmarks.behaviours import BEHAVIOURS
     from benchmarks.control import Control
     from benchmarks.measurements import MEASUREMENTS
     from benchmarks.peers import Endpoint
@@ -69,10 +71,10 @@ async def _measure(peer: Any, port: int, job: dict[str, Any]) -> dict[str, Any]:
     await control(reset=True)
     if (threads := job.get('threads')) is not None:
         _raise_thread_limits(threads)
-    endpoint = Endpoint(f'http://127.0.0.1:{port}', job['tuned'])
-    measure = MEASUREMENTS[job['measurement']]
+    endpoint = Endpoint(control.url, job['tuned'])
+    measure = (MEASUREMENTS | BEHAVIOURS)[job['measurement']]
     if job.get('opens_itself'):
-        return await measure(peer, control, endpoint)
+        return await measure(peer, control, endpoint, **job['arguments'])
     await peer.setup(endpoint)
     return await measure(peer, control, **job['arguments'])
 
