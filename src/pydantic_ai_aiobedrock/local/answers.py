@@ -43,6 +43,8 @@ class Answer:
     pieces: Pieces
     chunked: bool = False
     error_code: str | None = None
+    length: int | None = None
+    """The length that the head announces where there is no body, as for HEAD."""
     delay_before: float = 0.0
     """Seconds before the first byte."""
     header_interval: float = 0.0
@@ -132,7 +134,7 @@ async def write_answer(answer: Answer, http: web.BaseRequest, record: RecordedRe
     keep_alive = http.keep_alive and not answer.close
     if answer.damaged or not isinstance(answer.pieces, Sequence):
         return await _write_slowly(answer, http, record, keep_alive)
-    length = None if answer.chunked else sum(map(len, answer.pieces))
+    length = None if answer.chunked else answer.length or sum(map(len, answer.pieces))
     record.status = answer.status
     parts = [_head(answer, length, keep_alive)]
     size = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
@@ -24,12 +24,17 @@ _MISLEADING = (
 _PROXIES = ('http_proxy', 'https_proxy', 'all_proxy')
 
 
-def client_environment(base_url: str, region_name: str, key: AccessKey) -> dict[str, str]:
-    """Return the environment by which clients find an endpoint and sign for it."""
+# The second is what LiteLLM reads.
+MODEL_SERVICES = ('AWS_ENDPOINT_URL_BEDROCK_RUNTIME', 'AWS_BEDROCK_RUNTIME_ENDPOINT')
+ALL_SERVICES = (*MODEL_SERVICES, 'AWS_ENDPOINT_URL_BEDROCK', 'AWS_ENDPOINT_URL_S3')
+
+
+def client_environment(
+    base_url: str, region_name: str, key: AccessKey, services: Sequence[str] = ALL_SERVICES
+) -> dict[str, str]:
+    """Return the environment by which clients find the services of an endpoint and sign for it."""
     environment = {
-        'AWS_ENDPOINT_URL_BEDROCK_RUNTIME': base_url,
-        # What LiteLLM reads instead.
-        'AWS_BEDROCK_RUNTIME_ENDPOINT': base_url,
+        **dict.fromkeys(services, base_url),
         'AWS_ACCESS_KEY_ID': key.access_key_id,
         'AWS_SECRET_ACCESS_KEY': key.secret_access_key,
         'AWS_DEFAULT_REGION': region_name,

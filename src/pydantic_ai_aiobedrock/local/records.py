@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from .members import structure, structures
+from .services import Operation, Service
 from .signatures import AuthScheme
 
-Operation = Literal['Converse', 'ConverseStream', 'CountTokens', 'InvokeModel']
+__all__ = ('LocalBedrockStats', 'Operation', 'RecordedRequest')
 
 
 @dataclass(kw_only=True)
@@ -22,13 +23,21 @@ class RecordedRequest:
     operation: Operation | None
     """The operation, or `None` where the path names none."""
     model_id: str
-    """The model id of the path, decoded."""
+    """The model id of the path, or of the batch inference job, decoded; empty for other services."""
     method: str
     path: str
     """The path as it came, still percent-encoded."""
     headers: Mapping[str, str] = field(repr=False)
     """Headers, by any case of the name; `Authorization` and the session token are cut to what identifies them."""
     raw_body: bytes = field(repr=False)
+    service: Service = 'bedrock-runtime'
+    """The service that it is for."""
+    resource: str = ''
+    """What it is about: the model id, the job identifier, or bucket and key as `bucket/key`; decoded."""
+    job_arn: str | None = None
+    """The batch inference job of which it is a record; `None` for a request that came over HTTP."""
+    record_id: str | None = None
+    """The `recordId` in the input of the job."""
     body: dict[str, Any] = field(default_factory=dict[str, Any])
     """The decoded body; empty where it is not a JSON object."""
     attempt: int = 1

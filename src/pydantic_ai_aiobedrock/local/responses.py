@@ -14,6 +14,7 @@ from .frames import Padding, StreamEvent, encode_event
 from .records import RecordedRequest
 from .rendering import converse_body, frame_event, stream_events
 from .replies import AnyReply, EventsReply, RawReply, Reply
+from .s3_errors import object_error
 from .tokens import count_tokens
 
 _WRITTEN_BY_US = ('transfer-encoding', 'content-length', 'connection', 'date')
@@ -147,6 +148,8 @@ def stream_answer(record: RecordedRequest, headers: Mapping[str, str]) -> Answer
 
 def error_answer(reply: ErrorReply, record: RecordedRequest) -> Answer:
     """Return the answer that an error is."""
+    if record.service == 's3':
+        return object_error(reply, record)
     headers = {
         'Content-Type': 'application/json',
         'x-amzn-RequestId': record.request_id,

@@ -12,17 +12,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from .endpoint import Endpoint
-from .environment import client_environment, redirected
+from .environment import ALL_SERVICES, MODEL_SERVICES, client_environment, redirected
 from .errors import ErrorReply
 from .exchanges import ExchangeFile
 from .faults import FailConnection, Fault
+from .job_control import JobControl
+from .jobs import Jobs
 from .keys import AccessKey, Keyring
 from .listening import Refusal
+from .objects import ObjectStore
 from .records import LocalBedrockStats, Operation, RecordedRequest
 from .replaying import Replay
 from .replies import AnyReply, RawReply, ReplyFunction
 from .responder import respond
 from .responses import Manner
+from .runtime import Runtime
 from .scripts import Rule, Script
 from .serving import Serving
 from .signatures import utc_now
@@ -35,7 +39,7 @@ F = TypeVar('F', bound=Fault)
 
 
 class LocalBedrock:
-    """A Bedrock Runtime endpoint on loopback, wire for wire.
+    """An endpoint of Bedrock Runtime on loopback, wire for wire, with the batch inference jobs of Bedrock and their S3.
 
     `async with LocalBedrock() as bedrock:` serves on the running loop; `with LocalBedrock() as bedrock:` serves on a
     thread of its own, for code that is not async. All methods work in both, at any time.
@@ -50,6 +54,8 @@ class LocalBedrock:
         credentials: Mapping[str, str | AccessKey] | None = None,
         api_keys: Collection[str] | None = None,
         models: Collection[str] | None = None,
+        buckets: Collection[str] | None = None,
+        minimum_batch_records: int = 1,
         tls: ssl.SSLContext | None = None,
         responder: ReplyFunction = respond,
         latency: float = 0.0,
@@ -67,21 +73,25 @@ class LocalBedrock:
             credentials: Secrets by access key id; a key made for the occasion where not given.
             api_keys: Bearer tokens that are accepted; one made for the occasion where not given.
             models: Model ids that exist; every well-formed id of a known family where not given.
+            buckets: S3 buckets that exist; every bucket, until it is deleted, where not given.
+            minimum_batch_records: How many records a batch inference job must have; AWS wants 100.
             tls: Serves HTTPS with this context.
             responder: What answers Converse and ConverseStream where no scripted reply does.
             latency: Seconds before a response starts, for replies that don't say.
             tokens_per_second: Speed of generation, for replies that don't say.
             clock: The time by which signatures are judged.
-            seed: Seed of the padding of events and of the chance of faults.
+            seed: Seed of the padding of events, of the chance of faults, and of the order of the output of batches.
             keep_requests: How many of the latest requests are remembered.
         """
+        runtime = Runtime(models, responder, Manner(latency, tokens_per_second, seed))
+        objects = ObjectStore(buckets)
         self._endpoint = Endpoint(
             region_name=region_name,
             keyring=Keyring.of(credentials, api_keys),
-            models=models,
-            responder=responder,
+            runtime=runtime,
+            jobs=Jobs(region_name, runtime, objects, clock, minimum_batch_records),
+            objects=objects,
             clock=clock,
-            manner=Manner(latency, tokens_per_second, seed),
             keep_requests=keep_requests,
         )
         self._host, self._port, self._tls = host, port, tls
@@ -121,7 +131,7 @@ class LocalBedrock:
 
         forwarder = Forwarder(ExchangeFile(to), region_name, endpoint_url, session)
         bedrock = cls(region_name=forwarder.region_name, host=host, port=port)
-        bedrock._endpoint.source = forwarder
+        bedrock._endpoint.runtime.source = forwarder
         return bedrock
 
     @classmethod
@@ -145,7 +155,7 @@ class LocalBedrock:
             port: Port to listen on; 0 takes a free one.
         """
         bedrock = cls(region_name=region_name, host=host, port=port)
-        bedrock._endpoint.source = Replay([Path(file) for file in files])
+        bedrock._endpoint.runtime.source = Replay([Path(file) for file in files])
         return bedrock
 
     def __repr__(self) -> str:
@@ -204,7 +214,8 @@ class LocalBedrock:
     @property
     def environment(self) -> dict[str, str]:
         """Environment variables that point an AWS client at the endpoint."""
-        return client_environment(self.base_url, self.region_name, self._key)
+        services = MODEL_SERVICES if self._endpoint.runtime.source is not None else ALL_SERVICES
+        return client_environment(self.base_url, self.region_name, self._key, services)
 
     def redirect_clients(self) -> AbstractContextManager[None]:
         """Point the AWS clients that this process makes at the endpoint, by its environment, for the time of a block.
@@ -245,7 +256,7 @@ class LocalBedrock:
     @property
     def failures(self) -> list[Exception]:
         """What reply functions have raised."""
-        return self._endpoint.failures
+        return self._endpoint.runtime.failures
 
     def stats(self) -> LocalBedrockStats:
         """Return the counts of this moment."""
@@ -258,6 +269,16 @@ class LocalBedrock:
             open_connections=len(endpoint.connections),
             streams_generating=endpoint.streams_generating,
         )
+
+    @property
+    def objects(self) -> ObjectStore:
+        """What is stored in S3."""
+        return self._endpoint.objects
+
+    @property
+    def jobs(self) -> JobControl:
+        """How batch inference jobs go on."""
+        return JobControl(self._endpoint.jobs, self._act)
 
     # What it says
 
@@ -283,7 +304,7 @@ class LocalBedrock:
         Returns:
             The rules, which count their uses and can be removed.
         """
-        script = self._endpoint.script
+        script = self._endpoint.runtime.script
         return [
             script.add(
                 Rule(action=reply, model=model, operations=_operations(reply, operation), when=when, times=times)
@@ -331,7 +352,7 @@ class LocalBedrock:
             operations=None if operation is None else (operation,),
             when=when,
             probability=probability,
-            chance=random.Random(self._endpoint.manner.seed if seed is None else seed),
+            chance=random.Random(self._endpoint.runtime.manner.seed if seed is None else seed),
             times=times,
         )
         if not isinstance(fault, FailConnection):
@@ -363,6 +384,12 @@ class LocalBedrock:
     def start_over(self) -> None:
         """Return to the state at the start: nothing scripted, seen or counted, no connections, the keys of then."""
         self._now_serving.start_over()
+
+    def _act(self, act: Callable[[], None]) -> None:
+        if self._serving is None:
+            act()
+        else:
+            self._serving.act(act)
 
     @property
     def _now_serving(self) -> Serving:

@@ -34,12 +34,13 @@ class Serving:
             OSError: The address cannot be had.
         """
         async with AsyncExitStack() as stack:
-            if (source := self._endpoint.source) is None:
+            if (source := self._endpoint.runtime.source) is None:
                 # Reads and decodes megabytes of JSON.
-                self._endpoint.service_model = await asyncio.to_thread(ServiceModel.load)
+                self._endpoint.runtime.service_model = await asyncio.to_thread(ServiceModel.load)
             else:
                 await source.open(self._endpoint.keyring)
                 stack.push_async_callback(source.close)
+            stack.push_async_callback(self._endpoint.jobs.close)
             stack.push_async_callback(self._connections.close)
             bound = await self._listener.open(host, port)
             stack.callback(self._listener.close)
@@ -53,27 +54,27 @@ class Serving:
 
     def stop_accepting(self, how: Refusal) -> None:
         """Accept no more connections."""
-        self._act(partial(self._listener.stop, how))
+        self.act(partial(self._listener.stop, how))
 
     def start_accepting(self) -> None:
         """Accept connections again."""
-        self._act(self._listener.resume)
+        self.act(self._listener.resume)
 
     def drop_connections(self) -> None:
         """Close all connections."""
-        self._act(self._connections.drop)
+        self.act(self._connections.drop)
 
     def start_over(self) -> None:
         """Return to the state at the start."""
-        self._act(self._start_over)
+        self.act(self._start_over)
 
     def _start_over(self) -> None:
         self._listener.resume()
         self._connections.drop()
         self._endpoint.start_over(self._keyring.copy())
 
-    def _act(self, act: Callable[[], None]) -> None:
-        """Do something to the listener or the connections, on their loop; another thread waits until it is done."""
+    def act(self, act: Callable[[], None]) -> None:
+        """Do something to what is open, on the loop that it belongs to; another thread waits until it is done."""
         try:
             here = asyncio.get_running_loop()
         except RuntimeError:

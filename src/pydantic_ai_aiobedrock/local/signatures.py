@@ -21,7 +21,7 @@ AuthScheme = Literal['sigv4', 'bearer']
 _ALGORITHM = 'AWS4-HMAC-SHA256'
 _TIMESTAMP = '%Y%m%dT%H%M%SZ'
 _TOLERANCE = timedelta(minutes=5)
-_SERVICE = 'bedrock'
+_UNSIGNED = ('UNSIGNED-PAYLOAD', 'STREAMING-UNSIGNED-PAYLOAD-TRAILER')
 _MISMATCH = (
     'The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key '
     'and signing method. Consult the service documentation for details.'
@@ -42,12 +42,14 @@ class SignedRequest:
     raw_path: str
     headers: CIMultiDictProxy[str]
     body: bytes
+    signing_name: str = 'bedrock'
+    """The service that it must be signed for."""
 
 
 @lru_cache(maxsize=256)
-def _signing_key(secret: str, date: str, region: str) -> bytes:
+def _signing_key(secret: str, date: str, region: str, signing_name: str) -> bytes:
     key = f'AWS4{secret}'.encode()
-    for part in (date, region, _SERVICE, 'aws4_request'):
+    for part in (date, region, signing_name, 'aws4_request'):
         key = hmac.digest(key, part.encode(), 'sha256')
     return key
 
@@ -106,7 +108,7 @@ def _verify_signature(
             f'Authorization={authorization}',
         )
     key = _known_key(access_key_id, request.headers.get('X-Amz-Security-Token'), keyring)
-    _check_scope(scope, timestamp, region)
+    _check_scope(scope, timestamp, region, request.signing_name)
     _check_time(timestamp, clock())
     _check_signed_headers(request.headers, signed_headers)
     date = timestamp[:8]
@@ -114,11 +116,12 @@ def _verify_signature(
         (
             _ALGORITHM,
             timestamp,
-            f'{date}/{region}/{_SERVICE}/aws4_request',
+            f'{date}/{region}/{request.signing_name}/aws4_request',
             sha256(_canonical_request(request, signed_headers).encode()).hexdigest(),
         )
     )
-    expected = hmac.digest(_signing_key(key.secret_access_key, date, region), string_to_sign.encode(), 'sha256').hex()
+    signing_key = _signing_key(key.secret_access_key, date, region, request.signing_name)
+    expected = hmac.digest(signing_key, string_to_sign.encode(), 'sha256').hex()
     if not hmac.compare_digest(expected, signature):
         raise authentication_error('InvalidSignatureException', _MISMATCH)
 
@@ -149,7 +152,7 @@ def _known_key(access_key_id: str, session_token: str | None, keyring: Keyring) 
     return key
 
 
-def _check_scope(scope: str, timestamp: str, region: str) -> None:
+def _check_scope(scope: str, timestamp: str, region: str, signing_name: str) -> None:
     parts = scope.split('/')
     if len(parts) != 4 or parts[3] != 'aws4_request':
         raise authentication_error(
@@ -159,9 +162,9 @@ def _check_scope(scope: str, timestamp: str, region: str) -> None:
         )
     if parts[1] != region:
         raise authentication_error('InvalidSignatureException', 'Credential should be scoped to a valid region. ')
-    if parts[2] != _SERVICE:
+    if parts[2] != signing_name:
         raise authentication_error(
-            'InvalidSignatureException', f"Credential should be scoped to correct service: '{_SERVICE}'. "
+            'InvalidSignatureException', f"Credential should be scoped to correct service: '{signing_name}'. "
         )
     if parts[0] != timestamp[:8]:
         raise authentication_error(
@@ -215,14 +218,15 @@ def _check_signed_headers(headers: CIMultiDictProxy[str], signed: tuple[str, ...
 
 def _canonical_request(request: SignedRequest, signed_headers: tuple[str, ...]) -> str:
     path, _, query = request.raw_path.partition('?')
-    canonical_query = '&'.join(sorted(pair if '=' in pair else f'{pair}=' for pair in query.split('&') if pair))
+    pairs = sorted(pair.partition('=')[::2] for pair in query.split('&') if pair)
+    canonical_query = '&'.join(f'{name}={value}' for name, value in pairs)
     headers = request.headers
     lines = [
         f'{name}:{",".join(" ".join(value.split()) for value in headers.getall(name, ()))}' for name in signed_headers
     ]
     payload_hash = sha256(request.body).hexdigest()
     declared = headers.get('X-Amz-Content-SHA256')
-    if declared == 'UNSIGNED-PAYLOAD':
+    if declared in _UNSIGNED:
         payload_hash = declared
     elif declared is not None and declared != payload_hash:
         raise authentication_error(
@@ -232,7 +236,8 @@ def _canonical_request(request: SignedRequest, signed_headers: tuple[str, ...]) 
     return '\n'.join(
         (
             request.method,
-            _canonical_path(path),
+            # S3 alone signs the path as it is on the wire: its keys may hold anything.
+            path if request.signing_name == 's3' else _canonical_path(path),
             canonical_query,
             *lines,
             '',

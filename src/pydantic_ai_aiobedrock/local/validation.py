@@ -6,20 +6,26 @@ The model may be older than the request: what it does not know is let through.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cache
 from typing import Any, cast
 
 from botocore.loaders import Loader
 
 from .errors import serialization_error, validation_error
-from .records import Operation
+from .services import JOB_OPERATIONS, RUNTIME_OPERATIONS, Operation
 
 Path = tuple[str | int, ...]
 Check = Callable[[Any, Path, list[str]], None]
 
 # Bedrock has come to accept more characters than the service models before botocore 1.42 say.
 _NEWER_PATTERNS = {'ToolUseId': '[a-zA-Z0-9_.:-]+'}
+# Enumerations that Bedrock has come to take, which the service models before botocore 1.43 lack, by their structure.
+_NEWER_MEMBERS = {
+    'CreateModelInvocationJobRequest': {
+        'modelInvocationType': ('ModelInvocationType', {'type': 'string', 'enum': ['InvokeModel', 'Converse']})
+    }
+}
 _WRONG_TYPES = {'str': 'STRING_VALUE', 'int': 'NUMBER_VALUE', 'float': 'NUMBER_VALUE', 'bool': 'BOOLEAN_VALUE'}
 _TYPE_NAMES = {
     'string': 'a String',
@@ -33,22 +39,43 @@ _TYPE_NAMES = {
 
 
 class ServiceModel:
-    """The shapes of Bedrock Runtime, compiled into checks."""
+    """The shapes of a service, compiled into checks."""
 
-    def __init__(self, description: Mapping[str, Any]) -> None:
-        self._shapes: Mapping[str, Mapping[str, Any]] = description['shapes']
+    def __init__(
+        self,
+        description: Mapping[str, Any],
+        operations: Collection[str] = RUNTIME_OPERATIONS,
+        *,
+        with_uri: bool = False,
+    ) -> None:
+        """Compile the shapes of operations.
+
+        Args:
+            description: The service model.
+            operations: The operations.
+            with_uri: Checks what stands in path and query, too.
+        """
+        self._shapes: Mapping[str, Mapping[str, Any]] = _with_newer_members(description['shapes'])
+        self._with_uri = with_uri
         self._checks: dict[str, Check] = {}
         self._inputs: dict[str, Check] = {
             name: self._check_of(operation['input']['shape'])
             for name, operation in description['operations'].items()
-            if name in ('Converse', 'ConverseStream', 'CountTokens')
+            # The body of InvokeModel is the model's own.
+            if name in operations and name != 'InvokeModel'
         }
 
     @classmethod
     @cache
     def load(cls) -> ServiceModel:
-        """Load the model of the installed botocore. This reads from disk."""
-        return cls(cast('Mapping[str, Any]', Loader().load_service_model('bedrock-runtime', 'service-2')))
+        """Load the model of Bedrock Runtime of the installed botocore. This reads from disk."""
+        return cls(_description('bedrock-runtime'))
+
+    @classmethod
+    @cache
+    def load_jobs(cls) -> ServiceModel:
+        """Load the part of the model of Bedrock that is about batch inference jobs. This reads from disk."""
+        return cls(_description('bedrock'), JOB_OPERATIONS, with_uri=True)
 
     def check(self, operation: Operation, body: Mapping[str, Any]) -> None:
         """Check a body.
@@ -82,13 +109,15 @@ class ServiceModel:
             return self._map(shape)
         if kind in ('string', 'blob'):
             return _string(name, shape)
+        if kind == 'timestamp':
+            return _anything
         return _boolean if kind == 'boolean' else _number(shape)
 
     def _structure(self, name: str, shape: Mapping[str, Any]) -> Check:
         members = {
             member.get('locationName', key): self._check_of(member['shape'])
             for key, member in shape['members'].items()
-            if member.get('location') is None
+            if self._with_uri or member.get('location') is None
         }
         required = [key for key in shape.get('required', ()) if key in members]
         union = bool(shape.get('union'))
@@ -146,6 +175,21 @@ class ServiceModel:
 
 
 _FAILED = 'failed to satisfy constraint'
+
+
+def _description(service: str) -> Mapping[str, Any]:
+    return cast('Mapping[str, Any]', Loader().load_service_model(service, 'service-2'))
+
+
+def _with_newer_members(shapes: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = dict(shapes)
+    for name, members in _NEWER_MEMBERS.items():
+        if name not in shapes:
+            continue
+        known = {key: {'shape': shape} for key, (shape, _) in members.items()}
+        found |= dict(members.values())
+        found[name] = {**shapes[name], 'members': {**known, **shapes[name]['members']}}
+    return found
 
 
 def _anything(value: Any, path: Path, violations: list[str]) -> None:

@@ -1,0 +1,125 @@
+"""Which service and which operation a request is for: Bedrock Runtime, Bedrock or S3, all on one port."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal, get_args
+from urllib.parse import unquote
+
+Service = Literal['bedrock-runtime', 'bedrock', 's3']
+
+RuntimeOperation = Literal['Converse', 'ConverseStream', 'CountTokens', 'InvokeModel']
+JobOperation = Literal[
+    'CreateModelInvocationJob', 'GetModelInvocationJob', 'ListModelInvocationJobs', 'StopModelInvocationJob'
+]
+ObjectOperation = Literal[
+    'AbortMultipartUpload',
+    'CompleteMultipartUpload',
+    'CreateBucket',
+    'CreateMultipartUpload',
+    'DeleteBucket',
+    'DeleteObject',
+    'DeleteObjects',
+    'GetObject',
+    'HeadBucket',
+    'HeadObject',
+    'ListObjectsV2',
+    'PutObject',
+    'UploadPart',
+]
+Operation = RuntimeOperation | JobOperation | ObjectOperation
+
+RUNTIME_OPERATIONS: tuple[RuntimeOperation, ...] = get_args(RuntimeOperation)
+JOB_OPERATIONS: tuple[JobOperation, ...] = get_args(JobOperation)
+
+_MODEL_OPERATIONS: dict[str, RuntimeOperation] = {
+    'converse': 'Converse',
+    'converse-stream': 'ConverseStream',
+    'count-tokens': 'CountTokens',
+    'invoke': 'InvokeModel',
+}
+_SIGNING_NAME = re.compile(r'Credential=[^/,]*/[^/,]*/[^/,]*/([^/,]*)')
+# What tells an unsigned request to S3.
+_HEADERS_OF_S3 = ('x-amz-checksum-mode', 'x-amz-sdk-checksum-algorithm', 'x-amz-content-sha256')
+_BUCKET_OPERATIONS: dict[tuple[str, str], ObjectOperation] = {
+    ('GET', 'list-type'): 'ListObjectsV2',
+    ('POST', 'delete'): 'DeleteObjects',
+}
+_BARE_BUCKET_OPERATIONS: dict[str, ObjectOperation] = {
+    'PUT': 'CreateBucket',
+    'HEAD': 'HeadBucket',
+    'DELETE': 'DeleteBucket',
+}
+_OBJECT_OPERATIONS: dict[tuple[str, str], ObjectOperation] = {
+    ('POST', 'uploads'): 'CreateMultipartUpload',
+    ('PUT', 'uploadId'): 'UploadPart',
+    ('POST', 'uploadId'): 'CompleteMultipartUpload',
+    ('DELETE', 'uploadId'): 'AbortMultipartUpload',
+}
+_BARE_OBJECT_OPERATIONS: dict[str, ObjectOperation] = {
+    'PUT': 'PutObject',
+    'GET': 'GetObject',
+    'HEAD': 'HeadObject',
+    'DELETE': 'DeleteObject',
+}
+# Parameters that say how to answer, and not what is asked for.
+_MANNERS = frozenset({'x-id', 'response-content-type', 'versionId'})
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a request is for."""
+
+    service: Service
+    operation: Operation | None
+    """The operation, or `None` where there is none of that kind."""
+    resource: str = ''
+    """The model id, the job identifier, or bucket and key with a slash between them; decoded."""
+
+
+def target(method: str, raw_path: str, headers: Mapping[str, str]) -> Target:
+    """Tell the service by the scope of the signature, or else by the path; the operation by method and path."""
+    scope = _SIGNING_NAME.search(headers.get('Authorization', ''))
+    if scope[1] == 's3' if scope else any(name in headers for name in _HEADERS_OF_S3):
+        return _object_target(method, raw_path)
+    return _bedrock_target(method, raw_path)
+
+
+@lru_cache(maxsize=4096)
+def _bedrock_target(method: str, raw_path: str) -> Target:
+    path = raw_path.partition('?')[0]
+    if path.startswith('/model-invocation-job'):
+        return _job_target(method, path)
+    prefix, _, name = path.rpartition('/')
+    if not prefix.startswith('/model/'):
+        return Target('bedrock-runtime', None)
+    operation = _MODEL_OPERATIONS.get(name) if method == 'POST' else None
+    return Target('bedrock-runtime', operation, unquote(prefix.removeprefix('/model/')))
+
+
+def _job_target(method: str, path: str) -> Target:
+    collection, _, rest = path.removeprefix('/').partition('/')
+    identifier, _, action = rest.partition('/')
+    operations: dict[tuple[str, str, bool, str], JobOperation] = {
+        ('POST', 'model-invocation-job', False, ''): 'CreateModelInvocationJob',
+        ('GET', 'model-invocation-job', True, ''): 'GetModelInvocationJob',
+        ('GET', 'model-invocation-jobs', False, ''): 'ListModelInvocationJobs',
+        ('POST', 'model-invocation-job', True, 'stop'): 'StopModelInvocationJob',
+    }
+    return Target('bedrock', operations.get((method, collection, bool(identifier), action)), unquote(identifier))
+
+
+def _object_target(method: str, raw_path: str) -> Target:
+    path, _, query = raw_path.partition('?')
+    resource = unquote(path.removeprefix('/'))
+    bucket, _, key = resource.partition('/')
+    names = [name for pair in query.split('&') if (name := pair.partition('=')[0])]
+    operations = _OBJECT_OPERATIONS if key else _BUCKET_OPERATIONS
+    bare = _BARE_OBJECT_OPERATIONS if key else _BARE_BUCKET_OPERATIONS
+    operation = next((found for name in names if (found := operations.get((method, name)))), None)
+    if operation is None and bucket and not set(names) - _MANNERS:
+        operation = bare.get(method)
+    return Target('s3', operation, resource)
