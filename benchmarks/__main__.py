@@ -43,7 +43,7 @@ def main() -> int:
     )
     parser.add_argument('names', nargs='*', metavar='NAME', help='peers and scenarios to measure, of those in --list')
     parser.add_argument(
-        '--behaviour', action='store_true', help='compare what peers do, not what they cost; takes about 10 minutes'
+        '--behaviour', action='store_true', help='compare what peers do, not what they cost; in 2 minutes'
     )
     parser.add_argument('--list', action='store_true', help='list the peers and scenarios')
     parser.add_argument(

@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from benchmarks.answers import STAMP_LENGTH, TEXT
 from benchmarks.control import Control
@@ -18,6 +19,7 @@ POLL = 0.2
 """Seconds between two looks at the server's counts."""
 STEADY = 20
 """Looks without a change, after which none is expected any more."""
+HOUR = 3600
 FIRST_KEY = ('AKIAIOSFODNN7EXAMPLE', 'wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY')
 SECOND_KEY = ('AKIAI44QH8DHBEXAMPLE', 'je7MtGbClwBF/2Zp9Utk/h3yCo8nvbEXAMPLEKEY')
 
@@ -107,11 +109,17 @@ async def rotation(peer: PeerClient, control: Control, endpoint: Endpoint, *, cr
     _write(file, SECOND_KEY)
     await control(access_key=SECOND_KEY[0])
     outcome: Result = {'failure': await _failure(_answered(peer)), 'refused': (await control())['refused']}
+    if outcome['failure'] is None:
+        return outcome
     # What a program could do about it, short of ending.
     again: Any = type(peer)()
     await again.setup(endpoint)
     outcome['new_client'] = await _failure(_answered(again))
     await again.teardown()
+    # What a cache holds may have its time.
+    now = time.time
+    with patch.object(time, 'time', lambda: now() + HOUR):
+        outcome['later'] = await _failure(_answered(peer))
     return outcome
 
 

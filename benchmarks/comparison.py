@@ -205,6 +205,8 @@ def _halves(round_: Round) -> str:
 def _rotates(round_: Round) -> str:
     if round_['failure'] is None:
         return 'taken up'
+    if round_['later'] is None:
+        return 'taken up within the hour'
     return 'needs a new client' if round_['new_client'] is None else 'needs a restart'
 
 
@@ -241,7 +243,11 @@ _SEEN: dict[str, Callable[[Round], str]] = {
         if level in round_
     ),
     'rotation': lambda round_: (
-        f'{round_["failure"] or NO_ERROR}, refused {round_["refused"]} times; '
-        f'with a new client: {round_["new_client"] or NO_ERROR}'
+        f'{round_["failure"] or NO_ERROR}, refused {round_["refused"]} times'
+        + ''.join(
+            f'; {what}: {round_[when] or NO_ERROR}'
+            for when, what in (('new_client', 'with a new client'), ('later', 'an hour later'))
+            if when in round_
+        )
     ),
 }
