@@ -1,11 +1,14 @@
-"""The pages show the figures that the benchmarks have measured, and no others."""
+"""The pages show what the benchmarks have measured and seen, and nothing else; and they see what we do as it is."""
 
 from __future__ import annotations
 
+import asyncio
 import re
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -13,9 +16,15 @@ sys.path.insert(0, str(ROOT))
 
 pytest.importorskip('rich', reason='the tables are drawn with rich')
 
-from benchmarks import pages  # noqa: E402
-from benchmarks.catalogue import CONTESTANTS, ENVIRONMENTS, SCENARIOS  # noqa: E402
+from benchmarks import behaviours, comparison, pages, processes  # noqa: E402
+from benchmarks.answers import TEXT  # noqa: E402
+from benchmarks.catalogue import BEHAVIOURS, CONTESTANTS, ENVIRONMENTS, SCENARIOS  # noqa: E402
+from benchmarks.control import Control  # noqa: E402
+from benchmarks.conversations import SHORT  # noqa: E402
+from benchmarks.peers import Endpoint  # noqa: E402
+from benchmarks.peers.ours import Peer  # noqa: E402
 from benchmarks.results import Results  # noqa: E402
+from benchmarks.server import Connection, LeanBedrock  # noqa: E402
 
 SAVED = ROOT / 'benchmarks' / 'RESULTS.json'
 PAGES = (pages.RESULTS, pages.DOCUMENTATION, pages.README)
@@ -39,9 +48,11 @@ def test_the_pictures_exist_in_light_and_dark(page: Path) -> None:
 
 def test_no_page_has_lost_its_place_for_figures() -> None:
     places = [
-        page.name for page in (pages.DOCUMENTATION, pages.README) if '<!-- end of figures -->' in page.read_text()
+        page.name
+        for page in (pages.DOCUMENTATION, pages.README, comparison.PAGE)
+        if '<!-- end of figures -->' in page.read_text()
     ]
-    assert places == ['benchmarks.md', 'README.md']
+    assert places == ['benchmarks.md', 'README.md', 'comparison.md']
 
 
 def test_every_goal_is_of_one_who_takes_part() -> None:
@@ -49,6 +60,13 @@ def test_every_goal_is_of_one_who_takes_part() -> None:
         assert {each.who for each in scenario.thresholds} <= set(scenario.contestants)
         assert {each.than for each in scenario.thresholds} - {None} <= set(scenario.contestants)
     assert {each.environment for each in CONTESTANTS} == set(ENVIRONMENTS)
+
+
+def test_every_behaviour_can_be_tried_and_told() -> None:
+    names = {scenario.name for scenario in BEHAVIOURS}
+    assert {scenario.measurement for scenario in BEHAVIOURS} == behaviours.BEHAVIOURS.keys()
+    assert names == comparison.WORDS.keys() == comparison.README_ROWS.keys()
+    assert names.isdisjoint(scenario.name for scenario in SCENARIOS)
 
 
 def test_what_is_measured_anew_replaces_what_was_measured_before() -> None:
@@ -73,3 +91,132 @@ def test_a_ratio_is_of_numbers_of_the_same_round() -> None:
             results.add('stream', 'ours', number, {'value': float(ours), 'versions': {}})
     (stream,) = (scenario for scenario in SCENARIOS if scenario.name == 'stream')
     assert results.ratio(stream, 'ours', 'aiobotocore') == 0.5
+
+
+def test_the_comparison_shows_what_was_seen_last() -> None:
+    seen = comparison.page(Results.load(comparison.SAVED))
+    assert seen in comparison.PAGE.read_text()
+    assert 'failed' not in seen
+
+
+@pytest.fixture
+async def lean() -> AsyncIterator[Control]:
+    bedrock = LeanBedrock()
+    server = await asyncio.get_running_loop().create_server(lambda: Connection(bedrock), '127.0.0.1', 0)
+    yield Control(server.sockets[0].getsockname()[1])
+    server.close()
+
+
+@pytest.fixture
+async def ours(lean: Control, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Peer]:
+    for name in ('AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY'):
+        monkeypatch.setenv(name, processes.ENVIRONMENT[name])
+    peer = Peer()
+    await peer.setup(Endpoint(lean.url, tuned=False))
+    yield peer
+    await peer.teardown()
+
+
+async def test_requests_wait_at_the_gate_and_are_answered_when_it_is_lifted(lean: Control, ours: Peer) -> None:
+    await lean(gate=True)
+    calls = [asyncio.ensure_future(ours.request(ours.prepare(SHORT))) for _ in range(3)]
+    while (await lean())['in_flight'] < 3:
+        assert not any(call.done() for call in calls)
+    await lean(reset=True)
+    assert await asyncio.gather(*calls) == [TEXT] * 3
+
+
+async def test_a_thousand_of_our_calls_are_in_flight_by_default(
+    lean: Control, ours: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(behaviours, 'POLL', 0.05)
+    outcome = await behaviours.in_flight(ours, lean, calls=1020)
+    assert outcome == {'most': 1000, 'calls': 1020, 'answered': 1020, 'failure': []}
+    assert comparison.WORDS['in-flight'](outcome) == '1,000'
+
+
+async def test_a_cancelled_stream_of_ours_stops_the_generation_at_once(lean: Control, ours: Peer) -> None:
+    outcome = await behaviours.stop(ours, lean, pause=5)
+    assert outcome.keys() == {'model', 'agent'}
+    assert comparison.WORDS['stop'](outcome) == 'at once'
+
+
+async def test_half_a_stream_is_an_error_of_ours(lean: Control, ours: Peer) -> None:
+    outcome = await behaviours.half(ours, lean, deltas=3)
+    assert comparison.WORDS['half'](outcome) == 'an error'
+    assert 'ended before its messageStop' in outcome['model']['failure']
+    assert outcome['model']['requests'] == 1
+
+
+async def test_a_rotated_key_is_taken_up_by_ours(
+    lean: Control, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in processes.KEYS:
+        monkeypatch.delenv(name, raising=False)
+    file = tmp_path / '.aws' / 'credentials'
+    monkeypatch.setenv('AWS_SHARED_CREDENTIALS_FILE', str(file))
+    peer = Peer()
+    outcome = await behaviours.rotation(peer, lean, Endpoint(lean.url, tuned=False), credentials=str(file))
+    await peer.teardown()
+    assert outcome == {'failure': None, 'refused': 1}
+    assert comparison.WORDS['rotation'](outcome) == 'taken up'
+
+
+async def test_a_key_that_is_refused_gets_the_error_of_aws(lean: Control) -> None:
+    await lean(access_key='AKIAI44QH8DHBEXAMPLE')
+    headers = {
+        'Authorization': 'AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20261127/us-east-1/bedrock/aws4_request'
+    }
+    async with (
+        aiohttp.ClientSession() as client,
+        client.post(f'{lean.url}/model/any/converse', headers=headers) as reply,
+    ):
+        assert (reply.status, reply.headers['x-amzn-ErrorType']) == (403, 'UnrecognizedClientException')
+        assert (await reply.json())['message'].startswith('The security token')
+    assert (await lean())['refused'] == 1
+
+
+@pytest.mark.parametrize('operation', ['converse-stream', 'invoke-with-response-stream'])
+async def test_a_cut_stream_is_the_beginning_of_a_whole_one(lean: Control, operation: str) -> None:
+    bodies = []
+    async with aiohttp.ClientSession() as client:
+        for cut in (False, True):
+            await lean(deltas=3, cut=cut)
+            async with client.post(f'{lean.url}/model/any/{operation}') as reply:
+                bodies.append(await reply.read())
+    whole, half = bodies
+    assert whole.startswith(half)
+    assert len(half) > len(whole) / 3
+    assert (await lean())['in_flight'] == 0
+
+
+def test_what_differs_between_model_and_agent_is_said() -> None:
+    at_once, never = {'talking': 0.1, 'silent': 0.1}, {'talking': None, 'silent': None}
+    assert comparison.WORDS['stop']({'model': at_once, 'agent': never}) == 'at once; in its agent: no'
+    assert comparison.WORDS['stop']({'model': {'talking': 2.0, 'silent': None}}) == 'at the next event'
+    assert comparison.WORDS['stop']({'model': {'talking': 0.1, 'silent': None}}) == 'at once, but not in silence'
+
+
+@pytest.mark.parametrize(
+    ('new_client', 'later', 'words'),
+    [
+        (None, '403', 'needs a new client'),
+        ('403', '403', 'needs a restart'),
+        ('403', None, 'taken up within the hour'),
+    ],
+)
+def test_a_restart_is_needed_by_those_whom_nothing_else_helps(
+    new_client: str | None, later: str | None, words: str
+) -> None:
+    outcome = {'failure': '403', 'refused': 1, 'new_client': new_client, 'later': later}
+    assert comparison.WORDS['rotation'](outcome) == words
+
+
+def test_no_key_and_no_setting_of_the_machine_reaches_a_peer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv('AWS_PROFILE', 'production')
+    monkeypatch.setenv('AWS_BEARER_TOKEN_BEDROCK', 'token')
+    monkeypatch.setenv('ANTHROPIC_BEDROCK_BASE_URL', 'https://example.com')
+    for environment in (processes.isolated(), processes.isolated(tmp_path)):
+        assert environment.keys() & {'AWS_PROFILE', 'AWS_BEARER_TOKEN_BEDROCK', 'ANTHROPIC_BEDROCK_BASE_URL'} == set()
+    assert environment.keys() & set(processes.KEYS) == set()
+    assert environment['HOME'] == str(tmp_path)
