@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from benchmarks import charts, comparison, environments, pages, report
-from benchmarks.catalogue import BEHAVIOURS, CONTESTANTS, ENVIRONMENTS, SCENARIOS, Contestant, Scenario
+from benchmarks.catalogue import BEHAVIOURS, COMPARED, CONTESTANTS, ENVIRONMENTS, SCENARIOS, Contestant, Scenario
 from benchmarks.pinning import pin
 from benchmarks.processes import isolated, lean_server, take_turn
 from benchmarks.results import Results, Round, describe_machine
@@ -69,6 +69,8 @@ def main() -> int:
     if arguments.behaviour or behaviours:
         if len(behaviours) != sum(isinstance(each, Scenario) for each in chosen) or CODEC in arguments.names:
             parser.error('behaviours and figures are not compared in one run')
+        if strangers := [each.name for each in chosen if isinstance(each, Contestant) and each.name not in COMPARED]:
+            parser.error(f'the behaviour of {", ".join(strangers)} is not compared, but that of {", ".join(COMPARED)}')
         return comparison.run(console, arguments, chosen)
     if arguments.write:
         results = Results.load(SAVED)
