@@ -2,6 +2,7 @@
 
 from pydantic_ai.models.bedrock import BedrockModelName, BedrockModelSettings, LatestBedrockModelNames
 
+from pydantic_ai_aiobedrock.batches import BatchInference
 from pydantic_ai_aiobedrock.embeddings import BedrockEmbeddingModel
 from pydantic_ai_aiobedrock.errors import (
     IncompleteStreamError,
@@ -15,6 +16,7 @@ from pydantic_ai_aiobedrock.providers import BedrockProvider
 from pydantic_ai_aiobedrock.streaming import BedrockStreamedResponse
 
 __all__ = [
+    'BatchInference',
     'BedrockConverseModel',
     'BedrockEmbeddingModel',
     'BedrockModelName',

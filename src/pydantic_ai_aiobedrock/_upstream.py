@@ -19,6 +19,8 @@ from importlib.metadata import version
 from typing import Any, TypeVar, cast
 
 from pydantic_ai.embeddings import bedrock as embeddings
+from pydantic_ai.exceptions import ModelAPIError, UserError
+from pydantic_ai.messages import ModelResponse
 from pydantic_ai.models import bedrock as models
 from pydantic_ai.providers import Provider, gateway
 from pydantic_ai.providers import bedrock as providers
@@ -56,6 +58,9 @@ MEMBERS = {
 
 HONOURED_SETTINGS = frozenset({'timeout', 'max_retries'})
 """Settings that upstream's Bedrock model ignores, and a client of this package honours."""
+
+BATCHES_SINCE = '2.62'
+"""The release of pydantic-ai-slim from which on models have batches."""
 
 _T = TypeVar('_T')
 _Provider = TypeVar('_Provider', bound=Provider[Any])
@@ -244,6 +249,96 @@ class SendsWithin:
         # Older releases do not ask.
         ignored: frozenset[str] = cast(Any, super())._unsupported_settings()
         return ignored if self.sends_any_member else ignored | HONOURED_SETTINGS
+
+
+class AnswersBatches:
+    """Mixin of a model: what pydantic-ai asks a model about its batches by private names."""
+
+    def batch_identity(self) -> str:
+        """Return what models share that may look after each other's batches."""
+        raise NotImplementedError
+
+    def batch_refusal(self) -> str | None:
+        """Return why the model has no batches, if it has none."""
+        raise NotImplementedError
+
+    def batch_unlisted(self, batch: Any) -> Any:
+        """Return what became of the requests that an ended batch has no result for."""
+        raise NotImplementedError
+
+    def _batch_credential(self) -> str:
+        return cast(Any, super())._batch_credential() if self.batch_refusal() else self.batch_identity()
+
+    def _no_batch_api_message(self) -> str:
+        return self.batch_refusal() or cast(Any, super())._no_batch_api_message()
+
+    def _batch_unlisted_status(self, batch: Any) -> Any:
+        return self.batch_unlisted(batch)
+
+
+def batch_types() -> Any:
+    """Return `pydantic_ai.models.batch`.
+
+    Raises:
+        UserError: This pydantic-ai has no batches yet.
+    """
+    try:
+        from pydantic_ai.models import batch
+    except ImportError:
+        raise UserError(
+            f'Batch inference needs pydantic-ai-slim {BATCHES_SINCE} or newer; {version("pydantic-ai-slim")} is '
+            'installed.'
+        ) from None
+    return batch
+
+
+def batch_job_error(model_name: str, error: dict[str, str]) -> ModelAPIError:
+    """Return the exception for a job that failed as a whole, which each of its requests fails with."""
+    from pydantic_ai.models import _batch_codec
+
+    return _batch_codec.BatchJobError(status_code=400, model_name=model_name, body={'Error': error})
+
+
+def batch_unrun_error(model_name: str, result: Any) -> ModelAPIError:
+    """Return the exception for a request that a job ended without running."""
+    from pydantic_ai.models import _batch_codec
+
+    return _batch_codec.unrun_error(model_name, result)
+
+
+def batch_priced(response: ModelResponse) -> ModelResponse:
+    """Mark a response as one that has the price of batches."""
+    from pydantic_ai.models import _batch_codec
+
+    return _batch_codec.batch_priced(response)
+
+
+async def converse_params(model: Any, messages: Any, settings: Any, parameters: Any) -> dict[str, Any]:
+    """Return the parameters of the Converse request that `_messages_create` of the model would send."""
+    mapped = await _sending_nothing(model, messages, False, settings, parameters)
+    return mapped['output']
+
+
+def process_response(model: Any, response: dict[str, Any]) -> ModelResponse:
+    """Map a Converse response at once: upstream's mapping is a coroutine that waits for nothing."""
+    processing = model._process_response(response)
+    try:
+        processing.send(None)
+    except StopIteration as mapped:
+        return mapped.value
+    processing.close()
+    raise RuntimeError('_process_response of pydantic-ai waits for something.')
+
+
+async def _not_sent(client: object, method: object, params: dict[str, Any], extra_headers: object) -> dict[str, Any]:
+    # Where the response is expected to have its message.
+    return {'output': params}
+
+
+_sending_nothing: Callable[..., Any] = _looking_up(
+    cast(Any, models.BedrockConverseModel)._messages_create,
+    {'_call_bedrock': _not_sent},
+)
 
 
 class InvokesWithin:

@@ -61,7 +61,7 @@ async def _create(spec: ClientSpec, session: aioboto3.Session | AioSession) -> O
     make: Any = session
     create = make.client if isinstance(session, aioboto3.Session) else make.create_client
     context = create(
-        'bedrock-runtime',
+        spec.service_name,
         region_name=spec.region_name,
         endpoint_url=spec.endpoint_url,
         aws_access_key_id=spec.aws_access_key_id,
@@ -70,15 +70,25 @@ async def _create(spec: ClientSpec, session: aioboto3.Session | AioSession) -> O
         config=_config(spec, _retries(spec, botocore_session(session)), http_session),
     )
     client = await context.__aenter__()
+    transport = transports[0] if transports else None
+    match spec.service_name:
+        case 'bedrock-runtime':
+            _equip(client, transport)
+        case 'bedrock':
+            hooks.install_for_jobs(client)
+        case 's3':
+            pass
+    return OpenClient(client, context, transport)
+
+
+def _equip(client: Any, transport: HTTPSession | None) -> None:
     hooks.install(client, ConverseEventStream)
     retry_after.install(client)
     telemetry.install(client)
     signing.install(client)
     client.meta.events.register_last('before-call.bedrock-runtime', add_extra_headers)
-    transport = transports[0] if transports else None
     if transport is not None:
         prepared.install(client, transport)
-    return OpenClient(client, context, transport)
 
 
 async def _make_brought(spec: ClientSpec, session: aioboto3.Session | AioSession) -> OpenClient:
@@ -157,6 +167,9 @@ def _config(spec: ClientSpec, retries: dict[str, Any], http_session: Callable[..
         config = config.merge(brought)
         config.connector_args = brought.connector_args
     config.retries = retries
+    if spec.service_name == 's3':
+        # The global endpoint, which is botocore's default for us-east-1, stands in the table that is left unread.
+        config.s3 = {**(config.s3 or {}), 'us_east_1_regional_endpoint': 'regional'}
     # The pool bounds what is in flight, and how long the rest waits, so the connector need not.
     config.max_pool_connections = 0
     config.http_session_cls = http_session

@@ -34,7 +34,16 @@ RESOLVE_TIMEOUT = 60
 """Seconds that a source may take to answer."""
 
 _REFUSED_CREDENTIALS = frozenset(
-    {'ExpiredTokenException', 'ExpiredToken', 'UnrecognizedClientException', 'InvalidSignatureException'}
+    {
+        'ExpiredTokenException',
+        'ExpiredToken',
+        'UnrecognizedClientException',
+        'InvalidSignatureException',
+        # As S3 has it.
+        'InvalidAccessKeyId',
+        'InvalidToken',
+        'SignatureDoesNotMatch',
+    }
 )
 
 _T = TypeVar('_T')

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, cast
 
 from pydantic_ai.exceptions import UserError
-from pydantic_ai.messages import ModelMessage
+from pydantic_ai.messages import ModelMessage, ModelResponse
 from pydantic_ai.models import ModelRequestParameters, StreamedResponse
 from pydantic_ai.models.bedrock import BedrockConverseModel as UpstreamConverseModel
 from pydantic_ai.models.bedrock import BedrockModelName
@@ -17,14 +17,18 @@ from pydantic_ai.tools import RunContext
 from pydantic_ai.usage import RequestUsage
 
 from pydantic_ai_aiobedrock import _upstream
+from pydantic_ai_aiobedrock.batches import BatchInference, RunsBatches, record_error
 from pydantic_ai_aiobedrock.call_options import calling_with
 from pydantic_ai_aiobedrock.exceptions import map_api_errors, map_shape_errors
 from pydantic_ai_aiobedrock.providers import BedrockProvider, as_async_client, as_provider
 from pydantic_ai_aiobedrock.runtime import BedrockRuntime
 from pydantic_ai_aiobedrock.streaming import BedrockStreamedResponse
 from pydantic_ai_aiobedrock.tool_schemas import AdaptedSchemas
+from pydantic_ai_aiobedrock.wire.converse import decode_response, encode_request
 
 if TYPE_CHECKING:
+    from pydantic_ai.models.batch import BatchRequest, BatchResult, EncodedBatchRequest
+
     from pydantic_ai_aiobedrock.brought_client import BroughtClient
 
 _schemas = AdaptedSchemas()
@@ -62,7 +66,9 @@ else:
     )
 
 
-class BedrockConverseModel(_upstream.SendsAnyMember, _upstream.ProcessesWithin, _upstream.SendsWithin, _Rebuilt):
+class BedrockConverseModel(
+    RunsBatches, _upstream.SendsAnyMember, _upstream.ProcessesWithin, _upstream.SendsWithin, _Rebuilt
+):
     """A model of Amazon Bedrock's Converse API that never leaves the event loop.
 
     What `pydantic_ai.models.bedrock.BedrockConverseModel` is, over aioboto3 sessions. Whatever upstream can send is
@@ -73,7 +79,7 @@ class BedrockConverseModel(_upstream.SendsAnyMember, _upstream.ProcessesWithin, 
     https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html.
     """
 
-    unsupported_settings: frozenset[str] = (
+    unsupported_settings: ClassVar[frozenset[Any]] = (
         getattr(UpstreamConverseModel, 'unsupported_settings', frozenset[Any]()) - _upstream.HONOURED_SETTINGS
     )
 
@@ -84,6 +90,7 @@ class BedrockConverseModel(_upstream.SendsAnyMember, _upstream.ProcessesWithin, 
         provider: Literal['bedrock', 'gateway'] | BedrockProvider = 'bedrock',
         profile: ModelProfileSpec | None = None,
         settings: ModelSettings | None = None,
+        batch_inference: BatchInference | None = None,
     ) -> None:
         """Make a model; nothing is opened or sent.
 
@@ -94,10 +101,16 @@ class BedrockConverseModel(_upstream.SendsAnyMember, _upstream.ProcessesWithin, 
                 the environment, or `'gateway'` for the Pydantic AI Gateway.
             profile: The model profile, or None for the one that the provider picks by the model's name.
             settings: Settings that are the defaults of every request.
+            batch_inference: Where Bedrock's batch inference has its files, for Pydantic AI's batches; without it, the
+                model has none.
 
         Raises:
-            UserError: The provider is not one of this package, or has no region.
+            UserError: The provider is not one of this package, or has no region; the installed Pydantic AI has no
+                batches yet.
         """
+        if batch_inference is not None:
+            _upstream.batch_types()
+        self._batch_inference = batch_inference
         super().__init__(model_name, provider=as_provider(provider), profile=profile, settings=settings)
 
     @property
@@ -152,6 +165,47 @@ class BedrockConverseModel(_upstream.SendsAnyMember, _upstream.ProcessesWithin, 
         """
         with self.sending(merge_model_settings(self.settings, model_settings)):
             return await super().count_tokens(messages, model_settings, model_request_parameters)
+
+    async def batch_encode(self, request: BatchRequest) -> EncodedBatchRequest:
+        """Map a request of a batch to the Converse request that would be sent by itself.
+
+        Raises:
+            UserError: The request has what batch inference does not take: tools, extra headers, a timeout.
+        """
+        given, parameters = self.prepare_request(request.model_settings, request.model_request_parameters)
+        settings: dict[str, Any] = dict(given or {})
+        for name in ('extra_headers', 'timeout'):
+            if settings.get(name) is not None:
+                raise UserError(f'Batch inference does not take `{name}`: a job has one for none of its requests.')
+        params = await _upstream.converse_params(self, request.messages, settings, parameters)
+        if 'toolConfig' in params:
+            raise UserError(
+                "Bedrock's batch inference does not take tools. For structured output without them, use "
+                '`NativeOutput` or `PromptedOutput` as the `output_type`.'
+            )
+        return _upstream.batch_types().EncodedBatchRequest(
+            custom_id=request.custom_id,
+            group=self.batch_group(params['modelId']),
+            body=encode_request(params).decode(),
+        )
+
+    def batch_decode(self, result: BatchResult, request: BatchRequest) -> ModelResponse:
+        """Map a result of a batch to the response that the request would have had by itself.
+
+        Raises:
+            ModelAPIError: The request failed, as it would have by itself, or was not run.
+        """
+        if result.status in ('canceled', 'expired'):
+            raise _upstream.batch_unrun_error(self.model_name, result)
+        body = (result.body or '{}').encode()
+        if result.status == 'errored':
+            with self.mapping_errors():
+                raise record_error(body)
+        return _upstream.batch_priced(_upstream.process_response(self, decode_response(body)))
+
+    def mapping_errors(self) -> AbstractContextManager[None]:
+        """Map what AWS and the network raise."""
+        return map_api_errors(self.model_name)
 
     @property
     def sends_any_member(self) -> bool:

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar
-
-from botocore.exceptions import ClientError, NoCredentialsError
+from typing import TYPE_CHECKING, Any
 
 from pydantic_ai_aiobedrock import telemetry
 from pydantic_ai_aiobedrock.call_options import call_options
-from pydantic_ai_aiobedrock.identity import NotRenewedError
 from pydantic_ai_aiobedrock.loop_pool import Lease
 from pydantic_ai_aiobedrock.pool import SessionPool
+from pydantic_ai_aiobedrock.sending import send
 from pydantic_ai_aiobedrock.spec import ClientSpec
 
 if TYPE_CHECKING:
     from pydantic_ai_aiobedrock.event_stream import ConverseEventStream
     from pydantic_ai_aiobedrock.transport import HTTPSession
-
-_Response = TypeVar('_Response')
 
 
 @dataclass(frozen=True)
@@ -60,7 +55,7 @@ class BedrockRuntime:
             PoolClosedError: The pool is closed.
         """
         with self._operation('chat', params) as operation, await self._lease(operation) as lease:
-            return await _send(lease, lease.client.converse, params)
+            return await send(lease, lease.client.converse, params)
 
     async def converse_stream(self, **params: Any) -> dict[str, Any]:
         """Send messages to a model, like `converse`, and stream its answer.
@@ -74,7 +69,7 @@ class BedrockRuntime:
         with self._operation('chat', params) as operation:
             lease = await self._lease(operation)
             try:
-                response = await _send(lease, lease.client.converse_stream, params)
+                response = await send(lease, lease.client.converse_stream, params)
             except BaseException:
                 lease.release()
                 raise
@@ -92,7 +87,7 @@ class BedrockRuntime:
             Exception: As `converse` does.
         """
         with self._operation('count_tokens', params) as operation, await self._lease(operation) as lease:
-            return await _send(lease, lease.client.count_tokens, params)
+            return await send(lease, lease.client.count_tokens, params)
 
     async def invoke_model(self, **params: Any) -> dict[str, Any]:
         """Invoke a model with a body in the model's own format: `modelId`, `body`, `contentType`, `accept`.
@@ -104,7 +99,7 @@ class BedrockRuntime:
             Exception: As `converse` does.
         """
         with self._operation('invoke_model', params) as operation, await self._lease(operation) as lease:
-            response = await _send(lease, lease.client.invoke_model, params)
+            response = await send(lease, lease.client.invoke_model, params)
             # Imported with the client that sent this.
             from pydantic_ai_aiobedrock.transport import read_body
 
@@ -141,35 +136,3 @@ class BedrockRuntime:
         lease = await self.pool.lease(spec, options.pool_timeout)
         operation.waited()
         return lease
-
-
-async def _send(lease: Lease, operation: Callable[..., Awaitable[_Response]], params: dict[str, Any]) -> _Response:
-    """Send a request, and once more when AWS refused the credentials and there are others."""
-    identity = lease.identity
-    try:
-        return await operation(**params)
-    except NoCredentialsError:
-        # There may be some by the next call.
-        lease.retire()
-        raise
-    except ClientError as error:
-        if identity is None or not identity.is_refused(error):
-            raise
-        try:
-            await identity.renew()
-        except NotRenewedError as reason:
-            raise _explained(error, f'{reason}.') from error
-    try:
-        return await operation(**params)
-    except ClientError as error:
-        if identity.is_refused(error):
-            explanation = f'The credentials are new ones from {identity.source}, asked for after others were refused.'
-            raise _explained(error, explanation) from error
-        raise
-
-
-def _explained(error: ClientError, explanation: str) -> ClientError:
-    response: Any = error.response
-    message = f'{response["Error"]["Message"]} ({explanation})'
-    described: Any = {**response, 'Error': {**response['Error'], 'Message': message}}
-    return type(error)(described, error.operation_name)

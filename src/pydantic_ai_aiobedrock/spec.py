@@ -1,10 +1,10 @@
-"""ClientSpec: everything that makes one signed Bedrock client different from another."""
+"""ClientSpec: everything that makes one signed client different from another."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic_ai_aiobedrock.identity import ApiKey
 
@@ -24,6 +24,7 @@ class ClientSpec:
     """What a `SessionPool` opens a client from. Calls with equal specs share one client per event loop.
 
     Attributes:
+        service_name: The service, by botocore's name.
         region_name: The AWS region that requests are signed for.
         endpoint_url: The endpoint, or None for the region's own.
         profile_name: The profile of the AWS configuration files, or None for the default one.
@@ -41,6 +42,7 @@ class ClientSpec:
         environment: The `AWS_*` variables when the spec was made.
     """
 
+    service_name: Literal['bedrock-runtime', 'bedrock', 's3'] = 'bedrock-runtime'
     region_name: str
     endpoint_url: str | None = None
     profile_name: str | None = None

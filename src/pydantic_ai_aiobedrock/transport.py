@@ -13,7 +13,7 @@ import socket
 import ssl
 import warnings
 import weakref
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from functools import lru_cache, partial
 from typing import Any, Protocol, Self
@@ -358,6 +358,20 @@ async def read_body(body: Any, url: str) -> io.BytesIO:
     async with body:
         try:
             return io.BytesIO(await body.read())
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise translate_reading(error, url) from error
+
+
+async def read_in_chunks(body: Any, size: int, url: str) -> AsyncIterator[bytes]:
+    """Iterate over the body of a GetObject response, in chunks of a size at most.
+
+    Raises:
+        HTTPClientError: The connection broke or fell silent.
+    """
+    async with body:
+        try:
+            while chunk := await body.read(size):
+                yield chunk
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise translate_reading(error, url) from error
 
