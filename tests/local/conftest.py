@@ -69,7 +69,12 @@ def make_client(served: LocalBedrock) -> Iterator[MakeClient]:
     clients: list[Any] = []
 
     def make(
-        *, config: Config | None = None, bedrock: LocalBedrock = served, sign: bool = True, **credentials: Any
+        service: str = 'bedrock-runtime',
+        *,
+        config: Config | None = None,
+        bedrock: LocalBedrock = served,
+        sign: bool = True,
+        **credentials: Any,
     ) -> Any:
         session = botocore.session.Session()
         session.register_component('data_loader', _LOADER)
@@ -81,7 +86,7 @@ def make_client(served: LocalBedrock) -> Iterator[MakeClient]:
                 'aws_session_token': bedrock.aws_session_token,
             }
         made = session.create_client(
-            'bedrock-runtime',
+            service,
             endpoint_url=bedrock.base_url,
             region_name=bedrock.region_name,
             config=Config(retries={'max_attempts': 0}).merge(config or Config()),
@@ -99,6 +104,30 @@ def make_client(served: LocalBedrock) -> Iterator[MakeClient]:
 def client(make_client: MakeClient) -> Any:
     """Return a boto3-style client that does not retry."""
     return make_client()
+
+
+@pytest.fixture
+def s3(make_client: MakeClient) -> Any:
+    """Return a boto3-style client of S3."""
+    return make_client('s3')
+
+
+@pytest.fixture
+def control_plane(make_client: MakeClient) -> Any:
+    """Return a boto3-style client of Bedrock's control plane."""
+    return make_client('bedrock')
+
+
+@pytest.fixture
+def converse(control_plane: Any) -> Any:
+    """Return a client whose jobs are of Converse, whatever the installed botocore knows."""
+
+    def add(params: dict[str, Any], **_: Any) -> None:
+        if b'modelInvocationType' not in params['body']:
+            params['body'] = params['body'].replace(b'{', b'{"modelInvocationType": "Converse", ', 1)
+
+    control_plane.meta.events.register('before-call.bedrock.CreateModelInvocationJob', add)
+    return control_plane
 
 
 @pytest.fixture

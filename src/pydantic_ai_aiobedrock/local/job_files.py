@@ -12,7 +12,7 @@ from typing import Any, cast
 from pydantic_core import from_json, to_json
 
 from .members import structure
-from .objects import ObjectStore, parsed
+from .objects import ObjectStore, StoredObject, parsed
 
 _INPUT = '.jsonl'
 _RECORD_ID_LENGTH = 11
@@ -126,21 +126,32 @@ def _record(where: str, line: bytes, chance: random.Random) -> BatchRecord:
     return BatchRecord(record_id, structure(record, 'modelInput'))
 
 
+def check_output(objects: ObjectStore, uri: str) -> None:
+    """Check that there is a place for the output.
+
+    Raises:
+        InputError: There is none.
+    """
+    bucket, _ = parsed(uri)
+    if not objects.has_bucket(bucket):
+        raise InputError(f'The S3 bucket {bucket} of the output does not exist.')
+
+
 def write_output(
     objects: ObjectStore, uri: str, job_id: str, files: Sequence[BatchFile], chance: random.Random
 ) -> None:
     """Write a file of output for each of the input, with what has been processed of it, and the manifest."""
-    folder = f'{uri.rstrip("/")}/{job_id}'
+    bucket, key = parsed(f'{uri.rstrip("/")}/{job_id}')
     for file in files:
         lines = _shuffled([_line(record) for record in file.records if record.outcome is not None], chance)
-        objects.put(f'{folder}/{file.name}.out', b''.join(lines))
+        objects.stored[bucket, f'{key}/{file.name}.out'] = StoredObject(b''.join(lines))
     records = [record for file in files for record in file.records]
     manifest = {
         **RecordCounts.of(files).members,
         'inputTokenCount': sum(record.input_tokens for record in records),
         'outputTokenCount': sum(record.output_tokens for record in records),
     }
-    objects.put(f'{folder}/manifest.json.out', to_json(manifest))
+    objects.stored[bucket, f'{key}/manifest.json.out'] = StoredObject(to_json(manifest))
 
 
 def _line(record: BatchRecord) -> bytes:

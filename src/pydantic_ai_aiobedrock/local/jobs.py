@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from .errors import ErrorReply, RefusedError
-from .job_files import BatchFile, InputError, RecordCounts, read_input, write_output
+from .job_files import BatchFile, InputError, RecordCounts, check_output, read_input, write_output
 from .job_records import answer_record
 from .members import structure
 from .objects import ObjectStore
@@ -68,6 +68,16 @@ class Job:
     def invocation_type(self) -> Literal['InvokeModel', 'Converse']:
         """How it invokes its model."""
         return 'Converse' if self.request.get('modelInvocationType') == 'Converse' else 'InvokeModel'
+
+    @property
+    def input_uri(self) -> str:
+        """Where its records are."""
+        return structure(self.request, 'inputDataConfig', 's3InputDataConfig')['s3Uri']
+
+    @property
+    def output_uri(self) -> str:
+        """Where it writes to."""
+        return structure(self.request, 'outputDataConfig', 's3OutputDataConfig')['s3Uri']
 
     def describe(self) -> dict[str, Any]:
         """Return what GetModelInvocationJob says of it."""
@@ -231,8 +241,7 @@ class Jobs:
 
     def _end(self, job: Job, status: JobStatus, message: str | None = None) -> None:
         if status in ('Completed', 'PartiallyCompleted') or (status == 'Stopped' and job.files):
-            output = structure(job.request, 'outputDataConfig', 's3OutputDataConfig')['s3Uri']
-            write_output(self._objects, output, job.id, job.files, self._chance)
+            write_output(self._objects, job.output_uri, job.id, job.files, self._chance)
         self._enter(job, status)
         job.message, job.ended = message, job.modified
         job.at_rest.set()
@@ -252,8 +261,8 @@ class Jobs:
             await self._resting(job)
             self._enter(job, 'Validating')
             await self._resting(job)
-            source = structure(job.request, 'inputDataConfig', 's3InputDataConfig')['s3Uri']
-            job.files = read_input(self._objects, source, self.minimum_records, self._chance)
+            check_output(self._objects, job.output_uri)
+            job.files = read_input(self._objects, job.input_uri, self.minimum_records, self._chance)
             self._enter(job, 'Scheduled')
             await self._resting(job)
             self._enter(job, 'InProgress')

@@ -65,8 +65,8 @@ _BARE_OBJECT_OPERATIONS: dict[str, ObjectOperation] = {
     'HEAD': 'HeadObject',
     'DELETE': 'DeleteObject',
 }
-# Parameters that say how to answer, and not what is asked for.
-_MANNERS = frozenset({'x-id', 'response-content-type', 'versionId'})
+# The name of the operation, which botocore adds to some.
+_IDLE_PARAMETERS = frozenset({'x-id'})
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,9 @@ def _object_target(method: str, raw_path: str) -> Target:
     names = [name for pair in query.split('&') if (name := pair.partition('=')[0])]
     operations = _OBJECT_OPERATIONS if key else _BUCKET_OPERATIONS
     bare = _BARE_OBJECT_OPERATIONS if key else _BARE_BUCKET_OPERATIONS
-    operation = next((found for name in names if (found := operations.get((method, name)))), None)
-    if operation is None and bucket and not set(names) - _MANNERS:
+    operation: ObjectOperation | None = None
+    for name in names:
+        operation = operation or operations.get((method, name))
+    if operation is None and bucket and not set(names) - _IDLE_PARAMETERS:
         operation = bare.get(method)
     return Target('s3', operation, resource)
