@@ -38,14 +38,15 @@ def test_a_block_runs_and_leaves_nothing_open(
     for name, value in bedrock.environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv('BEDROCK_API_KEY', bedrock.api_key)
+    if 'BatchInference' in code:
+        pytest.importorskip('pydantic_ai.models.batch', reason='this Pydantic AI has no batches yet')
     if 'set_meter_provider' in code:
         # Which can be done once in a process.
         pytest.importorskip('opentelemetry.sdk', reason='the block sets up the OpenTelemetry SDK')
         print(subprocess.run([sys.executable, '-W', 'error', '-c', code], check=True, capture_output=True).stdout)
     else:
         exec(compile(code, 'block', 'exec'), {'__name__': 'block'})
-    # What is only written to a file is not sent.
-    assert (bedrock.stats().requests > 0) is ('encode_request' not in code)
+    assert bedrock.stats().requests > 0
     assert {request.status for request in bedrock.requests if request.operation} <= {200}
     assert capsys.readouterr().out.strip()
 

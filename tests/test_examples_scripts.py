@@ -18,6 +18,8 @@ EXAMPLES = Path(__file__).parents[1] / 'examples'
 def run(example: str, *options: str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     if example == 'evaluate':
         pytest.importorskip('pydantic_evals', reason='evaluate.py needs Pydantic Evals')
+    if example == 'batch_inference':
+        pytest.importorskip('pydantic_ai.models.batch', reason='this Pydantic AI has no batches yet')
     return subprocess.run(
         [sys.executable, '-W', 'always::ResourceWarning', str(EXAMPLES / f'{example}.py'), *options],
         env={**os.environ, 'COLUMNS': '160', **(environment or {})},
@@ -30,6 +32,7 @@ def run(example: str, *options: str, environment: dict[str, str] | None = None) 
 @pytest.mark.parametrize(
     ('example', 'shown'),
     [
+        ('batch_inference', r'(?s)What is remarkable about the number 0\? You said.*100 answers, 0 errors'),
         ('embeddings', r'(?s)What is the capital of France\?.*Paris is the capital'),
         ('evaluate', '7 of 8 right, 0 without an answer'),
         ('fallback_regions', r'us-east-1: 10 of 20 answers\nus-west-2: 10 of 20 answers\n2 clients'),
@@ -52,6 +55,20 @@ def test_with_a_region_an_example_uses_the_credentials_of_the_caller(example: st
     assert {request.model_id for request in bedrock.requests} == {model}
     assert {request.auth_scheme for request in bedrock.requests} == {'sigv4'}
     assert {request.status for request in bedrock.requests} == {200}
+
+
+def test_on_aws_batch_inference_has_the_callers_role_and_bucket(bedrock: LocalBedrock) -> None:
+    ran = run('batch_inference', '--region', bedrock.region_name, environment=bedrock.environment)
+    assert (ran.returncode, bedrock.requests) == (2, [])
+    assert '--role-arn and --s3-uri are needed' in ran.stderr
+    # Where the model is unknown, nobody waits for the job.
+    asked = ('--region', bedrock.region_name, '--model', 'nobody.no-model-v1:0')
+    place = ('--role-arn', 'arn:aws:iam::111122223333:role/batch', '--s3-uri', 's3://a-bucket/of-mine/')
+    ran = run('batch_inference', *asked, *place, environment=bedrock.environment)
+    assert (ran.returncode, '0 answers, 100 errors' in ran.stdout) == (1, True)
+    [created] = [request for request in bedrock.requests if request.operation == 'CreateModelInvocationJob']
+    assert created.body['roleArn'] == 'arn:aws:iam::111122223333:role/batch'
+    assert created.body['outputDataConfig']['s3OutputDataConfig']['s3Uri'] == 's3://a-bucket/of-mine/'
 
 
 def test_on_aws_each_tenant_is_a_profile(bedrock: LocalBedrock, tmp_path: Path) -> None:
