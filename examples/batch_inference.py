@@ -1,8 +1,8 @@
 """A hundred prompts at half the price: agents whose requests are one batch inference job of Bedrock's.
 
-With no arguments it talks to LocalBedrock, which runs the job at once and has an S3 of its own. On AWS, which takes minutes
-to hours: --region, --model, a --role-arn as which Bedrock reads and writes the files, and the --s3-uri of their folder.
-It needs Pydantic AI 2.62 or newer.
+With no arguments it talks to LocalBedrock, which runs the job at once and has an S3 of its own. On AWS, where it takes
+minutes to hours, it wants a --region, a --model, the --role-arn as which Bedrock reads and writes the files, and the
+--s3-uri of their folder. It needs Pydantic AI 2.62 or newer.
 """
 
 from __future__ import annotations
