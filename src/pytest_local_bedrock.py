@@ -28,8 +28,9 @@ def _local_bedrock_of_the_session() -> Iterator[LocalBedrock]:  # pyright: ignor
 
 @pytest.fixture
 def local_bedrock(_local_bedrock_of_the_session: LocalBedrock) -> Iterator[LocalBedrock]:
-    """A LocalBedrock: an Amazon Bedrock Runtime endpoint on loopback, which AWS clients find for the time of the test.
+    """A LocalBedrock: an endpoint of Amazon Bedrock on loopback, which AWS clients find for the time of the test.
 
+    Clients of Bedrock Runtime, of Bedrock and of S3 find it, so that batch inference can be tested as a whole.
     It serves on a thread of its own, so tests may be sync or async, on any event loop. Each test has it as if it were
     new. A reply function that has raised fails the test.
     """

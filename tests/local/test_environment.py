@@ -88,3 +88,21 @@ def test_what_boto3_knows_of_credentials_is_forgotten_and_remembered(monkeypatch
         with pytest.raises(ZeroDivisionError), bedrock.redirect_clients():
             1 / 0  # noqa: B018
         assert boto3.DEFAULT_SESSION is real
+
+
+def test_clients_of_all_three_services_find_it() -> None:
+    with LocalBedrock() as bedrock, bedrock.redirect_clients():
+        with closing(boto3.client('s3')) as s3, closing(boto3.client('bedrock')) as control_plane:
+            s3.put_object(Bucket='files', Key='a', Body=b'a')
+            assert control_plane.list_model_invocation_jobs()['invocationJobSummaries'] == []
+        assert ask()['stopReason'] == 'end_turn'
+        assert [request.service for request in bedrock.requests] == ['s3', 'bedrock', 'bedrock-runtime']
+    assert 'AWS_ENDPOINT_URL_S3' not in os.environ
+
+
+def test_what_replays_leads_clients_of_bedrock_runtime_alone(tmp_path: Path) -> None:
+    file = tmp_path / 'exchanges.json'
+    file.write_text('[]')
+    with LocalBedrock.replay(file) as bedrock:
+        named = {name for name, value in bedrock.environment.items() if value == bedrock.base_url}
+    assert named == {'AWS_ENDPOINT_URL_BEDROCK_RUNTIME', 'AWS_BEDROCK_RUNTIME_ENDPOINT'}

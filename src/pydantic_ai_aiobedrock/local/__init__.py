@@ -1,4 +1,6 @@
-"""LocalBedrock: an Amazon Bedrock Runtime endpoint on loopback, for tests, demos and benchmarks.
+"""LocalBedrock: an endpoint of Amazon Bedrock on loopback, for tests, demos and benchmarks.
+
+Models are called, and batch inference jobs run, with the S3 that those read and write.
 
 It needs no AWS account and no pydantic-ai: any client that can be pointed at an endpoint will do.
 """
@@ -32,13 +34,17 @@ from .faults import (
     exception_event,
 )
 from .frames import StreamEvent, encode_event, encode_frame, encode_headers
+from .job_control import JobControl
+from .jobs import RestingStatus
 from .keys import AccessKey
+from .objects import ObjectStore
 from .records import LocalBedrockStats, Operation, RecordedRequest
 from .replies import AnyReply, Ending, EventsReply, RawReply, Reply, ReplyFunction, ToolCall
 from .responder import respond
 from .schemas import fill_schema
 from .scripts import Rule
 from .server import LocalBedrock
+from .services import RuntimeOperation, Service
 
 __all__ = (
     'ACCESS_DENIED',
@@ -61,16 +67,21 @@ __all__ = (
     'Fault',
     'FlipBit',
     'InsertEvent',
+    'JobControl',
     'LocalBedrock',
     'LocalBedrockStats',
     'NoResponse',
+    'ObjectStore',
     'Operation',
     'OversizedFrame',
     'RawReply',
     'RecordedRequest',
     'Reply',
     'ReplyFunction',
+    'RestingStatus',
     'Rule',
+    'RuntimeOperation',
+    'Service',
     'SlowBody',
     'SlowHeaders',
     'SourceError',

@@ -22,7 +22,7 @@ _COMMANDS = {'serve': 'serves', 'record': 'records', 'replay': 'replays'}
 def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog='python -m pydantic_ai_aiobedrock.local',
-        description='Serve an Amazon Bedrock Runtime endpoint on loopback.',
+        description='Serve an endpoint of Amazon Bedrock on loopback.',
         epilog='Without a command: serve. Each command has a --help of its own.',
     )
     commands = parser.add_subparsers(dest='command', metavar=f'[{" | ".join(_COMMANDS)}]')

@@ -50,6 +50,8 @@ class Job:
     message: str | None = None
     ended: datetime | None = None
     files: list[BatchFile] = field(default_factory=list[BatchFile])
+    processed: int = 0
+    """How many records have been answered."""
     at_rest: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
     """Set while it does not move: it is held, it waits for a reply, or it has ended."""
     task: asyncio.Task[None] | None = field(default=None, repr=False)
@@ -251,7 +253,8 @@ class Jobs:
 
     async def _resting(self, job: Job) -> None:
         """Return when the job may go on."""
-        while self._rest is not None and self._rest[0] == job.status and self._rest[1] <= _processed(job):
+        # Records are counted in InProgress alone: JobControl sees to it.
+        while self._rest is not None and self._rest[0] == job.status and self._rest[1] <= job.processed:
             job.at_rest.set()
             await self._released.wait()
         job.at_rest.clear()
@@ -285,6 +288,7 @@ class Jobs:
                 await answer_record(job, record, self._runtime, self.recorder)
             finally:
                 waiting.cancel()
+            job.processed += 1
             job.at_rest.clear()
             # A large job leaves the loop to others.
             await asyncio.sleep(0)
@@ -294,11 +298,6 @@ class Jobs:
         self._enter(job, 'Stopping')
         await self._resting(job)
         self._end(job, 'Stopped')
-
-
-def _processed(job: Job) -> int:
-    """Return how many records a job has processed that rests while it does so."""
-    return RecordCounts.of(job.files).processed if job.status == 'InProgress' else 0
 
 
 def _written(moment: datetime | None) -> str | None:

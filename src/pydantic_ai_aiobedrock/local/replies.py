@@ -9,6 +9,7 @@ from typing import Any, Literal
 from .errors import ErrorReply
 from .frames import StreamEvent
 from .records import RecordedRequest
+from .services import RuntimeOperation
 
 Ending = Literal['end', 'close', 'reset', 'hang']
 """How a response ends that was cut short: as if it were whole (`end`), by closing the connection in good order with
@@ -138,3 +139,12 @@ ReplyFunction = Callable[
     AnyReply | Awaitable[AnyReply] | AsyncIterator[StreamEvent | Mapping[str, Any] | bytes],
 ]
 """A function of the request, sync or async; an async generator yields the events of a stream one by one."""
+
+
+def operations_of(
+    reply: AnyReply | ReplyFunction, operation: RuntimeOperation | None
+) -> tuple[RuntimeOperation, ...] | None:
+    """Return the operations that a reply is for, `None` for any, where one may have been named."""
+    if operation is not None:
+        return (operation,)
+    return None if isinstance(reply, ErrorReply | RawReply) else ('Converse', 'ConverseStream')

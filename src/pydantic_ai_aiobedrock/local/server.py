@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from .endpoint import Endpoint
 from .environment import ALL_SERVICES, MODEL_SERVICES, client_environment, redirected
-from .errors import ErrorReply
 from .exchanges import ExchangeFile
 from .faults import FailConnection, Fault
 from .job_control import JobControl
@@ -23,11 +22,12 @@ from .listening import Refusal
 from .objects import ObjectStore
 from .records import LocalBedrockStats, Operation, RecordedRequest
 from .replaying import Replay
-from .replies import AnyReply, RawReply, ReplyFunction
+from .replies import AnyReply, ReplyFunction, operations_of
 from .responder import respond
 from .responses import Manner
 from .runtime import Runtime
 from .scripts import Rule, Script
+from .services import RuntimeOperation
 from .serving import Serving
 from .signatures import utc_now
 from .threads import ServingThread
@@ -286,7 +286,7 @@ class LocalBedrock:
         self,
         *replies: AnyReply | ReplyFunction,
         model: str | Callable[[str], bool] | None = None,
-        operation: Operation | None = None,
+        operation: RuntimeOperation | None = None,
         when: Callable[[RecordedRequest], bool] | None = None,
         times: int | None = 1,
     ) -> list[Rule[AnyReply | ReplyFunction]]:
@@ -307,7 +307,7 @@ class LocalBedrock:
         script = self._endpoint.runtime.script
         return [
             script.add(
-                Rule(action=reply, model=model, operations=_operations(reply, operation), when=when, times=times)
+                Rule(action=reply, model=model, operations=operations_of(reply, operation), when=when, times=times)
             )
             for reply in replies
         ]
@@ -378,11 +378,11 @@ class LocalBedrock:
         self._now_serving.drop_connections()
 
     def reset(self) -> None:
-        """Forget scripted replies, faults, requests and failures; connections and keys stay."""
+        """Forget scripted replies, faults, requests and failures; connections, keys, jobs and objects stay."""
         self._endpoint.forget()
 
     def start_over(self) -> None:
-        """Return to the state at the start: nothing scripted, seen or counted, no connections, the keys of then."""
+        """Return to the state at the start: nothing open, scripted, seen, stored or counted, the keys of then."""
         self._now_serving.start_over()
 
     def _act(self, act: Callable[[], None]) -> None:
@@ -419,9 +419,3 @@ class LocalBedrock:
         if self._thread is not None:
             self._thread.stop_serving()
             self._thread = None
-
-
-def _operations(reply: AnyReply | ReplyFunction, operation: Operation | None) -> tuple[Operation, ...] | None:
-    if operation is not None:
-        return (operation,)
-    return None if isinstance(reply, ErrorReply | RawReply) else ('Converse', 'ConverseStream')
