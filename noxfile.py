@@ -113,7 +113,7 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def benchmarks(session: nox.Session) -> None:
-    """Compare with the floor, aiobotocore and every peer; `-- --quick`, `-- --list`, `-- --help`."""
+    """Compare with the floor, aiobotocore and every peer; `-- --quick`, `-- --behaviour`, `-- --help`."""
     session.install('matplotlib', 'rich>=13', 'virtualenv')
     places = ('--environments', str(Path(session.create_tmp()) / 'environments'))
     # A goal that is not reached is a result, not a failure of the session.

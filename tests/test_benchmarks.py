@@ -220,3 +220,8 @@ def test_no_key_and_no_setting_of_the_machine_reaches_a_peer(monkeypatch: pytest
         assert environment.keys() & {'AWS_PROFILE', 'AWS_BEARER_TOKEN_BEDROCK', 'ANTHROPIC_BEDROCK_BASE_URL'} == set()
     assert environment.keys() & set(processes.KEYS) == set()
     assert environment['HOME'] == str(tmp_path)
+
+
+def test_the_readme_says_what_was_seen() -> None:
+    rows = comparison.readme_rows(Results.load(comparison.SAVED))
+    assert [row for row in rows if row not in comparison.pages.README.read_text()] == []
