@@ -370,3 +370,16 @@ async def test_upstreams_mapping_of_responses_waits_for_nothing(model: Any) -> N
     usage = {'inputTokens': 1, 'outputTokens': 1, 'totalTokens': 2}
     response = _upstream.process_response(model, {'output': output, 'usage': usage, 'stopReason': 'end_turn'})
     assert response.text == 'Hello'
+
+
+@needs_batches
+@pytest.mark.parametrize('name', [*_upstream.BATCH_COLLABORATORS, *_upstream.BATCH_QUESTIONS])
+def test_only_a_model_with_batches_misses_what_they_are_built_on(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    from pydantic_ai.models import Model, _batch_codec
+
+    monkeypatch.delattr(_batch_codec if name in _upstream.BATCH_COLLABORATORS else Model, name)
+    _upstream.check()
+    provider = BedrockProvider(region_name='us-east-1')
+    BedrockConverseModel(MODEL, provider=provider)
+    with pytest.raises(ImportError, match=f'no longer has {name} in '):
+        BedrockConverseModel(MODEL, provider=provider, batch_inference=INFERENCE)

@@ -15,12 +15,15 @@ import inspect
 import types
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager
+from importlib import import_module
 from importlib.metadata import version
+from importlib.util import find_spec
 from typing import Any, TypeVar, cast
 
 from pydantic_ai.embeddings import bedrock as embeddings
 from pydantic_ai.exceptions import ModelAPIError, UserError
 from pydantic_ai.messages import ModelResponse
+from pydantic_ai.models import Model
 from pydantic_ai.models import bedrock as models
 from pydantic_ai.providers import Provider, gateway
 from pydantic_ai.providers import bedrock as providers
@@ -44,6 +47,12 @@ STREAM_COLLABORATORS = ('_AsyncIteratorWrapper', '_map_api_errors')
 
 EMBEDDING_COLLABORATORS = ('anyio',)
 """What `BedrockEmbeddingModel._invoke_model` reaches its transport through: `anyio.to_thread.run_sync(call)`."""
+
+BATCH_COLLABORATORS = ('BatchJobError', 'batch_priced', 'unrun_error')
+"""What upstream's own models make the outcomes of batches with."""
+
+BATCH_QUESTIONS = ('_batch_credential', '_batch_unlisted_status', '_no_batch_api_message')
+"""What upstream asks a model about its batches, which `AnswersBatches` answers."""
 
 MEMBERS = {
     models.BedrockConverseModel: (
@@ -281,36 +290,36 @@ def batch_types() -> Any:
 
     Raises:
         UserError: This pydantic-ai has no batches yet.
+        ImportError: It has moved what they are built on here: only whoever asks for batches is told.
     """
-    try:
-        from pydantic_ai.models import batch
-    except ImportError:
+    if find_spec('pydantic_ai.models.batch') is None:
         raise UserError(
             f'Batch inference needs pydantic-ai-slim {BATCHES_SINCE} or newer; {version("pydantic-ai-slim")} is '
             'installed.'
-        ) from None
-    return batch
+        )
+    for place, names in ((_batch_codec(), BATCH_COLLABORATORS), (Model, BATCH_QUESTIONS)):
+        if missing := [name for name in names if not hasattr(place, name)]:
+            raise _seam_moved(place, missing)
+    return import_module('pydantic_ai.models.batch')
 
 
 def batch_job_error(model_name: str, error: dict[str, str]) -> ModelAPIError:
     """Return the exception for a job that failed as a whole, which each of its requests fails with."""
-    from pydantic_ai.models import _batch_codec
-
-    return _batch_codec.BatchJobError(status_code=400, model_name=model_name, body={'Error': error})
+    return _batch_codec().BatchJobError(status_code=400, model_name=model_name, body={'Error': error})
 
 
 def batch_unrun_error(model_name: str, result: Any) -> ModelAPIError:
     """Return the exception for a request that a job ended without running."""
-    from pydantic_ai.models import _batch_codec
-
-    return _batch_codec.unrun_error(model_name, result)
+    return _batch_codec().unrun_error(model_name, result)
 
 
 def batch_priced(response: ModelResponse) -> ModelResponse:
     """Mark a response as one that has the price of batches."""
-    from pydantic_ai.models import _batch_codec
+    return _batch_codec().batch_priced(response)
 
-    return _batch_codec.batch_priced(response)
+
+def _batch_codec() -> Any:
+    return import_module('pydantic_ai.models._batch_codec')
 
 
 async def converse_params(model: Any, messages: Any, settings: Any, parameters: Any) -> dict[str, Any]:
