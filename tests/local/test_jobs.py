@@ -224,11 +224,13 @@ def test_stopping_is_a_state_to_be_seen(converse: Any, bedrock: LocalBedrock) ->
         assert status(converse, arn) == 'Stopping'
     bedrock.jobs.go_on()
     assert status(converse, arn) == 'Stopped'
-    assert output(bedrock, arn) == []
+    # Nothing has been processed.
+    assert bedrock.objects.list('s3://batches/out/') == []
 
 
-def test_a_job_that_has_not_begun_is_stopped_without_output(converse: Any, bedrock: LocalBedrock) -> None:
-    bedrock.jobs.hold('Submitted')
+@pytest.mark.parametrize('state', ['Submitted', 'Scheduled'])
+def test_a_job_that_has_not_begun_is_stopped_without_output(converse: Any, bedrock: LocalBedrock, state: Any) -> None:
+    bedrock.jobs.hold(state)
     arn = start(converse)
     converse.stop_model_invocation_job(jobIdentifier=arn)
     assert status(converse, arn) == 'Stopped'

@@ -216,6 +216,20 @@ def test_a_fault_of_bedrock_is_told_in_the_words_of_s3(s3: Any, served: LocalBed
     assert refused(error) == (503, 'ServiceUnavailable')
 
 
+def test_xml_that_is_none_is_malformed(s3: Any, served: LocalBedrock) -> None:
+    served.objects.put('s3://files/a', 'a')
+
+    def spoil(params: dict[str, Any], **_: Any) -> None:
+        params['body'] = b'<Delete>'
+        params['headers'] = {}
+
+    s3.meta.events.register_first('before-call.s3.DeleteObjects', spoil)
+    with pytest.raises(ClientError) as error:
+        s3.delete_objects(Bucket='files', Delete={'Objects': [{'Key': 'a'}]})
+    assert refused(error) == (400, 'MalformedXML')
+    assert served.objects.list() == ['s3://files/a']
+
+
 # Uploads in parts
 
 

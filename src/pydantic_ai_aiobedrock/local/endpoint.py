@@ -22,7 +22,7 @@ from .faults import FailConnection, Fault, NoResponse
 from .jobs import Jobs
 from .keys import Keyring
 from .objects import ObjectStore
-from .records import RecordedRequest
+from .records import LocalBedrockStats, RecordedRequest
 from .responses import error_answer, unknown_operation
 from .runtime import Runtime, decoded
 from .s3 import answer_object_request
@@ -97,6 +97,17 @@ class Endpoint:
         self.objects.clear()
         self.keyring = keyring
         self.arrived = self.opened = self.max_in_flight = 0
+
+    def stats(self) -> LocalBedrockStats:
+        """Return the counts of this moment."""
+        return LocalBedrockStats(
+            requests=self.arrived,
+            in_flight=self.in_flight,
+            max_in_flight=self.max_in_flight,
+            connections=self.opened,
+            open_connections=len(self.connections),
+            streams_generating=self.streams_generating,
+        )
 
     async def handle(self, http: web.BaseRequest) -> Written:
         """Answer one request."""

@@ -201,8 +201,7 @@ class Jobs:
             raise RefusedError(
                 ErrorReply(400, 'ConflictException', f'The model invocation job is {job.status}: it cannot be stopped.')
             )
-        if job.status != 'Stopping':
-            self._start(job, self._stop(job))
+        self._start(job, self._stop(job))
 
     # What tests ask
 
@@ -237,12 +236,12 @@ class Jobs:
         job.task.add_done_callback(self._tasks.discard)
 
     def _interrupt(self, job: Job, status: JobStatus, message: str | None = None) -> None:
-        if job.task is not None:
-            job.task.cancel()
+        assert job.task is not None
+        job.task.cancel()
         self._end(job, status, message)
 
     def _end(self, job: Job, status: JobStatus, message: str | None = None) -> None:
-        if status in ('Completed', 'PartiallyCompleted') or (status == 'Stopped' and job.files):
+        if status in ('Completed', 'PartiallyCompleted') or (status == 'Stopped' and job.processed):
             write_output(self._objects, job.output_uri, job.id, job.files, self._chance)
         self._enter(job, status)
         job.message, job.ended = message, job.modified

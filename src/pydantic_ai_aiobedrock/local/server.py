@@ -260,15 +260,7 @@ class LocalBedrock:
 
     def stats(self) -> LocalBedrockStats:
         """Return the counts of this moment."""
-        endpoint = self._endpoint
-        return LocalBedrockStats(
-            requests=endpoint.arrived,
-            in_flight=endpoint.in_flight,
-            max_in_flight=endpoint.max_in_flight,
-            connections=endpoint.opened,
-            open_connections=len(endpoint.connections),
-            streams_generating=endpoint.streams_generating,
-        )
+        return self._endpoint.stats()
 
     @property
     def objects(self) -> ObjectStore:
