@@ -316,18 +316,16 @@ async def test_a_model_without_a_place_for_files_has_no_batches(redirected: None
 @needs_batches
 async def test_an_api_key_opens_no_file_in_s3() -> None:
     provider = BedrockProvider(region_name='us-east-1', api_key='a-key')
-    model = BedrockConverseModel(MODEL, provider=provider, batch_inference=INFERENCE)
     with pytest.raises(UserError, match='takes no Bedrock API key'):
-        await answers(model, request('q', 'Hello'))
+        BedrockConverseModel(MODEL, provider=provider, batch_inference=INFERENCE)
 
 
 @needs_batches
 async def test_a_brought_client_opens_no_file_in_s3(redirected: None) -> None:
     async with aioboto3.Session().client('bedrock-runtime') as client:
         provider = BedrockProvider(bedrock_client=client)
-        model = BedrockConverseModel(MODEL, provider=provider, batch_inference=INFERENCE)
         with pytest.raises(UserError, match='leave `bedrock_client` out'):
-            await answers(model, request('q', 'Hello'))
+            BedrockConverseModel(MODEL, provider=provider, batch_inference=INFERENCE)
 
 
 @pytest.mark.parametrize('s3_uri', ['', 'my-bucket', 's3://', 'https://my-bucket.s3.amazonaws.com', 's3://My_Bucket/'])
@@ -348,6 +346,36 @@ def test_a_role_that_is_none_is_named(role_arn: str) -> None:
 def test_a_release_without_batches_says_which_has_them() -> None:
     with pytest.raises(UserError, match=f'pydantic-ai-slim {_upstream.BATCHES_SINCE} or newer'):
         BedrockConverseModel(MODEL, provider=BedrockProvider(region_name='us-east-1'), batch_inference=INFERENCE)
+
+
+@needs_batches
+@pytest.mark.parametrize('line', ['{"recordId": "one"', '[]', '{"modelOutput": {}}'], ids=['cut', 'a list', 'nameless'])
+async def test_output_that_is_none_is_an_error_of_the_model(bedrock: LocalBedrock, model: Any, line: str) -> None:
+    batch = await model.batch_status(await created(model, 'one'))
+    [output] = [uri for uri in bedrock.objects.list() if uri.endswith('.jsonl.out')]
+    bedrock.objects.put(output, line)
+    with pytest.raises(ModelAPIError, match='not one of Converse'):
+        await model.batch_results(batch)
+
+
+@needs_batches
+@pytest.mark.parametrize('status', ['succeeded', 'errored'])
+@pytest.mark.parametrize('body', ['{}', '[]', '"no"'])
+async def test_a_result_that_is_none_is_an_error_of_the_model(model: Any, status: Any, body: str) -> None:
+    from pydantic_ai.models.batch import BatchResult
+
+    with pytest.raises(ModelAPIError):
+        model.batch_decode(BatchResult(custom_id='q', status=status, body=body), request('q', 'Hello'))
+
+
+@needs_batches
+async def test_the_size_of_a_request_is_that_of_its_line(bedrock: LocalBedrock, model: Any) -> None:
+    encoded = [await model.batch_encode(request(name, text)) for name, text in (('a"b', 'Hello'), ('ö', 'Größe'))]
+    await model.batch_create(encoded)
+    [file] = [uri for uri in bedrock.objects.list() if uri.endswith('.jsonl')]
+    assert [model.batch_request_size(each) for each in encoded] == [
+        len(line) for line in bedrock.objects.get(file).splitlines(keepends=True)
+    ]
 
 
 # How it is put into upstream's model

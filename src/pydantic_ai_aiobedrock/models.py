@@ -106,12 +106,15 @@ class BedrockConverseModel(
 
         Raises:
             UserError: The provider is not one of this package, or has no region; the installed Pydantic AI has no
-                batches yet.
+                batches yet, or the provider can't open their files.
         """
         if batch_inference is not None:
             _upstream.batch_types()
         self._batch_inference = batch_inference
         super().__init__(model_name, provider=as_provider(provider), profile=profile, settings=settings)
+        if batch_inference is not None:
+            # Rather now than when the batch is full.
+            self.batch_identity()
 
     @property
     def client(self) -> BedrockRuntime | BroughtClient:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -198,10 +201,10 @@ class BedrockConverseModel(
         if result.status in ('canceled', 'expired'):
             raise _upstream.batch_unrun_error(self.model_name, result)
         body = (result.body or '{}').encode()
-        if result.status == 'errored':
-            with self.mapping_errors():
+        with self.processing(), self.mapping_errors():
+            if result.status == 'errored':
                 raise record_error(body)
-        return _upstream.batch_priced(_upstream.process_response(self, decode_response(body)))
+            return _upstream.batch_priced(_upstream.process_response(self, decode_response(body)))
 
     def mapping_errors(self) -> AbstractContextManager[None]:
         """Map what AWS and the network raise."""
