@@ -206,6 +206,13 @@ async def bedrock_on_the_loop() -> AsyncIterator[LocalBedrock]:
 
 
 @pytest.fixture
+async def pool() -> AsyncIterator[SessionPool]:
+    pool = SessionPool()
+    yield pool
+    await pool.aclose()
+
+
+@pytest.fixture
 async def provider(bedrock: LocalBedrock) -> AsyncIterator[BedrockProvider]:
     """Yield a provider of the LocalBedrock of the test, with a pool of its own."""
     async with BedrockProvider(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 import pytest
 from botocore.exceptions import ClientError
@@ -14,13 +14,6 @@ from pydantic_ai.exceptions import UserError
 
 from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider, SessionPool
 from pydantic_ai_aiobedrock.local import ACCESS_DENIED, LocalBedrock
-
-
-@pytest.fixture
-async def pool() -> AsyncIterator[SessionPool]:
-    pool = SessionPool()
-    yield pool
-    await pool.aclose()
 
 
 class Keys:

@@ -7,7 +7,6 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -31,13 +30,6 @@ from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider, Sessio
 from pydantic_ai_aiobedrock.local import LocalBedrock
 
 FOUND_IN_FILE = 'Found credentials in shared credentials file'
-
-
-@pytest.fixture
-async def pool() -> AsyncIterator[SessionPool]:
-    pool = SessionPool()
-    yield pool
-    await pool.aclose()
 
 
 @pytest.fixture

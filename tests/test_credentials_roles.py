@@ -36,13 +36,6 @@ ROLE = 'arn:aws:iam::123456789012:role/app'
 
 
 @pytest.fixture
-async def pool() -> AsyncIterator[SessionPool]:
-    pool = SessionPool()
-    yield pool
-    await pool.aclose()
-
-
-@pytest.fixture
 async def sources(bedrock: LocalBedrock) -> AsyncIterator[CredentialSources]:
     """Yield sources that give temporary credentials, which LocalBedrock accepts."""
     bedrock.rotate_credentials(temporary=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,6 @@ from pydantic_ai_aiobedrock.spec import ClientSpec
 MODEL = 'us.amazon.nova-lite-v1:0'
 ROLE = 'arn:aws:iam::123456789012:role/bedrock-batch'
 FOLDER = 's3://my-bucket/batches'
-
-
-@pytest.fixture
-async def pool() -> AsyncIterator[SessionPool]:
-    pool = SessionPool()
-    yield pool
-    await pool.aclose()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
@@ -36,13 +35,6 @@ def runtime(bedrock: LocalBedrock, pool: SessionPool, **arguments: Any) -> Bedro
     client = provider.client
     assert isinstance(client, BedrockRuntime)
     return client
-
-
-@pytest.fixture
-async def pool() -> AsyncIterator[SessionPool]:
-    pool = SessionPool()
-    yield pool
-    await pool.aclose()
 
 
 class Gate:

@@ -25,13 +25,6 @@ ONE_ATTEMPT = AioConfig(retries={'total_max_attempts': 1})
 
 
 @pytest.fixture
-async def pool() -> AsyncIterator[SessionPool]:
-    pool = SessionPool()
-    yield pool
-    await pool.aclose()
-
-
-@pytest.fixture
 async def proxy() -> AsyncIterator[ConnectProxy]:
     async with ConnectProxy() as proxy:
         yield proxy

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
 from email.utils import formatdate
 from pathlib import Path
 from time import time
@@ -34,13 +33,6 @@ from pydantic_ai_aiobedrock.local import (
     Truncate,
     exception_event,
 )
-
-
-@pytest.fixture
-async def pool() -> AsyncIterator[SessionPool]:
-    pool = SessionPool()
-    yield pool
-    await pool.aclose()
 
 
 @pytest.fixture

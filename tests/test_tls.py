@@ -23,13 +23,6 @@ from pydantic_ai_aiobedrock.local import LocalBedrock
 ONE_ATTEMPT = AioConfig(retries={'total_max_attempts': 1})
 
 
-@pytest.fixture
-async def pool() -> AsyncIterator[SessionPool]:
-    pool = SessionPool()
-    yield pool
-    await pool.aclose()
-
-
 @pytest.fixture(scope='module')
 def authority() -> trustme.CA:
     return trustme.CA()

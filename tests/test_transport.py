@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator
 from importlib.metadata import version
 from typing import Any
 
@@ -30,13 +29,6 @@ from pydantic_ai_aiobedrock.runtime import BedrockRuntime
 from pydantic_ai_aiobedrock.transport import HTTPSession
 
 ONE_ATTEMPT = AioConfig(retries={'total_max_attempts': 1})
-
-
-@pytest.fixture
-async def pool() -> AsyncIterator[SessionPool]:
-    pool = SessionPool()
-    yield pool
-    await pool.aclose()
 
 
 @pytest.fixture

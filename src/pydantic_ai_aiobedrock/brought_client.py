@@ -12,7 +12,8 @@ from aiobotocore.client import AioBaseClient
 
 from pydantic_ai_aiobedrock.call_options import add_extra_headers
 from pydantic_ai_aiobedrock.errors import IncompleteStreamError, WrongLoopError
-from pydantic_ai_aiobedrock.transport import read_body, translate_reading
+from pydantic_ai_aiobedrock.transport import read_body
+from pydantic_ai_aiobedrock.transport_errors import translate_reading
 
 
 class BroughtClient:

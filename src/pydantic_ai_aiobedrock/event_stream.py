@@ -11,7 +11,7 @@ from botocore.exceptions import EventStreamError, ResponseStreamingError
 
 from pydantic_ai_aiobedrock.errors import IncompleteStreamError
 from pydantic_ai_aiobedrock.telemetry import StreamProgress
-from pydantic_ai_aiobedrock.transport import translate_reading
+from pydantic_ai_aiobedrock.transport_errors import translate_reading
 from pydantic_ai_aiobedrock.wire.converse import ConverseStreamError, decode_event
 from pydantic_ai_aiobedrock.wire.eventstream import EventStreamDecoder, Message
 

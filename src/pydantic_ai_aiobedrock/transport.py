@@ -20,25 +20,15 @@ from typing import Any, Protocol, Self
 
 import aiohttp
 from aiobotocore.awsrequest import AioAWSResponse
-from botocore.exceptions import (
-    BotoCoreError,
-    ConnectionClosedError,
-    ConnectTimeoutError,
-    EndpointConnectionError,
-    HTTPClientError,
-    InvalidConfigError,
-    ProxyConnectionError,
-    ReadTimeoutError,
-    ResponseStreamingError,
-    SSLError,
-)
+from botocore.exceptions import InvalidConfigError
 from botocore.httpsession import ProxyConfiguration, create_urllib3_context, get_cert_path
-from multidict import CIMultiDict, CIMultiDictProxy
+from multidict import CIMultiDict
 from yarl import URL
 
 from pydantic_ai_aiobedrock.call_options import NO_OPTIONS, call_options
 from pydantic_ai_aiobedrock.errors import PoolClosedError
 from pydantic_ai_aiobedrock.off_loop import start_in_thread
+from pydantic_ai_aiobedrock.transport_errors import translate, translate_reading
 
 TCP_KEEPALIVE_SECONDS = 60
 """A probe each minute: NAT gateways and network load balancers drop a flow that is silent for 350 s."""
@@ -320,35 +310,6 @@ class _Connector(aiohttp.TCPConnector):
         self.in_use -= 1
 
 
-def translate(error: BaseException, url: str, proxy: URL | None = None) -> BotoCoreError:
-    """Return the botocore exception for what aiohttp raised, before the response or in the middle of its body."""
-    _redact(error)
-    match error:
-        case BotoCoreError():
-            return error
-        case aiohttp.ClientSSLError():
-            return SSLError(endpoint_url=url, error=error)
-        case aiohttp.ClientProxyConnectionError() | aiohttp.ClientHttpProxyError():
-            return ProxyConnectionError(proxy_url=str(proxy), error=error)
-        case aiohttp.ConnectionTimeoutError():
-            return ConnectTimeoutError(endpoint_url=url, error=error)
-        case TimeoutError():
-            return ReadTimeoutError(endpoint_url=url, error=error)
-        case aiohttp.ClientConnectorError() | socket.gaierror():
-            return EndpointConnectionError(endpoint_url=url, error=error)
-        case aiohttp.ClientConnectionError() | aiohttp.ClientPayloadError() | aiohttp.ClientResponseError() | OSError():
-            return ConnectionClosedError(endpoint_url=url, error=error)
-        case _:
-            return HTTPClientError(error=error)
-
-
-def translate_reading(error: BaseException, url: str) -> BotoCoreError:
-    """Return the botocore exception for what aiohttp raised while a response that had begun was read."""
-    translated = translate(error, url)
-    # The connection was closed after a valid response from the endpoint, not before.
-    return ResponseStreamingError(error=error) if isinstance(translated, ConnectionClosedError) else translated
-
-
 async def read_body(body: Any, url: str) -> io.BytesIO:
     """Return the body of an InvokeModel response, read whole.
 
@@ -374,16 +335,6 @@ async def read_in_chunks(body: Any, size: int, url: str) -> AsyncIterator[bytes]
                 yield chunk
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise translate_reading(error, url) from error
-
-
-def _redact(error: BaseException) -> None:
-    """Take out of an error the headers of the request, which its repr would show."""
-    if isinstance(error, aiohttp.ClientResponseError):
-        sent = error.request_info
-        error.request_info = aiohttp.RequestInfo(
-            sent.url, sent.method, CIMultiDictProxy(CIMultiDict[str]()), sent.real_url
-        )
-        error.args = (error.request_info, *error.args[1:])
 
 
 def _ssl_context(verify: Any, client_cert: str | tuple[str, str] | None) -> ssl.SSLContext:

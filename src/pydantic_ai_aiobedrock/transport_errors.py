@@ -1,0 +1,59 @@
+"""Turns what aiohttp raises into botocore's exceptions, as aiobotocore's own HTTP session has it."""
+
+from __future__ import annotations
+
+import socket
+
+import aiohttp
+from botocore.exceptions import (
+    BotoCoreError,
+    ConnectionClosedError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    HTTPClientError,
+    ProxyConnectionError,
+    ReadTimeoutError,
+    ResponseStreamingError,
+    SSLError,
+)
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
+
+
+def translate(error: BaseException, url: str, proxy: URL | None = None) -> BotoCoreError:
+    """Return the botocore exception for what aiohttp raised, before the response or in the middle of its body."""
+    _redact(error)
+    match error:
+        case BotoCoreError():
+            return error
+        case aiohttp.ClientSSLError():
+            return SSLError(endpoint_url=url, error=error)
+        case aiohttp.ClientProxyConnectionError() | aiohttp.ClientHttpProxyError():
+            return ProxyConnectionError(proxy_url=str(proxy), error=error)
+        case aiohttp.ConnectionTimeoutError():
+            return ConnectTimeoutError(endpoint_url=url, error=error)
+        case TimeoutError():
+            return ReadTimeoutError(endpoint_url=url, error=error)
+        case aiohttp.ClientConnectorError() | socket.gaierror():
+            return EndpointConnectionError(endpoint_url=url, error=error)
+        case aiohttp.ClientConnectionError() | aiohttp.ClientPayloadError() | aiohttp.ClientResponseError() | OSError():
+            return ConnectionClosedError(endpoint_url=url, error=error)
+        case _:
+            return HTTPClientError(error=error)
+
+
+def translate_reading(error: BaseException, url: str) -> BotoCoreError:
+    """Return the botocore exception for what aiohttp raised while a response that had begun was read."""
+    translated = translate(error, url)
+    # The connection was closed after a valid response from the endpoint, not before.
+    return ResponseStreamingError(error=error) if isinstance(translated, ConnectionClosedError) else translated
+
+
+def _redact(error: BaseException) -> None:
+    """Take out of an error the headers of the request, which its repr would show."""
+    if isinstance(error, aiohttp.ClientResponseError):
+        sent = error.request_info
+        error.request_info = aiohttp.RequestInfo(
+            sent.url, sent.method, CIMultiDictProxy(CIMultiDict[str]()), sent.real_url
+        )
+        error.args = (error.request_info, *error.args[1:])
