@@ -229,6 +229,16 @@ async def test_a_name_whose_address_changes_costs_one_retry(pool: SessionPool) -
         assert resolver.asked == 2
 
 
+async def test_a_large_body_is_sent_without_a_warning(
+    bedrock: LocalBedrock, pool: SessionPool, keys: dict[str, str]
+) -> None:
+    client = runtime(bedrock, pool, **keys)
+    # The second is sent as the first was prepared; of both, aiohttp would warn.
+    for text in ('a' * 3_000_000, 'b' * 3_000_000):
+        await client.converse(modelId=MODEL, messages=[{'role': 'user', 'content': [{'text': text}]}])
+        assert bedrock.requests[-1].last_user_text == text
+
+
 async def test_a_redirection_is_not_followed(bedrock: LocalBedrock, pool: SessionPool, keys: dict[str, str]) -> None:
     """What was signed for one URL goes to no other."""
     bedrock.reply(RawReply(b'{}', status=307, headers={'Location': f'{bedrock.base_url}/elsewhere'}))

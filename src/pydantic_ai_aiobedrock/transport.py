@@ -33,6 +33,9 @@ from pydantic_ai_aiobedrock.transport_errors import translate, translate_reading
 TCP_KEEPALIVE_SECONDS = 60
 """A probe each minute: NAT gateways and network load balancers drop a flow that is silent for 350 s."""
 
+LARGE_BYTES = 1024 * 1024
+"""A larger body is written in pieces, between which other tasks run; aiohttp warns of one that is not."""
+
 IDLE_SECONDS = 12
 """An idle connection is closed after this, before Bedrock does so, after some 20 s, under a request on its way."""
 
@@ -145,12 +148,15 @@ class HTTPSession:
         if proxy is not None and request.url.startswith('http:'):
             # There is no tunnel: what is for the proxy goes with the request.
             headers.update(proxy_headers)
+        body = request.body
+        if isinstance(body, bytes) and len(body) > LARGE_BYTES:
+            body = io.BytesIO(body)
         try:
             response = await session.request(
                 request.method,
                 _parsed(request.url),
                 headers=headers,
-                data=request.body,
+                data=body,
                 timeout=timeout,
                 proxy=proxy,
                 proxy_headers=proxy_headers,
