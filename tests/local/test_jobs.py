@@ -81,6 +81,15 @@ def test_a_record_that_fails_is_a_line_with_an_error(converse: Any, bedrock: Loc
     assert counts['processedRecordCount'] == counts['totalRecordCount'] == 4
 
 
+def test_a_converse_record_with_tools_fails_alone(converse: Any, bedrock: LocalBedrock) -> None:
+    tool = {'toolSpec': {'name': 'weather', 'inputSchema': {'json': {'type': 'object'}}}}
+    with_tools = {'messages': [user('one')], 'toolConfig': {'tools': [tool]}}
+    bedrock.objects.put(INPUT, lines(with_tools, {'messages': [user('two')]}))
+    first, second = output(bedrock, start(converse))
+    assert (first['error']['errorCode'], 'toolConfig' in first['error']['errorMessage']) == (400, True)
+    assert 'modelOutput' in second
+
+
 def test_records_are_recorded_as_requests_of_their_job(converse: Any, bedrock: LocalBedrock) -> None:
     bedrock.reply(ErrorReply(400, 'ValidationException', 'No.'), when=lambda request: request.record_id == 'R1')
     arn = start(converse)

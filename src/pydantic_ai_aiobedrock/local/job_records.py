@@ -12,7 +12,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from pydantic_core import from_json, to_json
 
 from .answers import Answer
-from .errors import RefusedError
+from .errors import RefusedError, validation_error
 from .job_files import BatchRecord
 from .members import structure
 from .records import RecordedRequest
@@ -46,6 +46,9 @@ async def answer_record(
     )
     recorder(request)
     try:
+        if job.invocation_type == 'Converse' and 'toolConfig' in record.model_input:
+            # As the user guide has it, in words of our own; with InvokeModel, tools are part of a model's own format.
+            raise validation_error('Batch inference of type Converse does not support toolConfig.')
         answer = await runtime.answer(request)
     except RefusedError as refused:
         answer = error_answer(refused.reply, request)
