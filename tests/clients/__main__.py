@@ -20,6 +20,7 @@ from pydantic_ai_aiobedrock.local import THROTTLING, LocalBedrock, Reply, ToolCa
 from .conversation import (
     ANSWER,
     CHECKS,
+    OF_AWS,
     QUESTION,
     TOO_MUCH,
     TOOL,
@@ -74,7 +75,7 @@ def use(client: str, python: str, bedrock: LocalBedrock) -> dict[str, Any]:
 def main() -> int:
     """Run all clients, and return 1 if anything was wrong."""
     console = Console()
-    table = Table('client', 'version', *CHECKS, 'requests')
+    table = Table('client', 'version', *CHECKS, *OF_AWS, 'requests')
     wrong: list[str] = []
     for argument in sys.argv[1:]:
         client, _, python = argument.partition('=')
@@ -87,7 +88,7 @@ def main() -> int:
         table.add_row(
             client,
             used['version'],
-            *('[red]wrong[/]' if used['came'][check] else '[green]ok[/]' for check in CHECKS),
+            *(_shown(used['came'].get(check)) for check in (*CHECKS, *OF_AWS)),
             str(len(signed)),
         )
         wrong += [f'{client}, {check}: {came}' for check, came in used['came'].items() if came]
@@ -95,6 +96,12 @@ def main() -> int:
     for each in wrong:
         console.print(each, markup=False, highlight=False)
     return int(bool(wrong))
+
+
+def _shown(came: str | None) -> str:
+    if came is None:
+        return '-'
+    return '[red]wrong[/]' if came else '[green]ok[/]'
 
 
 if __name__ == '__main__':

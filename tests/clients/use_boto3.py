@@ -10,6 +10,7 @@ from conversation import (
     ANSWER,
     MODEL,
     QUESTION,
+    RECORDS,
     TOO_MUCH,
     TOOL,
     TOOL_ANSWER,
@@ -18,6 +19,7 @@ from conversation import (
     TOOL_QUESTION,
     TOOL_RESULT,
     TOOL_SCHEMA,
+    job,
     must_be,
     run,
 )
@@ -67,4 +69,20 @@ def throttled() -> None:
         raise AssertionError('not throttled')
 
 
-run('boto3', plain=plain, stream=stream, tool=tool, throttled=throttled)
+def batch() -> None:
+    s3, bedrock = boto3.client('s3'), boto3.client('bedrock')
+    lines = ''.join(json.dumps(record) + '\n' for record in RECORDS)
+    s3.put_object(Bucket='my-bucket', Key='in/questions.jsonl', Body=lines.encode())
+    operation = bedrock.meta.service_model.operation_model('CreateModelInvocationJob')
+    arn = bedrock.create_model_invocation_job(**job(operation.input_shape.members))['jobArn']
+    must_be(bedrock.get_model_invocation_job(jobIdentifier=arn)['status'], 'Completed')
+    must_be([each['jobArn'] for each in bedrock.list_model_invocation_jobs()['invocationJobSummaries']], [arn])
+    found = s3.list_objects_v2(Bucket='my-bucket', Prefix='out/')['Contents']
+    (key,) = (each['Key'] for each in found if each['Key'].endswith('questions.jsonl.out'))
+    written = s3.get_object(Bucket='my-bucket', Key=key)['Body'].read().splitlines()
+    must_be(len(written), len(RECORDS))
+    message = json.loads(written[0])['modelOutput']['output']['message']
+    must_be(message, {'role': 'assistant', 'content': [{'text': ANSWER}]})
+
+
+run('boto3', plain=plain, stream=stream, tool=tool, throttled=throttled, batch=batch)
