@@ -1,6 +1,6 @@
 """Makes the first call of a fresh process, and prints how long the event loop was held up at most, in milliseconds.
 
-    python tests/first_call.py [provider | session | held-up]
+    python tests/first_call.py [provider | session | model | held-up]
 
 Region, endpoint and credentials are those of the environment.
 """
@@ -12,7 +12,9 @@ import gc
 import sys
 import time
 
-from pydantic_ai_aiobedrock import BedrockProvider
+from pydantic_ai import Agent
+
+from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider
 
 BEAT_SECONDS = 0.001
 
@@ -59,6 +61,9 @@ async def first_call(how: str) -> float:
         end = time.process_time() + 0.03
         while time.process_time() < end:
             pass
+    elif how == 'model':
+        model = BedrockConverseModel('us.amazon.nova-lite-v1:0', provider=BedrockProvider())
+        await Agent(model).run('hello')
     else:
         await provider.client.converse(
             modelId='us.amazon.nova-lite-v1:0', messages=[{'role': 'user', 'content': [{'text': 'hello'}]}]

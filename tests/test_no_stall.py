@@ -42,7 +42,7 @@ def shortest_of_the_longest_stalls(how: str) -> float:
     return shortest
 
 
-@pytest.mark.parametrize('how', ['provider', 'session'])
+@pytest.mark.parametrize('how', ['provider', 'session', 'model'])
 @pytest.mark.parametrize('credentials', ['environment', 'file', 'process'])
 def test_the_first_call_of_a_process_does_not_hold_the_loop_up(
     bedrock: LocalBedrock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, credentials: str, how: str

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import builtins
 import inspect
+import sys
 import types
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager
@@ -363,3 +364,7 @@ class InvokesWithin:
 
 
 check()
+# The first model that is made has newer releases load the prices of all models, for some 20 ms: better now than on an
+# event loop.
+if (preload := getattr(sys.modules.get('pydantic_ai._genai_prices'), 'preload_pricing_data', None)) is not None:
+    preload()
