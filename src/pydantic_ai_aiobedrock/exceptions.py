@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from types import TracebackType
 from typing import Any
 
 from botocore.exceptions import (
@@ -51,14 +53,34 @@ _CONFIGURATION_ERRORS = (
 )
 
 
-@contextmanager
-def map_api_errors(model_name: str, *args: Any, **kwargs: Any) -> Generator[None]:
+class _OnError(AbstractContextManager[None]):
+    """Maps errors by another context manager, which is made when there is one: a stream holds this while it is open."""
+
+    __slots__ = ('_make',)
+
+    def __init__(self, make: Callable[[], AbstractContextManager[None]]) -> None:
+        self._make = make
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
+    ) -> None:
+        if isinstance(exc_val, Exception):
+            with self._make():
+                raise exc_val
+
+
+def map_api_errors(model_name: str, *args: Any, **kwargs: Any) -> AbstractContextManager[None]:
     """Map as upstream does, and what upstream lets through or can't meet as `map_other_errors` does.
 
     Raises:
         ModelAPIError: Or one of its subclasses: AWS or the network failed.
         UserError: The credentials, the configuration, the pool or the request are not usable as they are.
     """
+    return _OnError(partial(_api_errors, model_name, *args, **kwargs))
+
+
+@contextmanager
+def _api_errors(model_name: str, *args: Any, **kwargs: Any) -> Generator[None]:
     with map_other_errors(model_name), _upstream.map_api_errors(model_name, *args, **kwargs):
         yield
 
@@ -100,13 +122,17 @@ def map_shape_errors(model_name: str) -> Generator[None]:
         raise ModelAPIError(model_name=model_name, message=message) from error
 
 
-@contextmanager
-def map_stream_errors(model_name: str, *args: Any, **kwargs: Any) -> Generator[None]:
+def map_stream_errors(model_name: str, *args: Any, **kwargs: Any) -> AbstractContextManager[None]:
     """Map as `map_api_errors` does, and what upstream stumbles over in an event as `map_shape_errors` does.
 
     Raises:
         ModelAPIError: Or one of its subclasses: AWS or the network failed, or an event is not one of Converse.
         UserError: The credentials, the configuration, the pool or the request are not usable as they are.
     """
-    with map_shape_errors(model_name), map_api_errors(model_name, *args, **kwargs):
+    return _OnError(partial(_stream_errors, model_name, *args, **kwargs))
+
+
+@contextmanager
+def _stream_errors(model_name: str, *args: Any, **kwargs: Any) -> Generator[None]:
+    with map_shape_errors(model_name), _api_errors(model_name, *args, **kwargs):
         yield
