@@ -15,6 +15,9 @@ from pydantic_ai_aiobedrock.local.services import Target, target
 from .conftest import NOVA, MakeClient, user
 
 
+BEARER = {'Authorization': 'Bearer token', 'x-amz-content-sha256': 'UNSIGNED-PAYLOAD'}
+
+
 def signed(service: str) -> dict[str, str]:
     return {'Authorization': f'AWS4-HMAC-SHA256 Credential=AKID/20260101/us-east-1/{service}/aws4_request, Signed=1'}
 
@@ -24,6 +27,7 @@ def signed(service: str) -> dict[str, str]:
     [
         ('POST', '/model/a%3A0/converse', {}, ('bedrock-runtime', 'Converse', 'a:0')),
         ('POST', '/model/a/converse', signed('bedrock'), ('bedrock-runtime', 'Converse', 'a')),
+        ('POST', '/model/a/converse', BEARER, ('bedrock-runtime', 'Converse', 'a')),
         ('GET', '/model/a/converse', {}, ('bedrock-runtime', None, 'a')),
         # A bucket may be called model.
         ('GET', '/model/a/converse', signed('s3'), ('s3', 'GetObject', 'model/a/converse')),

@@ -82,8 +82,10 @@ class Target:
 
 def target(method: str, raw_path: str, headers: Mapping[str, str]) -> Target:
     """Tell the service by the scope of the signature, or else by the path; the operation by method and path."""
-    scope = _SIGNING_NAME.search(headers.get('Authorization', ''))
-    if scope[1] == 's3' if scope else any(name in headers for name in _HEADERS_OF_S3):
+    authorization = headers.get('Authorization', '')
+    scope = _SIGNING_NAME.search(authorization)
+    # A bearer token is Bedrock's, whatever else a client sends along.
+    if scope[1] == 's3' if scope else not authorization and any(name in headers for name in _HEADERS_OF_S3):
         return _object_target(method, raw_path)
     return _bedrock_target(method, raw_path)
 
