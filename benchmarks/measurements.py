@@ -124,8 +124,12 @@ async def _ramp_up(times: int, started: float, seconds: float, start: Callable[[
         start()
 
 
-def _settle_down() -> None:
-    """Do as a service that is up: what it has imported need not be walked through by each collection from now on."""
+async def _settle_down(peer: PeerClient, prepared: Any) -> None:
+    """Do as a service that is up: what is there to stay need not be walked through by each collection from now on.
+
+    That is what has been imported, and what the first call of a client loads.
+    """
+    await peer.request(prepared)
     gc.collect()
     gc.freeze()
 
@@ -137,9 +141,9 @@ async def paced(
     deltas = round(seconds * rate)
     await control(rate=rate, deltas=deltas)
     prepared = peer.prepare(SHORT)
+    await _settle_down(peer, prepared)
     await control(reset=True)
     await control(rate=rate, deltas=deltas)
-    _settle_down()
     started = time.monotonic()
     delays = Delays(started + ramp + 0.5, started + seconds - 0.2)
     kept_pace = 0
@@ -184,7 +188,7 @@ async def health(
     seen = Seen()
     tasks: list[asyncio.Task[None]] = []
     async with _fastapi() as port:
-        _settle_down()
+        await _settle_down(peer, prepared)
         start = lambda: tasks.append(asyncio.create_task(_agent(peer, prepared, seen)))  # noqa: E731
         started = time.monotonic()
         await _ramp_up(streams, started, ramp, start)
