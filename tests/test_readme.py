@@ -11,6 +11,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from parity.table import CASES
 
 from pydantic_ai_aiobedrock.local import LocalBedrock
 
@@ -147,3 +148,9 @@ def test_every_session_has_a_line_of_help_and_is_named_to_contributors() -> None
     assert len(helped) == noxfile.count('@nox.session\n')
     documented = README + CONTRIBUTING
     assert [session for session in helped if f'nox -s {session}' not in documented] == []
+
+
+def test_the_cases_of_the_comparison_with_upstream_are_counted() -> None:
+    more_than, but_for = map(int, re.findall(r'More than (\d+) cases .*? but for (\d+) that differ', README, re.DOTALL)[0])
+    assert more_than < len(CASES) < more_than + 100
+    assert but_for == sum(bool(case.upstream) for case in CASES.values())
