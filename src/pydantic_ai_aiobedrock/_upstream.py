@@ -364,7 +364,7 @@ class InvokesWithin:
 
 
 check()
-# The first model that is made has newer releases load the prices of all models, for some 20 ms: better now than on an
+# The first model that is made, or answers, has the prices of all models loaded, for some 20 ms: better now than on an
 # event loop.
-if (preload := getattr(sys.modules.get('pydantic_ai._genai_prices'), 'preload_pricing_data', None)) is not None:
-    preload()
+if (load_prices := getattr(sys.modules.get('genai_prices.data_snapshot'), 'get_snapshot', None)) is not None:
+    load_prices()
