@@ -151,6 +151,8 @@ def test_every_session_has_a_line_of_help_and_is_named_to_contributors() -> None
 
 
 def test_the_cases_of_the_comparison_with_upstream_are_counted() -> None:
-    more_than, but_for = map(int, re.findall(r'More than (\d+) cases .*? but for (\d+) that differ', README, re.DOTALL)[0])
+    counted = re.search(r'More than (\d+) cases .*? but for (\d+) that differ', README, re.DOTALL)
+    assert counted is not None
+    more_than, but_for = map(int, counted.groups())
     assert more_than < len(CASES) < more_than + 100
     assert but_for == sum(bool(case.upstream) for case in CASES.values())

@@ -14,7 +14,6 @@ from pydantic_ai_aiobedrock.local.services import Target, target
 
 from .conftest import NOVA, MakeClient, user
 
-
 BEARER = {'Authorization': 'Bearer token', 'x-amz-content-sha256': 'UNSIGNED-PAYLOAD'}
 
 
