@@ -274,6 +274,16 @@ async def test_settings_that_a_job_has_no_place_for_are_refused(model: Any, sett
 
 
 @needs_batches
+async def test_what_json_cannot_carry_is_refused_as_in_a_live_request(model: Any) -> None:
+    settings = BedrockModelSettings(bedrock_additional_model_requests_fields={'stop': {'a', 'b'}})
+    with pytest.raises(UserError, match='JSON cannot carry the request') as live:
+        await model.request(request('q', 'Hello').messages, settings, ModelRequestParameters())
+    with pytest.raises(UserError) as batched:
+        await model.batch_encode(request('q', 'Hello', model_settings=settings))
+    assert str(batched.value) == str(live.value)
+
+
+@needs_batches
 async def test_requests_of_several_models_do_not_make_a_batch(model: Any) -> None:
     encoded = [
         await model.batch_encode(request(profile, 'Hello', model_settings={'bedrock_inference_profile': profile}))

@@ -173,7 +173,8 @@ class BedrockConverseModel(
         """Map a request of a batch to the Converse request that would be sent by itself.
 
         Raises:
-            UserError: The request has what batch inference does not take: tools, extra headers, a timeout.
+            UserError: The request has what batch inference does not take (tools, extra headers, a timeout), or a value
+                that JSON cannot carry.
         """
         given, parameters = self.prepare_request(request.model_settings, request.model_request_parameters)
         settings: dict[str, Any] = dict(given or {})
@@ -186,10 +187,10 @@ class BedrockConverseModel(
                 "Bedrock's batch inference does not take tools. For structured output without them, use "
                 '`NativeOutput` or `PromptedOutput` as the `output_type`.'
             )
+        with self.mapping_errors():
+            body = encode_request(params).decode()
         return _upstream.batch_types().EncodedBatchRequest(
-            custom_id=request.custom_id,
-            group=self.batch_group(params['modelId']),
-            body=encode_request(params).decode(),
+            custom_id=request.custom_id, group=self.batch_group(params['modelId']), body=body
         )
 
     def batch_decode(self, result: BatchResult, request: BatchRequest) -> ModelResponse:

@@ -66,7 +66,7 @@ def install_for_jobs(client: Any) -> None:
 
 
 def _ask_for_converse(params: dict[str, Any], **_: Any) -> None:
-    # botocore knows this member from 1.42 on.
+    # The botocore that aioboto3 pins does not know this member.
     params['body'] = to_json({**from_json(params['body']), 'modelInvocationType': 'Converse'})
 
 
