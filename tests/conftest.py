@@ -12,6 +12,7 @@ import gc
 import logging
 import os
 import socket
+import ssl
 import stat
 import sys
 import threading
@@ -24,6 +25,7 @@ from pathlib import Path
 
 import blockbuster.blockbuster
 import pytest
+import trustme
 from blockbuster import BlockingError, blockbuster_ctx
 from pytest_asyncio import is_async_test
 from secrecy import no_secret_is_told
@@ -190,18 +192,43 @@ class _ErrorsOfLoops(logging.Handler):
 
 
 @pytest.fixture
-def bedrock(request: pytest.FixtureRequest) -> Iterator[LocalBedrock]:
+def tls() -> ssl.SSLContext | None:
+    """Return the TLS of the LocalBedrock of a test: none, unless a module overrides this."""
+    return None
+
+
+@pytest.fixture(scope='session')
+def authority() -> trustme.CA:
+    """Return a certificate authority of the tests."""
+    return trustme.CA()
+
+
+@pytest.fixture
+def trusted_tls(
+    authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> ssl.SSLContext:
+    """Return the TLS of a server on 127.0.0.1 whose authority `AWS_CA_BUNDLE` names."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert('127.0.0.1', 'localhost').configure_cert(context)
+    bundle = tmp_path_factory.mktemp('authority') / 'ca.pem'
+    authority.cert_pem.write_to_path(str(bundle))
+    monkeypatch.setenv('AWS_CA_BUNDLE', str(bundle))
+    return context
+
+
+@pytest.fixture
+def bedrock(request: pytest.FixtureRequest, tls: ssl.SSLContext | None) -> Iterator[LocalBedrock]:
     """Yield a running LocalBedrock: on the loop of the test, or in a thread if the test has none."""
     if is_async_test(request.node):
         yield request.getfixturevalue('bedrock_on_the_loop')
     else:
-        with LocalBedrock() as bedrock:
+        with LocalBedrock(tls=tls) as bedrock:
             yield bedrock
 
 
 @pytest.fixture
-async def bedrock_on_the_loop() -> AsyncIterator[LocalBedrock]:
-    async with LocalBedrock() as bedrock:
+async def bedrock_on_the_loop(tls: ssl.SSLContext | None) -> AsyncIterator[LocalBedrock]:
+    async with LocalBedrock(tls=tls) as bedrock:
         yield bedrock
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import Iterator
 from datetime import timedelta
 from importlib.metadata import version
@@ -37,6 +38,11 @@ needs_batches = pytest.mark.skipif(
 MODEL = 'us.amazon.nova-lite-v1:0'
 INFERENCE = BatchInference(role_arn='arn:aws:iam::123456789012:role/bedrock-batch', s3_uri='s3://my-bucket/batches/')
 OFTEN = timedelta(milliseconds=5)
+
+
+@pytest.fixture(params=['http', 'https'])
+def tls(request: pytest.FixtureRequest) -> ssl.SSLContext | None:
+    return request.getfixturevalue('trusted_tls') if request.param == 'https' else None
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,11 @@ from pydantic_ai_aiobedrock.spec import ClientSpec
 MODEL = 'us.amazon.nova-lite-v1:0'
 ROLE = 'arn:aws:iam::123456789012:role/bedrock-batch'
 FOLDER = 's3://my-bucket/batches'
+
+
+@pytest.fixture(params=['http', 'https'])
+def tls(request: pytest.FixtureRequest) -> ssl.SSLContext | None:
+    return request.getfixturevalue('trusted_tls') if request.param == 'https' else None
 
 
 @pytest.fixture

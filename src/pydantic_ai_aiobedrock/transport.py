@@ -135,6 +135,8 @@ class HTTPSession:
             ]
         )
         headers['Accept-Encoding'] = 'identity'
+        # Over TLS, botocore streams the bodies of S3, and says so itself; aiohttp takes that from an argument only.
+        chunked = headers.pop('Transfer-Encoding', '').lower() == 'chunked' or None
         options = call_options.get()
         timeout = self._timeout
         if options is not NO_OPTIONS:
@@ -157,6 +159,7 @@ class HTTPSession:
                 _parsed(request.url),
                 headers=headers,
                 data=body,
+                chunked=chunked,
                 timeout=timeout,
                 proxy=proxy,
                 proxy_headers=proxy_headers,

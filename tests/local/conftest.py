@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import aiohttp
 import botocore.session
 import pytest
+import trustme
 import yarl
 from botocore.config import Config
 from botocore.loaders import Loader
@@ -57,9 +59,9 @@ def encoded(value: str | bytes) -> str:
 
 
 @pytest.fixture
-def served() -> Iterator[LocalBedrock]:
+def served(tls: ssl.SSLContext | None) -> Iterator[LocalBedrock]:
     """Yield a LocalBedrock on a thread of its own."""
-    with LocalBedrock() as bedrock:
+    with LocalBedrock(tls=tls) as bedrock:
         yield bedrock
 
 
@@ -131,8 +133,10 @@ def converse(control_plane: Any) -> Any:
 
 
 @pytest.fixture
-async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession() as session:
+async def http(authority: trustme.CA) -> AsyncIterator[aiohttp.ClientSession]:
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context)) as session:
         yield session
 
 

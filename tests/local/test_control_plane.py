@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,6 +17,11 @@ from .batches import INPUT, ROLE, prompts, request, start, status
 from .conftest import NOVA, MakeClient
 
 S3_URI = {'s3InputDataConfig': {'s3Uri': 's3://batches/in/'}}
+
+
+@pytest.fixture(params=['http', 'https'])
+def tls(request: pytest.FixtureRequest) -> ssl.SSLContext | None:
+    return request.getfixturevalue('trusted_tls') if request.param == 'https' else None
 
 
 @pytest.fixture(autouse=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 from typing import Any
 
 import pytest
@@ -13,6 +14,11 @@ from .batches import INPUT, from_, lines, manifest, output, prompts, said, start
 from .conftest import user
 
 OUT = 's3://batches/out/'
+
+
+@pytest.fixture(params=['http', 'https'])
+def tls(request: pytest.FixtureRequest) -> ssl.SSLContext | None:
+    return request.getfixturevalue('trusted_tls') if request.param == 'https' else None
 
 
 def run(client: Any, **members: Any) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import ssl
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -14,6 +15,11 @@ from pydantic_ai_aiobedrock.local import ErrorReply, LocalBedrock, RecordedReque
 
 from .batches import INPUT, TITAN, lines, manifest, output, prompts, request, said, start, status
 from .conftest import NOVA, MakeClient, user
+
+
+@pytest.fixture(params=['http', 'https'])
+def tls(request: pytest.FixtureRequest) -> ssl.SSLContext | None:
+    return request.getfixturevalue('trusted_tls') if request.param == 'https' else None
 
 
 @pytest.fixture
@@ -85,7 +91,9 @@ def test_a_converse_record_with_tools_fails_alone(converse: Any, bedrock: LocalB
     tool = {'toolSpec': {'name': 'weather', 'inputSchema': {'json': {'type': 'object'}}}}
     with_tools = {'messages': [user('one')], 'toolConfig': {'tools': [tool]}}
     bedrock.objects.put(INPUT, lines(with_tools, {'messages': [user('two')]}))
-    first, second = output(bedrock, start(converse))
+    arn = start(converse)
+    assert status(converse, arn) == 'Completed'
+    first, second = output(bedrock, arn)
     assert (first['error']['errorCode'], 'toolConfig' in first['error']['errorMessage']) == (400, True)
     assert 'modelOutput' in second
 
@@ -109,10 +117,12 @@ def test_records_are_recorded_as_requests_of_their_job(converse: Any, bedrock: L
     assert bedrock.stats().requests == 2
 
 
-def test_the_order_of_the_output_is_another_and_the_same_for_the_same_seed(make_client: MakeClient) -> None:
+def test_the_order_of_the_output_is_another_and_the_same_for_the_same_seed(
+    make_client: MakeClient, tls: ssl.SSLContext | None
+) -> None:
     orders: list[list[bytes]] = []
     for seed in (1, 1, 2):
-        with LocalBedrock(seed=seed) as bedrock:
+        with LocalBedrock(seed=seed, tls=tls) as bedrock:
             client = make_client('bedrock', bedrock=bedrock)
             bedrock.objects.put(INPUT, lines(*({'inputText': str(number)} for number in range(20))))
             arn = start(client, modelId=TITAN, modelInvocationType='InvokeModel')
@@ -135,8 +145,8 @@ def test_too_few_records_fail_the_job(converse: Any, bedrock: LocalBedrock) -> N
     assert status(converse, start(converse, 'again')) == 'Completed'
 
 
-def test_the_minimum_of_records_can_be_given(make_client: MakeClient) -> None:
-    with LocalBedrock(minimum_batch_records=2) as bedrock:
+def test_the_minimum_of_records_can_be_given(make_client: MakeClient, tls: ssl.SSLContext | None) -> None:
+    with LocalBedrock(minimum_batch_records=2, tls=tls) as bedrock:
         client = make_client('bedrock', bedrock=bedrock)
         bedrock.objects.put(INPUT, prompts('one'))
         assert bedrock.jobs.minimum_records == 2
@@ -312,8 +322,8 @@ def test_starting_over_forgets_jobs_where_they_are(converse: Any, bedrock: Local
 
 
 @pytest.fixture
-async def on_the_loop() -> AsyncIterator[tuple[LocalBedrock, Any]]:
-    async with LocalBedrock() as bedrock:
+async def on_the_loop(tls: ssl.SSLContext | None) -> AsyncIterator[tuple[LocalBedrock, Any]]:
+    async with LocalBedrock(tls=tls) as bedrock:
         bedrock.objects.put(INPUT, lines({'inputText': 'one'}, {'inputText': 'two'}))
         session = aioboto3.Session(
             aws_access_key_id=bedrock.aws_access_key_id,
@@ -364,8 +374,8 @@ async def test_nothing_is_left_of_a_job_when_the_server_closes(state: Any) -> No
     gc.collect()
 
 
-def test_a_thread_ends_in_the_middle_of_a_job(make_client: MakeClient) -> None:
-    with LocalBedrock() as bedrock:
+def test_a_thread_ends_in_the_middle_of_a_job(make_client: MakeClient, tls: ssl.SSLContext | None) -> None:
+    with LocalBedrock(tls=tls) as bedrock:
         bedrock.jobs.hold()
         bedrock.objects.put(INPUT, prompts('one'))
         client = make_client('bedrock', bedrock=bedrock)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import ssl
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,11 @@ from .conftest import MakeClient
 
 MEBIBYTE = 1024 * 1024
 KEYS = ('plain.txt', 'a folder/with spaces+plus&more=1.txt', 'ümläut/日本.jsonl', '/leading', "~!*'()", 'per%20cent')
+
+
+@pytest.fixture(params=['http', 'https'])
+def tls(request: pytest.FixtureRequest) -> ssl.SSLContext | None:
+    return request.getfixturevalue('trusted_tls') if request.param == 'https' else None
 
 
 def refused(error: pytest.ExceptionInfo[ClientError]) -> tuple[int, str]:
@@ -157,8 +163,8 @@ def test_every_bucket_exists_until_it_is_deleted(s3: Any, served: LocalBedrock) 
     s3.put_object(Bucket='files', Key='a', Body=b'a')
 
 
-def test_buckets_that_are_given_are_those_that_exist(make_client: MakeClient) -> None:
-    with LocalBedrock(buckets=['files']) as bedrock:
+def test_buckets_that_are_given_are_those_that_exist(make_client: MakeClient, tls: ssl.SSLContext | None) -> None:
+    with LocalBedrock(buckets=['files'], tls=tls) as bedrock:
         s3 = make_client('s3', bedrock=bedrock)
         s3.put_object(Bucket='files', Key='a', Body=b'a')
         with pytest.raises(ClientError) as error:

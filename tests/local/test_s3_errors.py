@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,11 @@ from botocore.session import Session
 from pydantic_ai_aiobedrock.local import ErrorReply, LocalBedrock
 
 from .conftest import MakeClient
+
+
+@pytest.fixture(params=['http', 'https'])
+def tls(request: pytest.FixtureRequest) -> ssl.SSLContext | None:
+    return request.getfixturevalue('trusted_tls') if request.param == 'https' else None
 
 
 def refusal(client: Any) -> tuple[int, str, str]:
@@ -50,8 +56,8 @@ def test_without_a_signature_access_is_denied(make_client: MakeClient) -> None:
     assert refusal(client) == (403, 'AccessDenied', 'Access Denied')
 
 
-def test_a_clock_that_is_wrong_is_too_skewed(make_client: MakeClient) -> None:
-    with LocalBedrock(clock=lambda: datetime.now(UTC) + timedelta(hours=1)) as bedrock:
+def test_a_clock_that_is_wrong_is_too_skewed(make_client: MakeClient, tls: ssl.SSLContext | None) -> None:
+    with LocalBedrock(clock=lambda: datetime.now(UTC) + timedelta(hours=1), tls=tls) as bedrock:
         status, code, _ = refusal(make_client('s3', bedrock=bedrock))
     assert (status, code) == (403, 'RequestTimeTooSkewed')
 
@@ -64,7 +70,9 @@ def test_another_region_is_a_malformed_header(served: LocalBedrock) -> None:
     assert (status, code) == (400, 'AuthorizationHeaderMalformed')
 
 
-def test_what_was_changed_after_signing_is_refused(make_client: MakeClient, served: LocalBedrock) -> None:
+def test_what_was_changed_after_signing_is_refused(
+    make_client: MakeClient, served: LocalBedrock, tls: ssl.SSLContext | None
+) -> None:
     client = make_client('s3')
 
     def change(request: Any, **_: Any) -> None:
@@ -73,7 +81,9 @@ def test_what_was_changed_after_signing_is_refused(make_client: MakeClient, serv
     client.meta.events.register('before-send.s3.PutObject', change)
     with pytest.raises(ClientError) as error:
         client.put_object(Bucket='files', Key='a', Body=b'written')
-    assert error.value.response['Error']['Code'] == 'XAmzContentSHA256Mismatch'
+    # Over TLS boto3 signs no content, but sends it in chunks, which this is not.
+    code = 'XAmzContentSHA256Mismatch' if tls is None else 'IncompleteBody'
+    assert error.value.response['Error']['Code'] == code
     assert served.objects.list() == []
 
 
