@@ -19,14 +19,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
 from benchmarks import charts, comparison, environments, pages, report
 from benchmarks.catalogue import BEHAVIOURS, COMPARED, CONTESTANTS, ENVIRONMENTS, SCENARIOS, Contestant, Scenario
 from benchmarks.pinning import pin
 from benchmarks.processes import isolated, lean_server, take_turn
 from benchmarks.results import Results, Round, describe_machine
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 FOLDER = Path(__file__).parent
 LATEST = FOLDER / 'results' / 'latest.json'

@@ -11,12 +11,11 @@ import matplotlib as mpl
 
 mpl.use('svg')
 
-from matplotlib import pyplot as plt
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
-
 from benchmarks.catalogue import CONTESTANTS, Scenario
 from benchmarks.report import SCALES, TITLES, figure
 from benchmarks.results import Results, Round
+from matplotlib import pyplot as plt
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 FOLDER = Path(__file__).parent.parent / 'docs' / 'images'
 SHOWN = (

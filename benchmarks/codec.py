@@ -24,17 +24,17 @@ from zlib import crc32
 
 from aiobotocore.awsrequest import AioAWSResponse
 from aiobotocore.session import AioSession
+from benchmarks.pinning import pin
 from botocore.eventstream import EventStreamBuffer
 from botocore.loaders import create_loader
 from botocore.model import ServiceModel
 from botocore.parsers import EventStreamJSONParser, create_parser
 from botocore.serialize import create_serializer
 
-from benchmarks.pinning import pin
-from pydantic_ai_aiobedrock import telemetry
-from pydantic_ai_aiobedrock.wire import hooks
-from pydantic_ai_aiobedrock.wire.converse import decode_event, decode_response, encode_request
-from pydantic_ai_aiobedrock.wire.eventstream import EventStreamDecoder
+from pydantic_ai_aiobedrock import _telemetry
+from pydantic_ai_aiobedrock._client import codec_hooks
+from pydantic_ai_aiobedrock._wire.converse import decode_event, decode_response, encode_request
+from pydantic_ai_aiobedrock._wire.frames import EventStreamDecoder
 
 LOADER = create_loader()
 MODEL = ServiceModel(LOADER.load_service_model('bedrock-runtime', 'service-2'), 'bedrock-runtime')
@@ -186,9 +186,9 @@ async def main(rounds: int, as_json: bool) -> None:
         client_without_network() as hooked,
         client_without_network() as measured_client,
     ):
-        hooks.install(hooked, lambda raw: raw)
-        hooks.install(measured_client, lambda raw: raw)
-        telemetry.install(measured_client)
+        codec_hooks.install(hooked, lambda raw: raw)
+        codec_hooks.install(measured_client, lambda raw: raw)
+        _telemetry.install(measured_client)
         rows = [
             *event_rows(),
             *body_rows(),
@@ -230,7 +230,7 @@ async def call_rows(hooked: Any, plain: Any) -> AsyncIterator[Row]:
 
 
 async def with_telemetry(client: Any) -> None:
-    with telemetry.Operation('chat', SHORT, client.meta.endpoint_url) as operation:
+    with _telemetry.Operation('chat', SHORT, client.meta.endpoint_url) as operation:
         operation.waited()
         await client.converse(**SHORT)
 

@@ -8,17 +8,16 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from rich import box
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
-
 from benchmarks import environments, pages
 from benchmarks.catalogue import BEHAVIOURS, COMPARED, CONTESTANTS, ENVIRONMENTS, Contestant, Scenario
 from benchmarks.processes import ROOT, lean_server, take_turn
 from benchmarks.report import TITLES
 from benchmarks.results import Results, Round, describe_machine
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
 
 SAVED = ROOT / 'benchmarks' / 'COMPARISON.json'
 PAGE = ROOT / 'docs' / 'comparison.md'

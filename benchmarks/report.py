@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from benchmarks.catalogue import BEHAVIOURS, CONTESTANTS, SCENARIOS, Contestant, Scenario, Threshold, Unit
+from benchmarks.results import Results, Round, Verdict
 from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
-
-from benchmarks.catalogue import BEHAVIOURS, CONTESTANTS, SCENARIOS, Contestant, Scenario, Threshold, Unit
-from benchmarks.results import Results, Round, Verdict
 
 TITLES = {contestant.name: contestant.title for contestant in CONTESTANTS}
 OURS = ('ours', 'ours-3', 'ours-uvloop', 'runtime', 'runtime-3')

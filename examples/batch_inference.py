@@ -19,8 +19,8 @@ from pydantic_ai.capabilities import BatchModelRequests
 from rich.console import Console
 from rich.progress import Progress
 
+from local_bedrock import LocalBedrock
 from pydantic_ai_aiobedrock import BatchInference, BedrockConverseModel, BedrockProvider
-from pydantic_ai_aiobedrock.local import LocalBedrock
 
 
 async def ask_all(args: argparse.Namespace, prompts: list[str], bar: Progress) -> list[str | ModelAPIError]:

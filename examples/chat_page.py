@@ -34,8 +34,8 @@ from pydantic_ai import (
     UserError,
 )
 
+from local_bedrock import LocalBedrock, RecordedRequest, Reply, respond
 from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider
-from pydantic_ai_aiobedrock.local import LocalBedrock, RecordedRequest, Reply, respond
 
 CONVERSATIONS = 1000
 """Conversations that are remembered; those not continued for the longest time are forgotten."""

@@ -145,7 +145,7 @@ def local_bedrock() -> Iterator[None]:
     command = [
         sys.executable,
         '-m',
-        'pydantic_ai_aiobedrock.local',
+        'local_bedrock',
         '--json',
         '--latency=0.3',
         '--tokens-per-second=100',

@@ -17,8 +17,8 @@ from pydantic_ai import Embedder, ModelAPIError, UserError
 from rich.console import Console
 from rich.table import Table
 
+from local_bedrock import LocalBedrock
 from pydantic_ai_aiobedrock import BedrockEmbeddingModel, BedrockProvider
-from pydantic_ai_aiobedrock.local import LocalBedrock
 
 DOCUMENTS = (
     'Bedrock is the solid rock that lies under loose soil.',

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pydantic_ai_aiobedrock.local import LocalBedrock
+from local_bedrock import LocalBedrock
 
 MODEL = 'us.amazon.nova-lite-v1:0'
 

@@ -18,8 +18,8 @@ from pydantic_evals.evaluators import Evaluator, EvaluatorContext, MaxDuration
 from pydantic_evals.reporting import EvaluationReport
 from rich.console import Console
 
+from local_bedrock import LocalBedrock, RecordedRequest, Reply, ToolCall
 from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider
-from pydantic_ai_aiobedrock.local import LocalBedrock, RecordedRequest, Reply, ToolCall
 
 CAPITALS = {
     'Cairo': 'Egypt',

@@ -20,8 +20,8 @@ from pydantic_ai.exceptions import FallbackExceptionGroup
 from pydantic_ai.models.fallback import FallbackModel
 from rich.console import Console
 
+from local_bedrock import THROTTLING, LocalBedrock
 from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider, SessionPool
-from pydantic_ai_aiobedrock.local import THROTTLING, LocalBedrock
 
 # A region that throttles is not asked again by botocore: the next region is nearer than the next attempt.
 ONE_ATTEMPT = AioConfig(retries={'total_max_attempts': 1})

@@ -22,8 +22,8 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel, Field
 from pydantic_ai import Agent, ModelAPIError, ModelHTTPError, UserError
 
+from local_bedrock import LocalBedrock
 from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider, SessionPool
-from pydantic_ai_aiobedrock.local import LocalBedrock
 
 CONNECTIONS = 10
 """Connections that are open before the first request comes."""

@@ -20,8 +20,8 @@ from pydantic_ai import Agent, ModelAPIError, UserError
 from rich.console import Console
 from rich.table import Table
 
+from local_bedrock import AccessKey, LocalBedrock
 from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider, SessionPool
-from pydantic_ai_aiobedrock.local import AccessKey, LocalBedrock
 
 QUESTIONS = ('What is Paris known for?', 'What is Lima known for?', 'What is Oslo known for?')
 

@@ -14,9 +14,9 @@ from typing import Any, Self
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from local_bedrock import AccessKey, LocalBedrock, RecordedRequest, Reply
 from pydantic_ai_aiobedrock import BedrockProvider, SessionPool
-from pydantic_ai_aiobedrock.local import AccessKey, LocalBedrock, RecordedRequest, Reply
-from pydantic_ai_aiobedrock.runtime import BedrockRuntime
+from pydantic_ai_aiobedrock._runtime.runtime import BedrockRuntime
 
 MODEL = 'us.amazon.nova-lite-v1:0'
 RUNS = 200

@@ -20,10 +20,10 @@ from zlib import crc32
 
 import atheris
 
-with atheris.instrument_imports(include=['pydantic_ai_aiobedrock.wire']):
+with atheris.instrument_imports(include=['pydantic_ai_aiobedrock._wire']):
     from fuzz_target import check_input, read_corpus, write_corpus
 
-from pydantic_ai_aiobedrock.local import StreamEvent, encode_event, encode_frame, encode_headers
+from local_bedrock import StreamEvent, encode_event, encode_frame, encode_headers
 
 LONGEST_INPUT = 16_384
 SECONDS_PER_INPUT = 5

@@ -7,13 +7,13 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterable
 from pathlib import Path
 
-from pydantic_ai_aiobedrock.wire.converse import (
+from pydantic_ai_aiobedrock._wire.converse import (
     ConverseDecodeError,
     ConverseStreamError,
     decode_event,
     decode_response,
 )
-from pydantic_ai_aiobedrock.wire.eventstream import EventStreamDecodeError, EventStreamDecoder
+from pydantic_ai_aiobedrock._wire.frames import EventStreamDecodeError, EventStreamDecoder
 
 OWN_ERRORS = (ConverseDecodeError, ConverseStreamError, EventStreamDecodeError)
 CORPUS = Path(__file__).parent / 'fuzz_corpus.json'

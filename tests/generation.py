@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
-from pydantic_ai_aiobedrock.local import RecordedRequest
+from local_bedrock import RecordedRequest
 
 PATIENCE_SECONDS = 5.0
 

@@ -21,8 +21,8 @@ from pydantic_ai.exceptions import AgentRunError, ModelAPIError, ModelHTTPError,
 from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.providers.bedrock import BedrockProvider as UpstreamProvider
 
+from local_bedrock import LocalBedrock
 from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockEmbeddingModel, BedrockProvider, SessionPool
-from pydantic_ai_aiobedrock.local import LocalBedrock
 
 NOVA = 'us.amazon.nova-lite-v1:0'
 CLAUDE = 'us.anthropic.claude-sonnet-4-5-20250929-v1:0'

@@ -19,21 +19,19 @@ from pydantic_ai.exceptions import ModelAPIError, ModelHTTPError
 from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.models.bedrock import BedrockConverseModel as UpstreamConverseModel
 
+from local_bedrock import THROTTLING, ErrorReply, LocalBedrock, RecordedRequest
 from pydantic_ai_aiobedrock import (
     BatchInference,
     BedrockConverseModel,
     BedrockModelSettings,
     BedrockProvider,
     SessionPool,
-    _upstream,
 )
+from pydantic_ai_aiobedrock._upstream import seam
 from pydantic_ai_aiobedrock.batches import RunsBatches
-from pydantic_ai_aiobedrock.local import THROTTLING, ErrorReply, LocalBedrock, RecordedRequest
 
-HAS_BATCHES = Version(version('pydantic-ai-slim')) >= Version(_upstream.BATCHES_SINCE)
-needs_batches = pytest.mark.skipif(
-    not HAS_BATCHES, reason=f'Pydantic AI has batches from {_upstream.BATCHES_SINCE} on.'
-)
+HAS_BATCHES = Version(version('pydantic-ai-slim')) >= Version(seam.BATCHES_SINCE)
+needs_batches = pytest.mark.skipif(not HAS_BATCHES, reason=f'Pydantic AI has batches from {seam.BATCHES_SINCE} on.')
 
 MODEL = 'us.amazon.nova-lite-v1:0'
 INFERENCE = BatchInference(role_arn='arn:aws:iam::123456789012:role/bedrock-batch', s3_uri='s3://my-bucket/batches/')
@@ -360,7 +358,7 @@ def test_a_role_that_is_none_is_named(role_arn: str) -> None:
 
 @pytest.mark.skipif(HAS_BATCHES, reason='This Pydantic AI has batches.')
 def test_a_release_without_batches_says_which_has_them() -> None:
-    with pytest.raises(UserError, match=f'pydantic-ai-slim {_upstream.BATCHES_SINCE} or newer'):
+    with pytest.raises(UserError, match=f'pydantic-ai-slim {seam.BATCHES_SINCE} or newer'):
         BedrockConverseModel(MODEL, provider=BedrockProvider(region_name='us-east-1'), batch_inference=INFERENCE)
 
 
@@ -398,7 +396,7 @@ async def test_the_size_of_a_request_is_that_of_its_line(bedrock: LocalBedrock, 
 
 
 def test_the_mixin_overrides_nothing_of_upstreams_but_what_is_about_batches() -> None:
-    names = {name for base in (RunsBatches, _upstream.AnswersBatches) for name in vars(base)} - set(dir(object))
+    names = {name for base in (RunsBatches, seam.AnswersBatches) for name in vars(base)} - set(dir(object))
     common = names & set(dir(UpstreamConverseModel))
     assert {name for name in common if 'batch' not in name} <= {
         '__module__',
@@ -412,17 +410,17 @@ def test_the_mixin_overrides_nothing_of_upstreams_but_what_is_about_batches() ->
 async def test_upstreams_mapping_of_responses_waits_for_nothing(model: Any) -> None:
     output = {'message': {'role': 'assistant', 'content': [{'text': 'Hello'}]}}
     usage = {'inputTokens': 1, 'outputTokens': 1, 'totalTokens': 2}
-    response = _upstream.process_response(model, {'output': output, 'usage': usage, 'stopReason': 'end_turn'})
+    response = seam.process_response(model, {'output': output, 'usage': usage, 'stopReason': 'end_turn'})
     assert response.text == 'Hello'
 
 
 @needs_batches
-@pytest.mark.parametrize('name', [*_upstream.BATCH_COLLABORATORS, *_upstream.BATCH_QUESTIONS])
+@pytest.mark.parametrize('name', [*seam.BATCH_COLLABORATORS, *seam.BATCH_QUESTIONS])
 def test_only_a_model_with_batches_misses_what_they_are_built_on(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     from pydantic_ai.models import Model, _batch_codec
 
-    monkeypatch.delattr(_batch_codec if name in _upstream.BATCH_COLLABORATORS else Model, name)
-    _upstream.check()
+    monkeypatch.delattr(_batch_codec if name in seam.BATCH_COLLABORATORS else Model, name)
+    seam.check()
     provider = BedrockProvider(region_name='us-east-1')
     BedrockConverseModel(MODEL, provider=provider)
     with pytest.raises(ImportError, match=f'no longer has {name} in '):

@@ -22,8 +22,8 @@ from generation import eventually
 from pydantic_ai import ModelRequest
 from pydantic_ai.models import ModelRequestParameters
 
+from local_bedrock import THROTTLING, LocalBedrock, RecordedRequest, Reply, SlowHeaders
 from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockEmbeddingModel, BedrockProvider, SessionPool
-from pydantic_ai_aiobedrock.local import THROTTLING, LocalBedrock, RecordedRequest, Reply, SlowHeaders
 
 NOVA = 'us.amazon.nova-lite-v1:0'
 TITAN = 'amazon.titan-embed-text-v2:0'

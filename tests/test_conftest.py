@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from pydantic_ai import Agent
 
+from local_bedrock import LocalBedrock
 from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider
-from pydantic_ai_aiobedrock.local import LocalBedrock
 
 CONFTEST = Path(__file__).with_name('conftest.py')
 PYPROJECT = Path(__file__).parents[1] / 'pyproject.toml'

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pydantic_ai_aiobedrock import diagnosis, doctor
-from pydantic_ai_aiobedrock.local import LocalBedrock
+from local_bedrock import LocalBedrock
+from pydantic_ai_aiobedrock._doctor import diagnosis, doctor
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / 'docs').glob('*.md'))

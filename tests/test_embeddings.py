@@ -13,8 +13,8 @@ from pydantic_ai.embeddings.bedrock import BedrockEmbeddingModel as UpstreamEmbe
 from pydantic_ai.exceptions import ModelAPIError, ModelHTTPError, UserError
 from pydantic_core import to_json
 
+from local_bedrock import ACCESS_DENIED, LocalBedrock, NoResponse, RawReply, RecordedRequest
 from pydantic_ai_aiobedrock import BedrockEmbeddingModel, BedrockProvider, SessionPool
-from pydantic_ai_aiobedrock.local import ACCESS_DENIED, LocalBedrock, NoResponse, RawReply, RecordedRequest
 
 TITAN = 'amazon.titan-embed-text-v2:0'
 COHERE = 'cohere.embed-v4:0'

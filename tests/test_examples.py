@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from pydantic_ai_aiobedrock.local import LocalBedrock
+from local_bedrock import LocalBedrock
 
 DEMO = Path(__file__).parents[1] / 'examples' / 'concurrent_agents.py'
 

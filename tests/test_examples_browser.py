@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from generation import EndlessGeneration, eventually
 
-from pydantic_ai_aiobedrock.local import INTERNAL_SERVER_ERROR, LocalBedrock, RecordedRequest, Reply
+from local_bedrock import INTERNAL_SERVER_ERROR, LocalBedrock, RecordedRequest, Reply
 
 pytest.importorskip('fastapi', reason='the web examples need FastAPI: install the dependency group "examples"')
 serving = pytest.importorskip('served', reason='the web examples are served by uvicorn')

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pydantic_ai_aiobedrock.local import AccessKey, LocalBedrock
+from local_bedrock import AccessKey, LocalBedrock
 
 EXAMPLES = Path(__file__).parents[1] / 'examples'
 

@@ -18,7 +18,7 @@ import pytest
 from generation import EndlessGeneration, eventually
 from pydantic_ai.messages import ModelMessage
 
-from pydantic_ai_aiobedrock.local import INTERNAL_SERVER_ERROR, THROTTLING, LocalBedrock, Reply, exception_event
+from local_bedrock import INTERNAL_SERVER_ERROR, THROTTLING, LocalBedrock, Reply, exception_event
 
 pytest.importorskip('fastapi', reason='the web examples need FastAPI: install the dependency group "examples"')
 httpx = pytest.importorskip('httpx', reason='the web examples are asked by httpx')

@@ -38,8 +38,8 @@ from pydantic_ai.models.bedrock import BedrockConverseModel as UpstreamConverseM
 from pydantic_ai.providers.bedrock import BedrockProvider as UpstreamProvider
 
 import pydantic_ai_aiobedrock
+from local_bedrock import LocalBedrock, Reply, ToolCall
 from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider, SessionPool
-from pydantic_ai_aiobedrock.local import LocalBedrock, Reply, ToolCall
 
 NOVA = 'us.amazon.nova-lite-v1:0'
 CLAUDE = 'us.anthropic.claude-sonnet-4-5-20250929-v1:0'

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from credential_sources import CredentialProcess, current, write_credentials
 
-from pydantic_ai_aiobedrock.local import LocalBedrock
+from local_bedrock import LocalBedrock
 
 LIMIT_MILLISECONDS = 20
 ATTEMPTS = 4

@@ -58,8 +58,8 @@ class Absent:
             raise ModuleNotFoundError(name, name=name)
 
 sys.meta_path.insert(0, Absent())
-import pydantic_ai_aiobedrock.local
-import pydantic_ai_aiobedrock.local.__main__
+import local_bedrock
+import local_bedrock.__main__
 """
     subprocess.run([sys.executable, '-c', program], check=True)
 
@@ -73,7 +73,7 @@ def modules_after(program: str) -> set[str]:
 
 def test_importing_the_package_does_not_import_the_local_bedrock() -> None:
     modules = modules_after('import pydantic_ai_aiobedrock')
-    assert [name for name in modules if name.startswith('pydantic_ai_aiobedrock.local')] == []
+    assert [name for name in modules if name.startswith('local_bedrock')] == []
 
 
 def test_what_sends_is_imported_by_the_first_call_and_not_before() -> None:

@@ -20,11 +20,11 @@ from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.providers import Provider
 from pydantic_ai.providers.bedrock import BedrockProvider as UpstreamProvider
 
+from local_bedrock import LocalBedrock, NoResponse, RecordedRequest
 from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider, SessionPool
-from pydantic_ai_aiobedrock.local import LocalBedrock, NoResponse, RecordedRequest
-from pydantic_ai_aiobedrock.pool import shared_pool
-from pydantic_ai_aiobedrock.runtime import BedrockRuntime
-from pydantic_ai_aiobedrock.spec import ClientSpec
+from pydantic_ai_aiobedrock._config.client_spec import ClientSpec
+from pydantic_ai_aiobedrock._pool.session_pool import shared_pool
+from pydantic_ai_aiobedrock._runtime.runtime import BedrockRuntime
 
 NOVA = 'us.amazon.nova-lite-v1:0'
 REQUEST = ([ModelRequest.user_text_prompt('Hello.')], None, ModelRequestParameters())

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from parity.table import CASES
 
-from pydantic_ai_aiobedrock.local import LocalBedrock
+from local_bedrock import LocalBedrock
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / 'README.md').read_text()
@@ -103,8 +103,8 @@ def test_a_command_for_aws_runs(start: str, program: list[str], bedrock: LocalBe
 
 
 def test_the_command_that_serves_a_local_bedrock_tells_its_environment() -> None:
-    assert 'python -m pydantic_ai_aiobedrock.local' in COMMANDS
-    program = [sys.executable, '-u', '-m', 'pydantic_ai_aiobedrock.local', '--port', '0']
+    assert 'python -m local_bedrock' in COMMANDS
+    program = [sys.executable, '-u', '-m', 'local_bedrock', '--port', '0']
     with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         try:

@@ -42,8 +42,8 @@ from pydantic_ai.native_tools import CodeExecutionTool
 from pydantic_ai.output import OutputObjectDefinition
 from pydantic_ai.tools import ToolDefinition
 
+from local_bedrock import LocalBedrock, RawReply
 from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockEmbeddingModel, BedrockProvider, SessionPool
-from pydantic_ai_aiobedrock.local import LocalBedrock, RawReply
 
 Exchange = dict[str, Any]
 

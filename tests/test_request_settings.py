@@ -17,8 +17,8 @@ from pydantic_ai.messages import ModelRequest
 from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.settings import ModelSettings
 
+from local_bedrock import THROTTLING, LocalBedrock, NoResponse, Reply, ToolCall, Truncate
 from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider, SessionPool
-from pydantic_ai_aiobedrock.local import THROTTLING, LocalBedrock, NoResponse, Reply, ToolCall, Truncate
 
 try:
     import httpx

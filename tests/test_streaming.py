@@ -29,20 +29,20 @@ from pydantic_ai.messages import (
 from pydantic_ai.models import ModelRequestParameters, StreamedResponse
 from pydantic_ai.models.bedrock import BedrockStreamedResponse as UpstreamStreamedResponse
 
-from pydantic_ai_aiobedrock import (
-    BedrockConverseModel,
-    BedrockProvider,
-    BedrockStreamedResponse,
-    IncompleteStreamError,
-    SessionPool,
-)
-from pydantic_ai_aiobedrock.local import (
+from local_bedrock import (
     LocalBedrock,
     Reply,
     ToolCall,
     Truncate,
     WrongChecksum,
     exception_event,
+)
+from pydantic_ai_aiobedrock import (
+    BedrockConverseModel,
+    BedrockProvider,
+    BedrockStreamedResponse,
+    IncompleteStreamError,
+    SessionPool,
 )
 
 NOVA = 'us.amazon.nova-lite-v1:0'

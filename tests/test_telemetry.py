@@ -13,10 +13,10 @@ from credential_sources import hello
 from generation import EndlessGeneration, eventually
 from opentelemetry import metrics
 
+from local_bedrock import THROTTLING, LocalBedrock, NoResponse, exception_event
 from pydantic_ai_aiobedrock import BedrockProvider, PoolTimeoutError, SessionPool
-from pydantic_ai_aiobedrock.call_options import CallOptions, call_options, calling_with
-from pydantic_ai_aiobedrock.local import THROTTLING, LocalBedrock, NoResponse, exception_event
-from pydantic_ai_aiobedrock.runtime import BedrockRuntime
+from pydantic_ai_aiobedrock._config.call_options import CallOptions, call_options, calling_with
+from pydantic_ai_aiobedrock._runtime.runtime import BedrockRuntime
 
 sdk = pytest.importorskip('opentelemetry.sdk.metrics', reason='what is exported is read by the OpenTelemetry SDK')
 export = pytest.importorskip('opentelemetry.sdk.metrics.export')

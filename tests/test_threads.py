@@ -16,8 +16,8 @@ from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.models.bedrock import BedrockConverseModel as UpstreamConverseModel
 from pydantic_ai.providers.bedrock import BedrockProvider as UpstreamProvider
 
+from local_bedrock import LocalBedrock, RecordedRequest
 from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockEmbeddingModel, BedrockProvider
-from pydantic_ai_aiobedrock.local import LocalBedrock, RecordedRequest
 
 NOVA = 'us.amazon.nova-lite-v1:0'
 CLAUDE = 'us.anthropic.claude-sonnet-4-5-20250929-v1:0'

@@ -7,7 +7,6 @@ from typing import Any
 
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
-
 from benchmarks.conversations import MODEL, Conversation, converse_body
 from benchmarks.peers import REGION, Endpoint
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 from anthropic import AsyncAnthropicBedrock, DefaultAsyncHttpxClient
-
 from benchmarks.conversations import MAX_TOKENS, MODEL, Conversation
 from benchmarks.peers import REGION, Endpoint
 

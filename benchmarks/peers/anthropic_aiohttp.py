@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from anthropic import DefaultAioHttpClient
-
 from benchmarks.peers import anthropic
 
 

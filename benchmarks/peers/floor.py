@@ -7,7 +7,6 @@ from collections.abc import Callable
 from urllib.parse import quote
 
 import aiohttp
-
 from benchmarks.conversations import MODEL, Conversation, converse_body
 from benchmarks.peers import Endpoint
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from benchmarks.conversations import MAX_TOKENS, MODEL, Conversation
+from benchmarks.peers import REGION, Endpoint
 from botocore.config import Config
 from langchain_aws import ChatBedrockConverse
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
-
-from benchmarks.conversations import MAX_TOKENS, MODEL, Conversation
-from benchmarks.peers import REGION, Endpoint
 
 
 class Prepared(NamedTuple):

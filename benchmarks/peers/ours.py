@@ -7,6 +7,7 @@ from typing import Any
 from benchmarks.conversations import MODEL
 from benchmarks.peers import REGION, Endpoint
 from benchmarks.peers._pydantic_ai import PydanticAIPeer
+
 from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider, SessionPool
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from benchmarks.conversations import MODEL, Conversation, converse_body
 from benchmarks.peers import REGION, Endpoint
+
 from pydantic_ai_aiobedrock import BedrockProvider, SessionPool
 
 

@@ -6,12 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import boto3
+from benchmarks.conversations import MAX_TOKENS, MODEL, Conversation
+from benchmarks.peers import REGION, Endpoint
 from botocore.config import Config
 from strands import Agent
 from strands.models import BedrockModel
-
-from benchmarks.conversations import MAX_TOKENS, MODEL, Conversation
-from benchmarks.peers import REGION, Endpoint
 
 
 class Peer:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import boto3
-from botocore.config import Config
-from pydantic_ai.models.bedrock import BedrockConverseModel
-from pydantic_ai.providers.bedrock import BedrockProvider
-
 from benchmarks.conversations import MODEL
 from benchmarks.peers import REGION, Endpoint
 from benchmarks.peers._pydantic_ai import PydanticAIPeer
+from botocore.config import Config
+from pydantic_ai.models.bedrock import BedrockConverseModel
+from pydantic_ai.providers.bedrock import BedrockProvider
 
 
 class Peer(PydanticAIPeer):

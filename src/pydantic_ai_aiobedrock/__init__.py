@@ -2,6 +2,7 @@
 
 from pydantic_ai.models.bedrock import BedrockModelName, BedrockModelSettings, LatestBedrockModelNames
 
+from pydantic_ai_aiobedrock._pool.session_pool import PoolStats, SessionPool
 from pydantic_ai_aiobedrock.batches import BatchInference
 from pydantic_ai_aiobedrock.embeddings import BedrockEmbeddingModel
 from pydantic_ai_aiobedrock.errors import (
@@ -11,7 +12,6 @@ from pydantic_ai_aiobedrock.errors import (
     WrongLoopError,
 )
 from pydantic_ai_aiobedrock.models import BedrockConverseModel
-from pydantic_ai_aiobedrock.pool import PoolStats, SessionPool
 from pydantic_ai_aiobedrock.providers import BedrockProvider
 from pydantic_ai_aiobedrock.streaming import BedrockStreamedResponse
 

@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Sequence
 
-from pydantic_ai_aiobedrock.doctor import MODEL, examine
+from pydantic_ai_aiobedrock._doctor.doctor import MODEL, examine
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -17,11 +17,11 @@ from pydantic_ai.exceptions import UserError
 from pydantic_ai.models import check_allow_model_requests
 from pydantic_core import from_json, to_json
 
-from pydantic_ai_aiobedrock import _upstream
-from pydantic_ai_aiobedrock.exceptions import map_shape_errors
-from pydantic_ai_aiobedrock.jobs import ModelInvocationJobs
-from pydantic_ai_aiobedrock.runtime import BedrockRuntime
-from pydantic_ai_aiobedrock.spec import ClientSpec
+from pydantic_ai_aiobedrock._config.client_spec import ClientSpec
+from pydantic_ai_aiobedrock._runtime.batch_jobs import ModelInvocationJobs
+from pydantic_ai_aiobedrock._runtime.runtime import BedrockRuntime
+from pydantic_ai_aiobedrock._upstream import seam
+from pydantic_ai_aiobedrock._upstream.error_mapping import map_shape_errors
 
 if TYPE_CHECKING:
     from pydantic_ai.models import Model
@@ -109,7 +109,7 @@ else:
     _MixedInto = object
 
 
-class RunsBatches(_upstream.AnswersBatches, _MixedInto):
+class RunsBatches(seam.AnswersBatches, _MixedInto):
     """Mixin of a model: batches of Pydantic AI's are jobs of Bedrock's."""
 
     _batch_inference: BatchInference | None
@@ -164,7 +164,7 @@ class RunsBatches(_upstream.AnswersBatches, _MixedInto):
                 s3_uri=inference.s3_uri,
                 records=map(_line, requests),
             )
-        return _upstream.batch_types().Batch(
+        return seam.batch_types().Batch(
             id=job_arn,
             model_name=self.model_name,
             provider_name=self.system,
@@ -196,8 +196,8 @@ class RunsBatches(_upstream.AnswersBatches, _MixedInto):
         job = await self._job(batch)
         if job['status'] == 'Failed':
             message = job.get('message', 'The job failed.')
-            raise _upstream.batch_job_error(self.model_name, {'Code': 'JobFailed', 'Message': message})
-        result = _upstream.batch_types().BatchResult
+            raise seam.batch_job_error(self.model_name, {'Code': 'JobFailed', 'Message': message})
+        result = seam.batch_types().BatchResult
         with self.mapping_errors(), map_shape_errors(self.model_name):
             return [
                 result(
@@ -263,7 +263,7 @@ class RunsBatches(_upstream.AnswersBatches, _MixedInto):
             return await self._jobs().get(batch.id)
 
     def _updated(self, batch: Batch, job: dict[str, Any]) -> Batch:
-        return _upstream.batch_types().Batch(
+        return seam.batch_types().Batch(
             id=batch.id,
             model_name=batch.model_name,
             provider_name=batch.provider_name,

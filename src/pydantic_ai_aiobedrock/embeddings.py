@@ -14,8 +14,8 @@ from pydantic_ai.embeddings.bedrock import BedrockEmbeddingModelName
 from pydantic_ai.embeddings.result import EmbedInputType
 from pydantic_ai.exceptions import ModelAPIError, UserError
 
-from pydantic_ai_aiobedrock import _upstream
-from pydantic_ai_aiobedrock.exceptions import map_other_errors
+from pydantic_ai_aiobedrock._upstream import seam
+from pydantic_ai_aiobedrock._upstream.error_mapping import map_other_errors
 from pydantic_ai_aiobedrock.providers import BedrockProvider, as_provider
 
 _T = TypeVar('_T')
@@ -43,10 +43,10 @@ class _Anyio:
 if TYPE_CHECKING:
     _Rebuilt = UpstreamEmbeddingModel
 else:
-    _Rebuilt = _upstream.rebuilt(UpstreamEmbeddingModel, {'anyio': _Anyio()})
+    _Rebuilt = seam.rebuilt(UpstreamEmbeddingModel, {'anyio': _Anyio()})
 
 
-class BedrockEmbeddingModel(_upstream.InvokesWithin, _Rebuilt):
+class BedrockEmbeddingModel(seam.InvokesWithin, _Rebuilt):
     """An embedding model on Amazon Bedrock (Titan, Cohere, Nova) that never leaves the event loop.
 
     What `pydantic_ai.embeddings.bedrock.BedrockEmbeddingModel` is, over aioboto3 sessions. Inputs that a model takes

@@ -16,20 +16,20 @@ from pydantic_ai.settings import ModelSettings, merge_model_settings
 from pydantic_ai.tools import RunContext
 from pydantic_ai.usage import RequestUsage
 
-from pydantic_ai_aiobedrock import _upstream
+from pydantic_ai_aiobedrock._config.call_options import calling_with
+from pydantic_ai_aiobedrock._runtime.runtime import BedrockRuntime
+from pydantic_ai_aiobedrock._upstream import seam
+from pydantic_ai_aiobedrock._upstream.error_mapping import map_api_errors, map_shape_errors
+from pydantic_ai_aiobedrock._upstream.tool_schemas import AdaptedSchemas
+from pydantic_ai_aiobedrock._wire.converse import decode_response, encode_request
 from pydantic_ai_aiobedrock.batches import BatchInference, RunsBatches, record_error
-from pydantic_ai_aiobedrock.call_options import calling_with
-from pydantic_ai_aiobedrock.exceptions import map_api_errors, map_shape_errors
 from pydantic_ai_aiobedrock.providers import BedrockProvider, as_async_client, as_provider
-from pydantic_ai_aiobedrock.runtime import BedrockRuntime
 from pydantic_ai_aiobedrock.streaming import BedrockStreamedResponse
-from pydantic_ai_aiobedrock.tool_schemas import AdaptedSchemas
-from pydantic_ai_aiobedrock.wire.converse import decode_response, encode_request
 
 if TYPE_CHECKING:
     from pydantic_ai.models.batch import BatchRequest, BatchResult, EncodedBatchRequest
 
-    from pydantic_ai_aiobedrock.brought_client import BroughtClient
+    from pydantic_ai_aiobedrock._client.user_client import BroughtClient
 
 _schemas = AdaptedSchemas()
 
@@ -56,7 +56,7 @@ async def call_bedrock(
 if TYPE_CHECKING:
     _Rebuilt = UpstreamConverseModel
 else:
-    _Rebuilt = _upstream.rebuilt(
+    _Rebuilt = seam.rebuilt(
         UpstreamConverseModel,
         {
             '_call_bedrock': call_bedrock,
@@ -66,9 +66,7 @@ else:
     )
 
 
-class BedrockConverseModel(
-    RunsBatches, _upstream.SendsAnyMember, _upstream.ProcessesWithin, _upstream.SendsWithin, _Rebuilt
-):
+class BedrockConverseModel(RunsBatches, seam.SendsAnyMember, seam.ProcessesWithin, seam.SendsWithin, _Rebuilt):
     """A model of Amazon Bedrock's Converse API that never leaves the event loop.
 
     What `pydantic_ai.models.bedrock.BedrockConverseModel` is, over aioboto3 sessions. Whatever upstream can send is
@@ -80,7 +78,7 @@ class BedrockConverseModel(
     """
 
     unsupported_settings: ClassVar[frozenset[Any]] = (
-        getattr(UpstreamConverseModel, 'unsupported_settings', frozenset[Any]()) - _upstream.HONOURED_SETTINGS
+        getattr(UpstreamConverseModel, 'unsupported_settings', frozenset[Any]()) - seam.HONOURED_SETTINGS
     )
 
     def __init__(
@@ -109,7 +107,7 @@ class BedrockConverseModel(
                 batches yet, or the provider can't open their files.
         """
         if batch_inference is not None:
-            _upstream.batch_types()
+            seam.batch_types()
         self._batch_inference = batch_inference
         super().__init__(model_name, provider=as_provider(provider), profile=profile, settings=settings)
         if batch_inference is not None:
@@ -181,7 +179,7 @@ class BedrockConverseModel(
         for name in ('extra_headers', 'timeout'):
             if settings.get(name) is not None:
                 raise UserError(f'Batch inference does not take `{name}`: a job has one for none of its requests.')
-        params = await _upstream.converse_params(self, request.messages, settings, parameters)
+        params = await seam.converse_params(self, request.messages, settings, parameters)
         if 'toolConfig' in params:
             raise UserError(
                 "Bedrock's batch inference does not take tools. For structured output without them, use "
@@ -189,7 +187,7 @@ class BedrockConverseModel(
             )
         with self.mapping_errors():
             body = encode_request(params).decode()
-        return _upstream.batch_types().EncodedBatchRequest(
+        return seam.batch_types().EncodedBatchRequest(
             custom_id=request.custom_id, group=self.batch_group(params['modelId']), body=body
         )
 
@@ -200,12 +198,12 @@ class BedrockConverseModel(
             ModelAPIError: The request failed, as it would have by itself, or was not run.
         """
         if result.status in ('canceled', 'expired'):
-            raise _upstream.batch_unrun_error(self.model_name, result)
+            raise seam.batch_unrun_error(self.model_name, result)
         body = (result.body or '{}').encode()
         with self.processing(), self.mapping_errors():
             if result.status == 'errored':
                 raise record_error(body)
-            return _upstream.batch_priced(_upstream.process_response(self, decode_response(body)))
+            return seam.batch_priced(seam.process_response(self, decode_response(body)))
 
     def mapping_errors(self) -> AbstractContextManager[None]:
         """Map what AWS and the network raise."""

@@ -14,12 +14,12 @@ from pydantic_ai.exceptions import UserError
 from pydantic_ai.providers import Provider
 from pydantic_ai.providers.bedrock import BedrockProvider as UpstreamProvider
 
-from pydantic_ai_aiobedrock import _upstream
-from pydantic_ai_aiobedrock.endpoints import check_base_url, resolve_endpoint, resolve_region
-from pydantic_ai_aiobedrock.identity import ApiKey
-from pydantic_ai_aiobedrock.pool import SessionPool, shared_pool
-from pydantic_ai_aiobedrock.runtime import BedrockRuntime
-from pydantic_ai_aiobedrock.spec import ClientSpec
+from pydantic_ai_aiobedrock._config.client_spec import ClientSpec
+from pydantic_ai_aiobedrock._config.endpoints import check_base_url, resolve_endpoint, resolve_region
+from pydantic_ai_aiobedrock._config.identity import ApiKey
+from pydantic_ai_aiobedrock._pool.session_pool import SessionPool, shared_pool
+from pydantic_ai_aiobedrock._runtime.runtime import BedrockRuntime
+from pydantic_ai_aiobedrock._upstream import seam
 
 # Imported here, these would be most of what a program pays that never calls; whoever passes one has imported it.
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from aiobotocore.config import AioConfig
     from aiobotocore.session import AioSession
 
-    from pydantic_ai_aiobedrock.brought_client import BroughtClient
+    from pydantic_ai_aiobedrock._client.user_client import BroughtClient
 
 
 class BedrockProvider(UpstreamProvider):
@@ -209,11 +209,11 @@ def as_provider(provider: str | Provider[Any]) -> Provider[Any]:
     if provider == 'bedrock':
         return BedrockProvider()
     if provider in ('gateway', 'gateway/bedrock', 'gateway/converse'):
-        return _upstream.gateway_provider(BedrockProvider)
+        return seam.gateway_provider(BedrockProvider)
     if isinstance(provider, str):
         raise UserError(f"`provider` must be 'bedrock', 'gateway' or a BedrockProvider, not {provider!r}.")
     if isinstance(provider, UpstreamProvider) and not isinstance(provider, BedrockProvider):
-        if (ours := _upstream.through_gateway(provider, BedrockProvider)) is not None:
+        if (ours := seam.through_gateway(provider, BedrockProvider)) is not None:
             return ours
         raise UserError(
             'The provider is one of pydantic_ai.providers.bedrock, whose boto3 client blocks the event loop: use '
@@ -232,7 +232,7 @@ def as_async_client(client: Any) -> BedrockRuntime | BroughtClient:
         return client
     from aiobotocore.client import AioBaseClient
 
-    from pydantic_ai_aiobedrock.brought_client import BroughtClient
+    from pydantic_ai_aiobedrock._client.user_client import BroughtClient
 
     match client:
         case BroughtClient():

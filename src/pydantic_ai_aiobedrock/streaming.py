@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 from pydantic_ai.exceptions import ModelAPIError
 from pydantic_ai.models.bedrock import BedrockStreamedResponse as UpstreamStreamedResponse
 
-from pydantic_ai_aiobedrock import _upstream
-from pydantic_ai_aiobedrock.exceptions import map_stream_errors
+from pydantic_ai_aiobedrock._upstream import seam
+from pydantic_ai_aiobedrock._upstream.error_mapping import map_stream_errors
 
 
 def events(stream: Any) -> AsyncIterator[dict[str, Any]]:
     """Return the events of a stream: this package's own, or that of a client that the user brought."""
     # Imported with the client that opened the stream.
-    from pydantic_ai_aiobedrock.event_stream import ConverseEventStream
+    from pydantic_ai_aiobedrock._client.event_stream import ConverseEventStream
 
     if isinstance(stream, ConverseEventStream):
         return aiter(stream)
-    from pydantic_ai_aiobedrock.brought_client import events_of
+    from pydantic_ai_aiobedrock._client.user_client import events_of
 
     return events_of(stream)
 
@@ -27,12 +27,12 @@ def events(stream: Any) -> AsyncIterator[dict[str, Any]]:
 if TYPE_CHECKING:
     _Rebuilt = UpstreamStreamedResponse
 else:
-    _Rebuilt = _upstream.rebuilt(
+    _Rebuilt = seam.rebuilt(
         UpstreamStreamedResponse, {'_AsyncIteratorWrapper': events, '_map_api_errors': map_stream_errors}
     )
 
 
-class BedrockStreamedResponse(_upstream.MapsDeltas, _Rebuilt):
+class BedrockStreamedResponse(seam.MapsDeltas, _Rebuilt):
     """The answer of a streamed request.
 
     What `pydantic_ai.models.bedrock.BedrockStreamedResponse` is, with events that are read on the event loop. Leaving
@@ -48,4 +48,4 @@ class BedrockStreamedResponse(_upstream.MapsDeltas, _Rebuilt):
 
     async def close_stream(self) -> None:
         """Close the stream and, unless it has been read to its end, its connection. A second time is harmless."""
-        _upstream.event_stream(self).close()
+        seam.event_stream(self).close()

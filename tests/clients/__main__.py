@@ -15,7 +15,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from pydantic_ai_aiobedrock.local import THROTTLING, LocalBedrock, Reply, ToolCall
+from local_bedrock import THROTTLING, LocalBedrock, Reply, ToolCall
 
 from .conversation import (
     ANSWER,

@@ -11,8 +11,8 @@ from pydantic_ai import ModelRequest
 from pydantic_ai.messages import ModelResponse, PartDeltaEvent, PartStartEvent, TextPart, TextPartDelta
 from pydantic_ai.models import Model, ModelRequestParameters
 
+from local_bedrock import LocalBedrock
 from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider
-from pydantic_ai_aiobedrock.local import LocalBedrock
 
 from .outcomes import Observed, Outcome, check, said_by, secrets_in
 from .story import SEEN, TEXT, Story

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 import pytest
 from botocore.retries.standard import ExponentialBackoff
 
+from local_bedrock import LocalBedrock
 from pydantic_ai_aiobedrock import BedrockProvider, SessionPool
-from pydantic_ai_aiobedrock.local import LocalBedrock
 
 from .calls import PATIENCE, Caller
 from .outcomes import secrets_in

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from itertools import accumulate
 
-from pydantic_ai_aiobedrock.local import RecordedRequest, Reply, StreamEvent, encode_event
+from local_bedrock import RecordedRequest, Reply, StreamEvent, encode_event
 
 WORDS = ('Once', ' upon', ' a', ' time.')
 TEXT = ''.join(WORDS)

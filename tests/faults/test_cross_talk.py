@@ -8,7 +8,7 @@ import random
 import pytest
 from pydantic_ai.exceptions import ModelAPIError
 
-from pydantic_ai_aiobedrock.local import (
+from local_bedrock import (
     INTERNAL_SERVER_ERROR,
     MODEL_ERROR,
     THROTTLING,

@@ -13,7 +13,7 @@ from zlib import crc32
 
 import pytest
 
-from pydantic_ai_aiobedrock.local import (
+from local_bedrock import (
     ACCESS_DENIED,
     EXPIRED_TOKEN,
     INTERNAL_SERVER_ERROR,

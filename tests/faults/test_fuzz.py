@@ -16,14 +16,14 @@ from pydantic_ai.exceptions import AgentRunError
 from pydantic_core import to_json
 from wire.frames import event, exception, frame, header, property_test, sized
 
-from pydantic_ai_aiobedrock.local import EventsReply, RawReply
-from pydantic_ai_aiobedrock.wire.converse import (
+from local_bedrock import EventsReply, RawReply
+from pydantic_ai_aiobedrock._wire.converse import (
     ConverseDecodeError,
     ConverseStreamError,
     decode_event,
     decode_response,
 )
-from pydantic_ai_aiobedrock.wire.eventstream import EventStreamDecodeError, EventStreamDecoder
+from pydantic_ai_aiobedrock._wire.frames import EventStreamDecodeError, EventStreamDecoder
 
 from .calls import Caller, call
 from .story import FRAMES

@@ -15,8 +15,7 @@ import pytest
 from pydantic_ai.exceptions import AgentRunError, ModelAPIError, UserError
 from pydantic_ai.models.instrumented import InstrumentationSettings, InstrumentedModel
 
-from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider, SessionPool
-from pydantic_ai_aiobedrock.local import (
+from local_bedrock import (
     EXPIRED_TOKEN,
     THROTTLING,
     AccessKey,
@@ -27,6 +26,7 @@ from pydantic_ai_aiobedrock.local import (
     WrongChecksum,
     exception_event,
 )
+from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider, SessionPool
 
 from .calls import NOVA, Caller, call
 from .outcomes import secrets_in

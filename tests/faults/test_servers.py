@@ -16,8 +16,8 @@ import pytest
 import trustme
 from pydantic_core import to_json
 
+from local_bedrock import AccessKey, LocalBedrock
 from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider
-from pydantic_ai_aiobedrock.local import AccessKey, LocalBedrock
 
 from .calls import NOVA, call
 from .outcomes import RESET, SILENT, Observed, Raised, always, broken, check

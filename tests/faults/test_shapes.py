@@ -9,7 +9,7 @@ import pytest
 from pydantic_ai.exceptions import ModelAPIError
 from pydantic_core import to_json
 
-from pydantic_ai_aiobedrock.local import EventsReply, RawReply
+from local_bedrock import EventsReply, RawReply
 
 from .calls import Caller
 from .outcomes import Observed

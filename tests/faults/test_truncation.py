@@ -22,12 +22,12 @@ from botocore.exceptions import ResponseStreamingError
 from pydantic_ai import Agent
 from pydantic_ai.exceptions import ModelAPIError
 
+from local_bedrock import EventsReply, LocalBedrock, Reply, ToolCall
+from local_bedrock.replies import Ending
 from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider, IncompleteStreamError
-from pydantic_ai_aiobedrock.event_stream import ConverseEventStream
-from pydantic_ai_aiobedrock.local import EventsReply, LocalBedrock, Reply, ToolCall
-from pydantic_ai_aiobedrock.local.replies import Ending
-from pydantic_ai_aiobedrock.wire.converse import decode_event
-from pydantic_ai_aiobedrock.wire.eventstream import EventStreamDecodeError, EventStreamDecoder
+from pydantic_ai_aiobedrock._client.event_stream import ConverseEventStream
+from pydantic_ai_aiobedrock._wire.converse import decode_event
+from pydantic_ai_aiobedrock._wire.frames import EventStreamDecodeError, EventStreamDecoder
 
 from .calls import NOVA, Caller, call
 from .story import FRAMES, OFFSETS, TEXT

@@ -6,7 +6,7 @@ The peer asks and does not answer, and has neither this package nor what it depe
 from importlib.util import find_spec
 
 if find_spec('aiobotocore') is not None:
-    from pydantic_ai_aiobedrock.local import *  # noqa: F403
+    from local_bedrock import *  # noqa: F403
 else:
 
     def __getattr__(name):

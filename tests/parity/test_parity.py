@@ -25,7 +25,7 @@ import pytest
 import trustme
 from botocore.loaders import Loader
 
-from pydantic_ai_aiobedrock.local import AccessKey, LocalBedrock, RecordedRequest, Reply, respond
+from local_bedrock import AccessKey, LocalBedrock, RecordedRequest, Reply, respond
 
 from .canonical import differences, in_short, numbered, request, without_texts
 from .case import Case

@@ -15,7 +15,6 @@ from pydantic import BaseModel
 from pydantic_ai import Agent
 from pydantic_ai.exceptions import ModelAPIError
 from pydantic_ai.models import Model
-
 from tests.faults.outcomes import CATEGORIZED, Answered, Outcome, Raised
 
 from .plans import TROUBLES, Plan, looked_up

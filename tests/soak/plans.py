@@ -8,7 +8,9 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Literal
 
-from pydantic_ai_aiobedrock.local import (
+from tests.faults.outcomes import ANSWERED, BAD_MESSAGE, RESET, RETRIED, Outcome, Raised, in_stream, refused
+
+from local_bedrock import (
     INTERNAL_SERVER_ERROR,
     MODEL_ERROR,
     MODEL_TIMEOUT,
@@ -27,7 +29,6 @@ from pydantic_ai_aiobedrock.local import (
     WrongChecksum,
     exception_event,
 )
-from tests.faults.outcomes import ANSWERED, BAD_MESSAGE, RESET, RETRIED, Outcome, Raised, in_stream, refused
 
 Kind = Literal['text', 'tool', 'structured', 'stream', 'left']
 Times = Literal['once', 'always']

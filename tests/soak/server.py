@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from pydantic_ai_aiobedrock.local import LocalBedrock, RecordedRequest, Reply, ToolCall
+from local_bedrock import LocalBedrock, RecordedRequest, Reply, ToolCall
 
 from .plans import TROUBLES, plan_of
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from pydantic_ai import Agent, Embedder, RunContext
 from pydantic_ai.models.fallback import FallbackModel
 
+from local_bedrock import LocalBedrock, RecordedRequest, Reply, ToolCall, exception_event
 from pydantic_ai_aiobedrock import (
     BedrockConverseModel,
     BedrockEmbeddingModel,
@@ -17,7 +18,6 @@ from pydantic_ai_aiobedrock import (
     PoolStats,
     SessionPool,
 )
-from pydantic_ai_aiobedrock.local import LocalBedrock, RecordedRequest, Reply, ToolCall, exception_event
 
 
 class City(BaseModel):

@@ -11,7 +11,7 @@ from botocore.eventstream import EventStreamBuffer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pydantic_ai_aiobedrock.wire.converse import (
+from pydantic_ai_aiobedrock._wire.converse import (
     USAGE_MEMBERS,
     ConverseDecodeError,
     ConverseEncodeError,
@@ -20,7 +20,7 @@ from pydantic_ai_aiobedrock.wire.converse import (
     decode_response,
     encode_request,
 )
-from pydantic_ai_aiobedrock.wire.eventstream import EventStreamDecoder, Message
+from pydantic_ai_aiobedrock._wire.frames import EventStreamDecoder, Message
 
 from .frames import event, exception, exchanges, frame, property_test, streams
 from .shapes import (

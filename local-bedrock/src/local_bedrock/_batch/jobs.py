@@ -1,0 +1,303 @@
+"""Batch inference jobs: what they are, and how they come to their end."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import string
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from local_bedrock._batch.files import BatchFile, InputError, RecordCounts, check_output, read_input, write_output
+from local_bedrock._batch.run_record import answer_record
+from local_bedrock._model.json_access import structure
+from local_bedrock._model.runtime import Runtime
+from local_bedrock._s3.objects import ObjectStore
+from local_bedrock.errors import ErrorReply, RefusedError
+from local_bedrock.requests import RecordedRequest
+
+JobStatus = Literal[
+    'Submitted',
+    'Validating',
+    'Scheduled',
+    'InProgress',
+    'Stopping',
+    'Stopped',
+    'Completed',
+    'PartiallyCompleted',
+    'Failed',
+    'Expired',
+]
+RestingStatus = Literal['Submitted', 'Validating', 'Scheduled', 'InProgress', 'Stopping']
+
+_ENDED = frozenset({'Stopped', 'Completed', 'PartiallyCompleted', 'Failed', 'Expired'})
+_DEFAULT_HOURS = 24
+_ACCOUNT = '000000000000'
+
+
+@dataclass
+class Job:
+    """A batch inference job."""
+
+    arn: str
+    request: Mapping[str, Any]
+    """What it was created with."""
+    submitted: datetime
+    modified: datetime
+    status: JobStatus = 'Submitted'
+    message: str | None = None
+    ended: datetime | None = None
+    files: list[BatchFile] = field(default_factory=list[BatchFile])
+    processed: int = 0
+    """How many records have been answered."""
+    at_rest: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
+    """Set while it does not move: it is held, it waits for a reply, or it has ended."""
+    task: asyncio.Task[None] | None = field(default=None, repr=False)
+
+    @property
+    def id(self) -> str:
+        """The last part of the ARN."""
+        return self.arn.rpartition('/')[2]
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more will become of it."""
+        return self.status in _ENDED
+
+    @property
+    def invocation_type(self) -> Literal['InvokeModel', 'Converse']:
+        """How it invokes its model."""
+        return 'Converse' if self.request.get('modelInvocationType') == 'Converse' else 'InvokeModel'
+
+    @property
+    def input_uri(self) -> str:
+        """Where its records are."""
+        return structure(self.request, 'inputDataConfig', 's3InputDataConfig')['s3Uri']
+
+    @property
+    def output_uri(self) -> str:
+        """Where it writes to."""
+        return structure(self.request, 'outputDataConfig', 's3OutputDataConfig')['s3Uri']
+
+    def describe(self) -> dict[str, Any]:
+        """Return what GetModelInvocationJob says of it."""
+        hours = self.request.get('timeoutDurationInHours') or _DEFAULT_HOURS
+        described = {
+            'jobArn': self.arn,
+            **{name: value for name, value in self.request.items() if name != 'tags' and value is not None},
+            'status': self.status,
+            'message': self.message,
+            'submitTime': _written(self.submitted),
+            'lastModifiedTime': _written(self.modified),
+            'endTime': _written(self.ended),
+            'jobExpirationTime': _written(self.submitted + timedelta(hours=hours)),
+            'timeoutDurationInHours': hours,
+            'modelInvocationType': self.invocation_type,
+            **RecordCounts.of(self.files).members,
+        }
+        return {name: value for name, value in described.items() if value is not None}
+
+
+class Jobs:
+    """The jobs of an endpoint, each a task on its loop."""
+
+    def __init__(
+        self,
+        region_name: str,
+        runtime: Runtime,
+        objects: ObjectStore,
+        clock: Callable[[], datetime],
+        minimum_records: int,
+    ) -> None:
+        self._region_name, self._runtime, self._objects, self._clock = region_name, runtime, objects, clock
+        self._minimum_records = minimum_records
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.recorder: Callable[[RecordedRequest], None] = lambda _: None
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all jobs, wherever they are, and return to the state at the start."""
+        for task in self._tasks:
+            task.cancel()
+        self.known: dict[str, Job] = {}
+        self.minimum_records = self._minimum_records
+        self._chance = random.Random(self._runtime.manner.seed)
+        self._rest: tuple[RestingStatus, int] | None = None
+        self._released = asyncio.Event()
+
+    async def close(self) -> None:
+        """Forget all jobs, and return when no task is left of them."""
+        tasks = list(self._tasks)
+        self.clear()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    # What is asked over HTTP
+
+    def create(self, request: Mapping[str, Any]) -> Job:
+        """Start a job, or return the one that was created with the same token.
+
+        Raises:
+            RefusedError: There is no such model, or a job of this name exists.
+        """
+        self._runtime.check_model(request['modelId'])
+        token = request.get('clientRequestToken')
+        for job in self.known.values():
+            if token is not None and job.request.get('clientRequestToken') == token:
+                return job
+            if job.request['jobName'] == request['jobName']:
+                raise RefusedError(
+                    ErrorReply(
+                        400, 'ConflictException', f'The provided job name is already in use: {request["jobName"]}'
+                    )
+                )
+        account = request['roleArn'].split(':')[4] or _ACCOUNT
+        job_id = ''.join(self._chance.choices(string.ascii_lowercase + string.digits, k=12))
+        now = self._clock()
+        job = Job(
+            f'arn:aws:bedrock:{self._region_name}:{account}:model-invocation-job/{job_id}',
+            dict(request),
+            now,
+            now,
+        )
+        self.known[job_id] = job
+        self._start(job, self._run(job))
+        return job
+
+    async def find(self, identifier: str) -> Job:
+        """Return the job of an ARN or id, when it is at rest.
+
+        Raises:
+            RefusedError: There is none.
+        """
+        job = self.known.get(identifier.rpartition('/')[2])
+        if job is None or identifier not in (job.arn, job.id):
+            raise RefusedError(
+                ErrorReply(
+                    404,
+                    'ResourceNotFoundException',
+                    f'Could not find the model invocation job with the identifier {identifier}.',
+                )
+            )
+        await job.at_rest.wait()
+        return job
+
+    async def all(self) -> list[Job]:
+        """Return all jobs in the order in which they were created, when they are at rest."""
+        jobs = list(self.known.values())
+        for job in jobs:
+            await job.at_rest.wait()
+        return jobs
+
+    def stop(self, job: Job) -> None:
+        """Stop a job.
+
+        Raises:
+            RefusedError: It has ended.
+        """
+        if job.has_ended:
+            raise RefusedError(
+                ErrorReply(400, 'ConflictException', f'The model invocation job is {job.status}: it cannot be stopped.')
+            )
+        self._start(job, self._stop(job))
+
+    # What tests ask
+
+    def rest_at(self, rest: tuple[RestingStatus, int] | None) -> None:
+        """Let jobs rest in a state, or nowhere; those that rest in another go on."""
+        self._rest = rest
+        self._released.set()
+        self._released = asyncio.Event()
+
+    def time_out(self) -> None:
+        """End the jobs that have not ended as Bedrock does when their time is over."""
+        for job in self._running():
+            self._interrupt(job, 'PartiallyCompleted' if job.status == 'InProgress' else 'Expired')
+
+    def fail(self, message: str) -> None:
+        """Let the jobs fail that have not ended."""
+        for job in self._running():
+            self._interrupt(job, 'Failed', message)
+
+    # How they come to their end
+
+    def _running(self) -> list[Job]:
+        return [job for job in self.known.values() if not job.has_ended and job.status != 'Stopping']
+
+    def _start(self, job: Job, course: Any) -> None:
+        """Let a job take a course, in place of the one that it is on."""
+        if job.task is not None:
+            job.task.cancel()
+        job.at_rest.clear()
+        job.task = asyncio.get_running_loop().create_task(course)
+        self._tasks.add(job.task)
+        job.task.add_done_callback(self._tasks.discard)
+
+    def _interrupt(self, job: Job, status: JobStatus, message: str | None = None) -> None:
+        assert job.task is not None
+        job.task.cancel()
+        self._end(job, status, message)
+
+    def _end(self, job: Job, status: JobStatus, message: str | None = None) -> None:
+        if status in ('Completed', 'PartiallyCompleted') or (status == 'Stopped' and job.processed):
+            write_output(self._objects, job.output_uri, job.id, job.files, self._chance)
+        self._enter(job, status)
+        job.message, job.ended = message, job.modified
+        job.at_rest.set()
+
+    def _enter(self, job: Job, status: JobStatus) -> None:
+        job.status, job.modified = status, self._clock()
+
+    async def _resting(self, job: Job) -> None:
+        """Return when the job may go on."""
+        # Records are counted in InProgress alone: JobControl sees to it.
+        while self._rest is not None and self._rest[0] == job.status and self._rest[1] <= job.processed:
+            job.at_rest.set()
+            await self._released.wait()
+        job.at_rest.clear()
+
+    async def _run(self, job: Job) -> None:
+        try:
+            await self._resting(job)
+            self._enter(job, 'Validating')
+            await self._resting(job)
+            check_output(self._objects, job.output_uri)
+            job.files = read_input(self._objects, job.input_uri, self.minimum_records, self._chance)
+            self._enter(job, 'Scheduled')
+            await self._resting(job)
+            self._enter(job, 'InProgress')
+            await self._process(job)
+            self._end(job, 'Completed')
+        except InputError as error:
+            self._end(job, 'Failed', str(error))
+        except Exception as error:
+            # The condition of a rule has failed, or there is a bug: whatever it is, the test is to know.
+            self._runtime.failures.append(error)
+            self._end(job, 'Failed', f'Internal server error: {error!r}')
+
+    async def _process(self, job: Job) -> None:
+        loop = asyncio.get_running_loop()
+        for record in (record for file in job.files for record in file.records):
+            await self._resting(job)
+            # Never called where the reply is there at once.
+            waiting = loop.call_soon(job.at_rest.set)
+            try:
+                await answer_record(job, record, self._runtime, self.recorder)
+            finally:
+                waiting.cancel()
+            job.processed += 1
+            job.at_rest.clear()
+            # A large job leaves the loop to others.
+            await asyncio.sleep(0)
+        await self._resting(job)
+
+    async def _stop(self, job: Job) -> None:
+        self._enter(job, 'Stopping')
+        await self._resting(job)
+        self._end(job, 'Stopped')
+
+
+def _written(moment: datetime | None) -> str | None:
+    return None if moment is None else f'{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03}Z'

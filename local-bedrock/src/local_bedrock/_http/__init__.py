@@ -1,0 +1,1 @@
+"""The server: connections, requests, signatures, faults on the wire."""

@@ -1,0 +1,208 @@
+"""One request from its first byte to the last byte of its answer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from time import monotonic
+from typing import Any, cast
+
+from aiohttp import web
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from local_bedrock._batch.jobs import Jobs
+from local_bedrock._batch.operations import answer_job_request
+from local_bedrock._http.signatures import SignedRequest, authenticate
+from local_bedrock._model.render import error_answer, unknown_operation
+from local_bedrock._model.runtime import Runtime, decoded
+from local_bedrock._s3.objects import ObjectStore
+from local_bedrock._s3.s3 import answer_object_request
+from local_bedrock.errors import ErrorReply, RefusedError
+from local_bedrock.faults import FailConnection, Fault, NoResponse
+from local_bedrock.keys import Keyring
+from local_bedrock.requests import LocalBedrockStats, RecordedRequest
+from local_bedrock.response import Answer, SourceError, Written, write_answer
+from local_bedrock.routing import target
+from local_bedrock.rules import Script
+
+_ATTEMPT = re.compile(r'attempt=(\d+)')
+_SECRET_HEADERS = ('x-amz-security-token',)
+_NOT_RECORDED = ErrorReply(
+    501,
+    'NotImplementedException',
+    'LocalBedrock records and replays Bedrock Runtime only: no batch inference jobs, and no S3.',
+)
+
+
+def _shown(headers: CIMultiDictProxy[str]) -> CIMultiDictProxy[str]:
+    """Return the headers without what is secret in them."""
+    shown = CIMultiDict(headers)
+    if (authorization := shown.get('Authorization')) is not None:
+        scheme = authorization.partition(' ')[0]
+        shown['Authorization'] = re.sub(r'Signature=\w+', 'Signature=***', authorization)
+        if scheme.lower() == 'bearer':
+            shown['Authorization'] = f'{scheme} ***'
+    for name in _SECRET_HEADERS:
+        if name in shown:
+            shown[name] = '***'
+    return CIMultiDictProxy(shown)
+
+
+@dataclass
+class Endpoint:
+    """What answers: the keys that it accepts, the script that it follows, the requests that it has seen."""
+
+    region_name: str
+    keyring: Keyring
+    runtime: Runtime
+    jobs: Jobs
+    objects: ObjectStore
+    clock: Callable[[], datetime]
+    keep_requests: int
+    faults: Script[Fault] = field(default_factory=Script[Fault])
+    connection_faults: Script[FailConnection] = field(default_factory=Script[FailConnection])
+    requests: list[RecordedRequest] = field(default_factory=list[RecordedRequest])
+    handling: set[asyncio.Task[Any]] = field(default_factory=set[asyncio.Task[Any]])
+    connections: dict[int, int] = field(default_factory=dict[int, int])
+    opened: int = 0
+    arrived: int = 0
+    in_flight: int = 0
+    max_in_flight: int = 0
+    streams_generating: int = 0
+
+    def __post_init__(self) -> None:
+        self.jobs.recorder = self.remember
+
+    def forget(self) -> None:
+        """Forget the script, the faults, the requests and the failures."""
+        runtime = self.runtime
+        for forgotten in (runtime.script, self.faults, self.connection_faults, self.requests, runtime.failures):
+            forgotten.clear()
+
+    def remember(self, record: RecordedRequest) -> None:
+        """Remember a request, and forget the oldest where there are too many."""
+        self.requests.append(record)
+        if len(self.requests) > self.keep_requests:
+            del self.requests[0]
+
+    def start_over(self, keyring: Keyring) -> None:
+        """Forget everything, and count anew what is not under way."""
+        self.forget()
+        self.jobs.clear()
+        self.objects.clear()
+        self.keyring = keyring
+        self.arrived = self.opened = self.max_in_flight = 0
+
+    def stats(self) -> LocalBedrockStats:
+        """Return the counts of this moment."""
+        return LocalBedrockStats(
+            requests=self.arrived,
+            in_flight=self.in_flight,
+            max_in_flight=self.max_in_flight,
+            connections=self.opened,
+            open_connections=len(self.connections),
+            streams_generating=self.streams_generating,
+        )
+
+    async def handle(self, http: web.BaseRequest) -> Written:
+        """Answer one request."""
+        task = cast('asyncio.Task[Any]', asyncio.current_task())
+        self.handling.add(task)
+        self.in_flight += 1
+        self.max_in_flight = max(self.max_in_flight, self.in_flight)
+        record: RecordedRequest | None = None
+        try:
+            if http.headers.get('Expect', '').lower() == '100-continue':
+                await http.writer.write(b'HTTP/1.1 100 Continue\r\n\r\n')
+            body = await http.content.read()
+            record = self._record(http, body)
+            answer = await self._answer(record, http, body)
+            self.streams_generating += answer.chunked
+            try:
+                return await write_answer(answer, http, record)
+            finally:
+                self.streams_generating -= answer.chunked
+                if answer.done is not None:
+                    answer.done()
+        except SourceError as error:
+            self.runtime.failures.append(error)
+            return Written(keep_alive=False)
+        except ConnectionError:
+            if record is not None:
+                record.disconnected = True
+            return Written(keep_alive=False)
+        except asyncio.CancelledError:
+            if record is not None:
+                record.disconnected = http.transport is None
+            raise
+        finally:
+            self.in_flight -= 1
+            self.handling.discard(task)
+            if record is not None:
+                record.ended = monotonic()
+
+    def _record(self, http: web.BaseRequest, body: bytes) -> RecordedRequest:
+        headers = http.headers
+        aim = target(http.method, http.raw_path, headers)
+        attempt = _ATTEMPT.search(headers.get('amz-sdk-request', ''))
+        record = RecordedRequest(
+            service=aim.service,
+            operation=aim.operation,
+            resource=aim.resource,
+            model_id=aim.resource if aim.service == 'bedrock-runtime' else '',
+            method=http.method,
+            path=http.raw_path,
+            headers=_shown(headers),
+            raw_body=body,
+            attempt=int(attempt[1]) if attempt else 1,
+            invocation_id=headers.get('amz-sdk-invocation-id'),
+            connection=self.connections.get(id(http.protocol), 0),
+            in_flight=self.in_flight,
+            started=monotonic(),
+            request_id=str(uuid.uuid4()),
+        )
+        # Conditions of faults may look at the body of a request that is refused later for what it is.
+        if aim.service != 's3':
+            with contextlib.suppress(RefusedError):
+                record.body = decoded(body)
+        self.arrived += 1
+        self.remember(record)
+        return record
+
+    async def _answer(self, record: RecordedRequest, http: web.BaseRequest, body: bytes) -> Answer:
+        fault: Fault | None = None
+        try:
+            if record.operation is None and record.service != 's3' and self.runtime.source is None:
+                return unknown_operation(record)
+            signing_name = 's3' if record.service == 's3' else 'bedrock'
+            signed = SignedRequest(http.method, http.raw_path, http.headers, body, signing_name)
+            record.auth_scheme = authenticate(signed, self.keyring, self.region_name, self.clock)
+            rule = self.faults.choose(record)
+            fault = None if rule is None else rule.action
+            if isinstance(fault, ErrorReply):
+                answer = error_answer(fault, record)
+            elif isinstance(fault, NoResponse):
+                # No reply is used up for what nobody is going to see.
+                answer = Answer(200, {}, ())
+            else:
+                answer = await self._served(record, http.headers)
+        except RefusedError as refused:
+            answer = error_answer(refused.reply, record)
+        if callable(fault):
+            fault(answer)
+        record.error_code = answer.error_code
+        return answer
+
+    async def _served(self, record: RecordedRequest, headers: CIMultiDictProxy[str]) -> Answer:
+        if record.service == 'bedrock-runtime':
+            return await self.runtime.answer(record)
+        if self.runtime.source is not None:
+            raise RefusedError(_NOT_RECORDED)
+        if record.service == 'bedrock':
+            return await answer_job_request(record, self.jobs)
+        return answer_object_request(record, headers, self.objects)

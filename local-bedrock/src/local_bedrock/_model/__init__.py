@@ -1,0 +1,1 @@
+"""Models: validation, replies, and their rendering."""

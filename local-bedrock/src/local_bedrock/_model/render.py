@@ -1,0 +1,189 @@
+"""From a reply to the answer that goes on the wire: headers, bytes, timing."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from pydantic_core import to_json
+
+from local_bedrock._model.converse_bodies import converse_body, frame_event, stream_events
+from local_bedrock._model.tokens import count_tokens
+from local_bedrock._s3.errors import object_error
+from local_bedrock.errors import ErrorReply
+from local_bedrock.frames import Padding, StreamEvent, encode_event
+from local_bedrock.replies import AnyReply, EventsReply, RawReply, Reply
+from local_bedrock.requests import RecordedRequest
+from local_bedrock.response import Answer
+
+_WRITTEN_BY_US = ('transfer-encoding', 'content-length', 'connection', 'date')
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How the endpoint answers where a reply does not say."""
+
+    latency: float
+    tokens_per_second: float | None
+    seed: int
+
+    def padding(self, record: RecordedRequest) -> Padding:
+        """Return the padding of a stream: the same for the same request."""
+        return Padding(f'{self.seed}:{record.model_id}:{len(record.raw_body)}')
+
+
+def render(reply: AnyReply, record: RecordedRequest, manner: Manner) -> Answer:
+    """Return the answer that a reply stands for.
+
+    Raises:
+        TypeError: The reply cannot answer this operation.
+    """
+    if isinstance(reply, str):
+        reply = Reply(reply)
+    if isinstance(reply, ErrorReply):
+        return error_answer(reply, record)
+    if isinstance(reply, RawReply):
+        return raw_answer(reply, record)
+    if isinstance(reply, EventsReply) and record.operation == 'ConverseStream':
+        answer = stream_answer(record, reply.headers)
+        padding = manner.padding(record)
+        answer.pieces = [framed(event, padding) for event in reply.events]
+        answer.truncate_at, answer.then = reply.truncate_at, reply.then
+    elif isinstance(reply, Reply) and record.operation == 'ConverseStream':
+        answer = stream_answer(record, reply.headers)
+        padding = manner.padding(record)
+        events = list(stream_events(reply, record))
+        answer.pieces = [frame_event(name, event, padding) for name, event in events]
+        if speed := reply.tokens_per_second or manner.tokens_per_second:
+            answer.delays = _pace(events, speed)
+    elif isinstance(reply, Reply) and record.operation == 'Converse':
+        body, tokens = converse_body(reply, record)
+        answer = json_answer(record, body, reply.headers)
+        if speed := reply.tokens_per_second or manner.tokens_per_second:
+            answer.delay_before = tokens / speed
+    elif isinstance(reply, Reply) and record.operation == 'CountTokens' and 'inputTokens' in reply.usage:
+        answer = json_answer(record, to_json({'inputTokens': reply.usage['inputTokens']}), reply.headers)
+    else:
+        raise TypeError(f'{type(reply).__name__} cannot answer {record.operation}: use RawReply or ErrorReply')
+    answer.delay_before += manner.latency if reply.delay_before is None else reply.delay_before
+    if answer.chunked:
+        _delay_events(answer, reply.delay_per_event)
+    return answer
+
+
+def _delay_events(answer: Answer, delay: float | Sequence[float] | None) -> None:
+    if isinstance(delay, Sequence):
+        answer.delays = _later(answer.delays, delay)
+    elif delay is not None:
+        answer.piece_interval = delay
+
+
+def _later(delays: Callable[[int, bytes], float] | None, each: Sequence[float]) -> Callable[[int, bytes], float]:
+    def delay(number: int, piece: bytes) -> float:
+        return (each[number] if number < len(each) else 0.0) + (0.0 if delays is None else delays(number, piece))
+
+    return delay
+
+
+def _pace(events: list[tuple[str, dict[str, Any]]], speed: float) -> Callable[[int, bytes], float]:
+    delays = [_event_tokens(name, event) / speed for name, event in events]
+    return lambda number, _: delays[number]
+
+
+def _event_tokens(name: str, event: Mapping[str, Any]) -> int:
+    return max(1, sum(map(count_tokens, _texts(event['delta'])))) if name == 'contentBlockDelta' else 0
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, Mapping):
+        return [text for member in cast('Mapping[str, Any]', value).values() for text in _texts(member)]
+    return []
+
+
+def framed(event: StreamEvent | Mapping[str, Any] | bytes, padding: Padding) -> bytes:
+    """Return the frame of an event in any of the forms in which scripts give it.
+
+    Raises:
+        ValueError: The mapping does not have one member, the type of the event.
+    """
+    if isinstance(event, bytes):
+        return event
+    if isinstance(event, StreamEvent):
+        return encode_event(event)
+    if len(event) != 1:
+        raise ValueError(f'An event is a mapping of one member, its type; this one has {sorted(event)}.')
+    ((name, payload),) = event.items()
+    return frame_event(name, payload, padding)
+
+
+async def frames(
+    events: AsyncGenerator[StreamEvent | Mapping[str, Any] | bytes, None],
+    padding: Padding,
+    failed: Callable[[Exception], ErrorReply],
+) -> AsyncGenerator[bytes, None]:
+    """Yield the frames of events that a reply function yields; its failure ends the stream as one of Bedrock's does."""
+    try:
+        async for event in events:
+            yield framed(event, padding)
+    except Exception as error:
+        yield encode_event(StreamEvent.exception('internalServerException', failed(error).message))
+    finally:
+        await events.aclose()
+
+
+def json_answer(record: RecordedRequest, body: bytes, headers: Mapping[str, str]) -> Answer:
+    """Return the answer that a JSON body is."""
+    common = {'Content-Type': 'application/json', 'x-amzn-RequestId': record.request_id}
+    return Answer(200, {**common, **headers}, (body,))
+
+
+def stream_answer(record: RecordedRequest, headers: Mapping[str, str]) -> Answer:
+    """Return an event stream that has no events yet."""
+    common = {'Content-Type': 'application/vnd.amazon.eventstream', 'x-amzn-RequestId': record.request_id}
+    return Answer(200, {**common, **headers}, (), chunked=True)
+
+
+def error_answer(reply: ErrorReply, record: RecordedRequest) -> Answer:
+    """Return the answer that an error is."""
+    if record.service == 's3':
+        return object_error(reply, record)
+    headers = {
+        'Content-Type': 'application/json',
+        'x-amzn-RequestId': record.request_id,
+        'x-amzn-ErrorType': reply.error_type,
+        **reply.headers,
+    }
+    body = to_json({reply.message_key: reply.message})
+    return Answer(reply.status, headers, (body,), error_code=reply.code, delay_before=reply.delay_before or 0.0)
+
+
+def unknown_operation(record: RecordedRequest) -> Answer:
+    """Return the answer to a path that names no operation."""
+    answer = error_answer(ErrorReply(404, 'UnknownOperationException', '', origin='front'), record)
+    answer.pieces = (
+        b'{"Output":{"__type":"com.amazon.coral.service#UnknownOperationException","message":null},"Version":"1.0"}',
+    )
+    return answer
+
+
+def raw_answer(reply: RawReply, record: RecordedRequest) -> Answer:
+    """Return the answer that a raw reply is."""
+    given = {name.lower(): value for name, value in reply.headers.items()}
+    headers = {name: value for name, value in reply.headers.items() if name.lower() not in _WRITTEN_BY_US}
+    if 'x-amzn-requestid' not in given:
+        headers['x-amzn-RequestId'] = record.request_id
+    return Answer(
+        reply.status,
+        headers,
+        (reply.body,),
+        chunked='chunked' in given.get('transfer-encoding', '').lower(),
+        error_code=given.get('x-amzn-errortype', '').partition(':')[0] or None,
+        chunk_sizes=reply.chunk_sizes,
+        delay_before=reply.delay_before or 0.0,
+        piece_interval=reply.delay_per_event or 0.0,
+        truncate_at=reply.truncate_at,
+        then=reply.then,
+    )

@@ -1,0 +1,133 @@
+"""Bedrock Runtime: what answers a call of a model, whether it came over HTTP or stands in the input of a batch."""
+
+from __future__ import annotations
+
+import inspect
+import traceback
+from collections.abc import AsyncGenerator, Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from pydantic_core import from_json, to_json
+
+from local_bedrock._model.conversation import check_conversation
+from local_bedrock._model.embeddings import invoke_embedding
+from local_bedrock._model.json_access import structure
+from local_bedrock._model.model_ids import known
+from local_bedrock._model.render import Manner, error_answer, frames, json_answer, render, stream_answer
+from local_bedrock._model.sources import Source
+from local_bedrock._model.tokens import request_tokens
+from local_bedrock._model.validation import ServiceModel
+from local_bedrock._recording.exchanges import UnrecordedRequestError
+from local_bedrock.errors import ErrorReply, serialization_error, validation_error
+from local_bedrock.replies import AnyReply, ReplyFunction
+from local_bedrock.requests import RecordedRequest
+from local_bedrock.response import Answer, SourceError
+from local_bedrock.rules import Script
+
+
+@dataclass
+class Runtime:
+    """The models, and what they say."""
+
+    models: Collection[str] | None
+    responder: ReplyFunction
+    manner: Manner
+    source: Source | None = None
+    service_model: ServiceModel | None = None
+    script: Script[AnyReply | ReplyFunction] = field(default_factory=Script[AnyReply | ReplyFunction])
+    failures: list[Exception] = field(default_factory=list[Exception])
+
+    async def answer(self, record: RecordedRequest) -> Answer:
+        """Return the answer to a request.
+
+        Raises:
+            RefusedError: The request is not valid.
+        """
+        if self.source is None:
+            self._check(record)
+        rule = self.script.choose(record)
+        if rule is not None:
+            reply = rule.action
+        elif self.source is not None:
+            return await self._from(self.source, record)
+        elif record.operation == 'InvokeModel':
+            return json_answer(record, *invoke_embedding(record.model_id, record.body))
+        elif record.operation == 'CountTokens':
+            return json_answer(record, to_json({'inputTokens': request_tokens(record.body)}), {})
+        else:
+            reply = self.responder
+        try:
+            if callable(reply):
+                produced = reply(record)
+                if isinstance(produced, AsyncGenerator):
+                    return self._generated(cast('AsyncGenerator[Any, None]', produced), record)
+                reply = cast('AnyReply', await produced if inspect.isawaitable(produced) else produced)
+            return render(reply, record, self.manner)
+        except Exception as error:
+            return error_answer(self._failed(error), record)
+
+    def check_model(self, model_id: str) -> None:
+        """Check that there is such a model.
+
+        Raises:
+            RefusedError: There is none.
+        """
+        if not known(model_id, self.models):
+            raise validation_error('The provided model identifier is invalid.')
+
+    def _check(self, record: RecordedRequest) -> None:
+        if not record.body:
+            record.body = decoded(record.raw_body)
+        self.check_model(record.model_id)
+        if record.operation == 'InvokeModel':
+            return
+        assert self.service_model is not None
+        assert record.operation is not None
+        self.service_model.check(record.operation, record.body)
+        if record.operation == 'CountTokens':
+            if 'converse' in (counted := structure(record.body, 'input')):
+                check_conversation(structure(counted, 'converse'), record.model_id)
+        else:
+            check_conversation(record.body, record.model_id)
+
+    async def _from(self, source: Source, record: RecordedRequest) -> Answer:
+        try:
+            return await source.answer(record)
+        except UnrecordedRequestError as error:
+            self.failures.append(error)
+            return error_answer(ErrorReply(404, 'UnrecordedRequestException', str(error)), record)
+        except SourceError as error:
+            self.failures.append(error)
+            return error_answer(ErrorReply(502, 'BadGatewayException', str(error)), record)
+
+    def _generated(self, events: AsyncGenerator[Any, None], record: RecordedRequest) -> Answer:
+        if record.operation != 'ConverseStream':
+            raise TypeError(f'a generator of events cannot answer {record.operation}')
+        answer = stream_answer(record, {})
+        answer.pieces = frames(events, self.manner.padding(record), self._failed)
+        answer.delay_before = self.manner.latency
+        return answer
+
+    def _failed(self, error: Exception) -> ErrorReply:
+        """Note that a scripted reply has failed, and answer as a service does that has a bug, saying where it is."""
+        self.failures.append(error)
+        *_, (frame, line) = traceback.walk_tb(error.__traceback__)
+        where = f'{Path(frame.f_code.co_filename).name}, line {line}'
+        return ErrorReply(500, 'InternalServerException', f'A scripted reply failed: {error!r} ({where})')
+
+
+def decoded(body: bytes) -> dict[str, Any]:
+    """Return the JSON object that a body is, empty for no body.
+
+    Raises:
+        RefusedError: It is none.
+    """
+    try:
+        found = from_json(body or b'{}')
+    except ValueError as error:
+        raise serialization_error(str(error)) from None
+    if not isinstance(found, dict):
+        raise serialization_error('Start of structure or map expected where not found.')
+    return cast('dict[str, Any]', found)

@@ -1,0 +1,1 @@
+"""Recording exchanges with AWS, and replaying them."""

@@ -1,0 +1,1 @@
+"""The S3 that batch inference jobs read and write."""

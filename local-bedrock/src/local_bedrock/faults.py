@@ -1,0 +1,205 @@
+"""Faults: what a network or a service in trouble does to a response."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from local_bedrock.errors import ErrorReply
+from local_bedrock.frames import StreamEvent, encode_event, encode_frame, encode_headers
+from local_bedrock.replies import Ending
+from local_bedrock.response import Answer
+
+
+@dataclass(frozen=True)
+class Truncate:
+    """Cut the body after so many bytes.
+
+    Args:
+        at: Bytes of the body that are sent.
+        then: How the response ends.
+    """
+
+    at: int
+    then: Ending = 'end'
+
+    def __call__(self, answer: Answer) -> None:
+        """Do it."""
+        answer.truncate_at, answer.then = self.at, self.then
+
+
+@dataclass(frozen=True)
+class NoResponse:
+    """Send nothing, not even headers. The reply is kept for the next request, as it is with an error.
+
+    Args:
+        then: What happens instead: a reset, a connection closed in good order, or silence (`hang`).
+    """
+
+    then: Literal['reset', 'close', 'hang'] = 'reset'
+
+    def __call__(self, answer: Answer) -> None:
+        """Do it."""
+        answer.truncate_at, answer.then = -1, self.then
+
+
+@dataclass(frozen=True)
+class SlowHeaders:
+    """Send the head of the response line by line.
+
+    Args:
+        interval: Seconds before each line.
+    """
+
+    interval: float
+
+    def __call__(self, answer: Answer) -> None:
+        """Do it."""
+        answer.header_interval = self.interval
+
+
+@dataclass(frozen=True)
+class SlowBody:
+    """Send the body in small pieces.
+
+    Args:
+        interval: Seconds before each piece.
+        piece_size: Bytes of a piece.
+    """
+
+    interval: float
+    piece_size: int = 16
+
+    def __call__(self, answer: Answer) -> None:
+        """Do it."""
+        answer.piece_interval, answer.chunk_sizes = self.interval, (self.piece_size,)
+
+
+@dataclass(frozen=True)
+class FlipBit:
+    """Flip one bit of the body.
+
+    Args:
+        at: Number of the byte, within the piece.
+        piece: Number of the event of a stream; 0 for other bodies.
+    """
+
+    at: int
+    piece: int = 0
+
+    def __call__(self, answer: Answer) -> None:
+        """Do it."""
+
+        def flip(number: int, piece: bytes) -> list[bytes]:
+            if number != self.piece or not piece:
+                return [piece]
+            at = self.at % len(piece)
+            return [piece[:at] + bytes((piece[at] ^ 1,)) + piece[at + 1 :]]
+
+        answer.edits.append(flip)
+
+
+@dataclass(frozen=True)
+class WrongChecksum:
+    """Spoil a checksum of an event of a stream.
+
+    Args:
+        event: Number of the event.
+        of: Whether the checksum of the whole message is wrong or the one of its prelude.
+    """
+
+    event: int = 0
+    of: Literal['message', 'prelude'] = 'message'
+
+    def __call__(self, answer: Answer) -> None:
+        """Do it."""
+        FlipBit(-1 if self.of == 'message' else 8, self.event)(answer)
+
+
+@dataclass(frozen=True)
+class InsertEvent:
+    """Put an event, or any bytes, into a stream.
+
+    Args:
+        event: What is inserted.
+        after: Events of the stream that go before it.
+        end: Whether the stream ends there, as it does after an exception.
+    """
+
+    event: StreamEvent | bytes
+    after: int = 1
+    end: bool = False
+
+    def __call__(self, answer: Answer) -> None:
+        """Do it."""
+        inserted = self.event if isinstance(self.event, bytes) else encode_event(self.event)
+
+        def insert(number: int, piece: bytes) -> list[bytes]:
+            if number > self.after and self.end:
+                return []
+            if number != self.after:
+                return [piece]
+            return [inserted] if self.end else [inserted, piece]
+
+        if answer.chunked:
+            answer.edits.append(insert)
+
+
+def exception_event(name: str, message: str = '', *, after: int = 1) -> InsertEvent:
+    """End a stream with an exception event, such as `throttlingException`, after so many events."""
+    return InsertEvent(StreamEvent.exception(name, message or f'The stream ended with {name}.'), after, end=True)
+
+
+@dataclass(frozen=True)
+class DropConnection:
+    """Answer whole, then close the keep-alive connection without having said so."""
+
+    def __call__(self, answer: Answer) -> None:
+        """Do it."""
+        answer.drop_after = True
+
+
+# Adds nothing to the text but its padding.
+_EMPTY_DELTA = b'{"contentBlockIndex":0,"delta":{"text":""},"p":"'
+
+
+@dataclass(frozen=True)
+class OversizedFrame:
+    """Put a text delta into a stream that is larger than any event of Bedrock's, which have 24 MiB of payload at most.
+
+    Args:
+        size: Bytes of its payload.
+        after: Events of the stream that go before it.
+        sent: Bytes of the frame that are really sent, whatever it says of its length; all of them where not given.
+    """
+
+    size: int = 25_165_825
+    after: int = 1
+    sent: int | None = None
+
+    def __call__(self, answer: Answer) -> None:
+        """Do it."""
+        headers = encode_headers([(':event-type', 'contentBlockDelta'), (':message-type', 'event')])
+        # Beyond what is sent, nothing of the frame is made: it may say that it has 4 GiB.
+        sent = self.size if self.sent is None else min(self.sent, self.size)
+        payload = _EMPTY_DELTA.ljust(sent - 2, b'a') + b'"}'
+        frame = encode_frame(headers, payload, payload_size=self.size)
+        InsertEvent(frame if self.sent is None else frame[: self.sent], self.after)(answer)
+
+
+@dataclass(frozen=True)
+class FailConnection:
+    """Let a connection fail before its first request; over TLS, in the handshake.
+
+    Args:
+        then: What the client gets when it has sent something: a reset, a connection closed in good order, silence
+            (`hang`), or a TLS alert, `handshake_failure` (`alert`).
+    """
+
+    then: Literal['reset', 'close', 'hang', 'alert'] = 'reset'
+
+
+Fault = ErrorReply | FailConnection | Callable[[Answer], None]
+"""An error that is answered, the failure of a connection, or what changes the answer: anything that is called with an
+`Answer` will do."""

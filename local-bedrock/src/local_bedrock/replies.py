@@ -1,0 +1,150 @@
+"""The vocabulary of scripted replies."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from local_bedrock.errors import ErrorReply
+from local_bedrock.frames import StreamEvent
+from local_bedrock.requests import RecordedRequest
+from local_bedrock.routing import RuntimeOperation
+
+Ending = Literal['end', 'close', 'reset', 'hang']
+"""How a response ends that was cut short: as if it were whole (`end`), by closing the connection in good order with
+the HTTP message unfinished (`close`), by a TCP reset (`reset`), or not at all (`hang`)."""
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """A tool call of the model.
+
+    Args:
+        name: The tool.
+        input: Its arguments; text goes on the wire as it is, so it may be JSON that is not valid.
+        id: The `toolUseId`; made up where it is not given.
+        type: Set for tools that Bedrock itself runs: `server_tool_use`.
+    """
+
+    name: str
+    input: Mapping[str, Any] | str = field(default_factory=dict[str, Any])
+    id: str | None = None
+    type: str | None = None
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What the model answers; served as JSON or as an event stream, whichever is asked for.
+
+    The blocks come in the order thinking, text, tool calls; `content` gives any other.
+
+    Args:
+        text: The text.
+        thinking: Reasoning, sent before the text, with a signature.
+        signature: The signature of the reasoning.
+        redacted_thinking: Encrypted reasoning, sent before the text.
+        citations: Citations of the text, as members of a `citationsContent` block.
+        tool_calls: Tools to call.
+        content: Content blocks as Converse returns them, instead of all of the above.
+        stop_reason: Defaults to `tool_use` with tool calls, to `end_turn` without.
+        usage: Members of `usage`, over the counted ones.
+        trace: The guardrail or prompt router trace.
+        service_tier: The tier that served the request, such as `flex`.
+        performance_latency: The latency setting that served the request, such as `optimized`.
+        additional_fields: The `additionalModelResponseFields`.
+        latency_ms: What `metrics` says.
+        chunks: The pieces in which a stream sends the text; words where not given.
+        headers: More response headers.
+        delay_before: Seconds before the response starts.
+        delay_per_event: Seconds before each event of a stream; several are for its first, its second and so on.
+        tokens_per_second: Speed of generation: paces a stream, and delays a response that is not streamed as long.
+    """
+
+    text: str | None = None
+    thinking: str | None = field(default=None, kw_only=True)
+    signature: str | None = field(default=None, kw_only=True)
+    redacted_thinking: bytes | None = field(default=None, kw_only=True)
+    citations: Sequence[Mapping[str, Any]] = field(default=(), kw_only=True)
+    tool_calls: Sequence[ToolCall] = field(default=(), kw_only=True)
+    content: Sequence[Mapping[str, Any]] | None = field(default=None, kw_only=True)
+    stop_reason: str | None = field(default=None, kw_only=True)
+    usage: Mapping[str, Any] = field(default_factory=dict[str, Any], kw_only=True)
+    trace: Mapping[str, Any] | None = field(default=None, kw_only=True)
+    service_tier: str | None = field(default=None, kw_only=True)
+    performance_latency: str | None = field(default=None, kw_only=True)
+    additional_fields: Mapping[str, Any] | None = field(default=None, kw_only=True)
+    latency_ms: int | None = field(default=None, kw_only=True)
+    chunks: Sequence[str] | None = field(default=None, kw_only=True)
+    headers: Mapping[str, str] = field(default_factory=dict[str, str], kw_only=True)
+    delay_before: float | None = field(default=None, kw_only=True)
+    delay_per_event: float | Sequence[float] | None = field(default=None, kw_only=True)
+    tokens_per_second: float | None = field(default=None, kw_only=True)
+
+
+@dataclass(frozen=True)
+class EventsReply:
+    """An event stream, event by event.
+
+    Args:
+        events: Each a `StreamEvent`, a mapping as boto3 yields it (`{'messageStop': {'stopReason': 'end_turn'}}`), or
+            the bytes of a frame. Mappings are padded as Bedrock pads them, the others sent as they are.
+        headers: More response headers.
+        delay_before: Seconds before the response starts.
+        delay_per_event: Seconds before each event; several are for the first, the second and so on.
+        truncate_at: Bytes of the body after which it is cut.
+        then: How the response ends.
+    """
+
+    events: Sequence[StreamEvent | Mapping[str, Any] | bytes]
+    headers: Mapping[str, str] = field(default_factory=dict[str, str], kw_only=True)
+    delay_before: float | None = field(default=None, kw_only=True)
+    delay_per_event: float | Sequence[float] | None = field(default=None, kw_only=True)
+    truncate_at: int | None = field(default=None, kw_only=True)
+    then: Ending = field(default='end', kw_only=True)
+
+
+@dataclass(frozen=True)
+class RawReply:
+    """A response byte for byte.
+
+    Args:
+        body: The body.
+        status: HTTP status.
+        headers: Response headers beside `Date`, `Connection`, the length and `x-amzn-RequestId`; with
+            `Transfer-Encoding: chunked` among them the body is sent in HTTP chunks, else with its length.
+        chunk_sizes: Sizes of the pieces in which the body is written, over and over until it ends. Each piece is one
+            HTTP chunk and one write.
+        delay_before: Seconds before the response starts.
+        delay_per_event: Seconds before each piece.
+        truncate_at: Bytes of the body after which it is cut.
+        then: How the response ends.
+    """
+
+    body: bytes
+    status: int = field(default=200, kw_only=True)
+    headers: Mapping[str, str] = field(default_factory=dict[str, str], kw_only=True)
+    chunk_sizes: Sequence[int] = field(default=(), kw_only=True)
+    delay_before: float | None = field(default=None, kw_only=True)
+    delay_per_event: float | None = field(default=None, kw_only=True)
+    truncate_at: int | None = field(default=None, kw_only=True)
+    then: Ending = field(default='end', kw_only=True)
+
+
+AnyReply = Reply | ErrorReply | EventsReply | RawReply | str
+"""A reply; text stands for `Reply(text)`."""
+
+ReplyFunction = Callable[
+    [RecordedRequest],
+    AnyReply | Awaitable[AnyReply] | AsyncIterator[StreamEvent | Mapping[str, Any] | bytes],
+]
+"""A function of the request, sync or async; an async generator yields the events of a stream one by one."""
+
+
+def operations_of(
+    reply: AnyReply | ReplyFunction, operation: RuntimeOperation | None
+) -> tuple[RuntimeOperation, ...] | None:
+    """Return the operations that a reply is for, `None` for any, where one may have been named."""
+    if operation is not None:
+        return (operation,)
+    return None if isinstance(reply, ErrorReply | RawReply) else ('Converse', 'ConverseStream')

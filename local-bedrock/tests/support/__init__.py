@@ -1,0 +1,1 @@
+"""Requests, and stand-ins for AWS, that many tests share."""

@@ -1,0 +1,188 @@
+"""Makes the client that a `ClientSpec` describes; `opening` has that done off the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from typing import Any
+
+import aioboto3
+from aiobotocore.config import AioConfig
+from aiobotocore.session import AioSession
+from botocore.exceptions import BotoCoreError, ClientError, CredentialRetrievalError
+
+from pydantic_ai_aiobedrock import _telemetry
+from pydantic_ai_aiobedrock._client import codec_hooks, fast_path, retry_after, sigv4
+from pydantic_ai_aiobedrock._client.credentials import BearerToken, Resolved, ResolvedCredentials
+from pydantic_ai_aiobedrock._client.event_stream import ConverseEventStream
+from pydantic_ai_aiobedrock._client.transport import HTTPSession
+from pydantic_ai_aiobedrock._client.user_agent import RememberedUserAgent
+from pydantic_ai_aiobedrock._config.botocore_loader import data_loader, hasten
+from pydantic_ai_aiobedrock._config.call_options import add_extra_headers
+from pydantic_ai_aiobedrock._config.client_spec import ClientSpec, botocore_session
+from pydantic_ai_aiobedrock._config.identity import Identity
+
+
+class OpenClient:
+    """A signed client, and how to close it."""
+
+    def __init__(self, client: Any, context: AbstractAsyncContextManager[Any], transport: HTTPSession | None) -> None:
+        self.client = client
+        self.transport: HTTPSession | None = transport
+        self.identity: Identity | None = None
+        self._context = context
+
+    async def aclose(self) -> None:
+        """Close the client's connections, those in use too."""
+        if self.identity is not None:
+            self.identity.close()
+        await self._context.__aexit__(None, None, None)
+
+
+async def make_client(spec: ClientSpec) -> OpenClient:
+    """Make and enter a client, reading whatever files that takes.
+
+    Raises:
+        botocore.exceptions.BotoCoreError: The spec, or the AWS configuration that it names, is not usable.
+    """
+    return await (_make_pooled(spec) if spec.session is None else _make_brought(spec, spec.session))
+
+
+async def _create(spec: ClientSpec, session: aioboto3.Session | AioSession) -> OpenClient:
+    transports: list[HTTPSession] = []
+
+    def http_session(**arguments: Any) -> HTTPSession:
+        transports.append(HTTPSession(**arguments))
+        return transports[-1]
+
+    make: Any = session
+    create = make.client if isinstance(session, aioboto3.Session) else make.create_client
+    context = create(
+        spec.service_name,
+        region_name=spec.region_name,
+        endpoint_url=spec.endpoint_url,
+        aws_access_key_id=spec.aws_access_key_id,
+        aws_secret_access_key=spec.aws_secret_access_key,
+        aws_session_token=spec.aws_session_token,
+        config=_config(spec, _retries(spec, botocore_session(session)), http_session),
+    )
+    client = await context.__aenter__()
+    transport = transports[0] if transports else None
+    match spec.service_name:
+        case 'bedrock-runtime':
+            _equip(client, transport)
+        case 'bedrock':
+            codec_hooks.install_for_jobs(client)
+        case 's3':
+            pass
+    return OpenClient(client, context, transport)
+
+
+def _equip(client: Any, transport: HTTPSession | None) -> None:
+    codec_hooks.install(client, ConverseEventStream)
+    retry_after.install(client)
+    _telemetry.install(client)
+    sigv4.install(client)
+    client.meta.events.register_last('before-call.bedrock-runtime', add_extra_headers)
+    if transport is not None:
+        fast_path.install(client, transport)
+
+
+async def _make_brought(spec: ClientSpec, session: aioboto3.Session | AioSession) -> OpenClient:
+    hasten(botocore_session(session).get_component('data_loader'))
+    return await _create(spec, session)
+
+
+async def _make_pooled(spec: ClientSpec) -> OpenClient:
+    session = _new_session(spec)
+    wrapped = botocore_session(session)
+    identity: BearerToken | ResolvedCredentials | None = None
+    if spec.api_key is not None:
+        identity = BearerToken(spec.api_key)
+        wrapped.register_component('token_provider', identity)
+        wrapped.register_component('credential_provider', _CredentialProvider(None))
+    elif spec.aws_access_key_id is None:
+        if (resolved := await _resolve_credentials(spec)) is not None:
+            identity = ResolvedCredentials(resolved, lambda: asyncio.run(_resolve_credentials(spec), debug=False))
+        wrapped.register_component('credential_provider', _CredentialProvider(identity))
+    opened = await _create(spec, session)
+    opened.identity = identity
+    return opened
+
+
+async def _resolve_credentials(spec: ClientSpec) -> Resolved | None:
+    """Go through botocore's chain of providers from the beginning, with nothing remembered.
+
+    Raises:
+        BotoCoreError: A provider that is configured failed.
+        ClientError: The service that it asks refused.
+    """
+    session = botocore_session(_new_session(spec))
+    session.set_config_variable('region', spec.region_name)
+    credentials: Any = await session.get_credentials()
+    if credentials is None:
+        return None
+    try:
+        frozen = await credentials.get_frozen_credentials()
+    except (BotoCoreError, ClientError):
+        raise
+    except Exception as error:
+        raise CredentialRetrievalError(provider=credentials.method, error_msg=str(error)) from error
+    # Of those that can be refreshed; botocore tells only whether it is less than some seconds ahead.
+    expiry_time: datetime | None = getattr(credentials, '_expiry_time', None)
+    return Resolved(frozen, credentials.method, expiry_time.timestamp() if expiry_time is not None else None)
+
+
+def _new_session(spec: ClientSpec) -> aioboto3.Session:
+    wrapped = AioSession()
+    session = aioboto3.Session(botocore_session=wrapped, profile_name=spec.profile_name)
+    # Registered after the session is made, which appends a search path to the loader that it finds.
+    wrapped.register_component('data_loader', data_loader(wrapped.get_config_variable('data_path')))
+    wrapped.register_component('user_agent_creator', RememberedUserAgent.from_environment())
+    return session
+
+
+class _CredentialProvider:
+    """A chain of credential providers that has been gone through already."""
+
+    def __init__(self, credentials: ResolvedCredentials | None) -> None:
+        self._credentials = credentials
+
+    async def load_credentials(self) -> ResolvedCredentials | None:
+        return self._credentials
+
+
+def _config(spec: ClientSpec, retries: dict[str, Any], http_session: Callable[..., HTTPSession]) -> AioConfig:
+    # The options of a config are attributes that its type stubs do not know.
+    brought: Any = spec.config
+    options: dict[str, Any] = {'connect_timeout': spec.connect_timeout, 'read_timeout': spec.read_timeout}
+    if spec.api_key is not None:
+        options['signature_version'] = 'bearer'
+    config: Any = AioConfig(**options)
+    if brought is not None:
+        # aiobotocore 2.25's merge does not keep the other config's `connector_args`.
+        config = config.merge(brought)
+        config.connector_args = brought.connector_args
+    config.retries = retries
+    if spec.service_name == 's3':
+        # The global endpoint, which is botocore's default for us-east-1, stands in the table that is left unread.
+        config.s3 = {**(config.s3 or {}), 'us_east_1_regional_endpoint': 'regional'}
+    # The pool bounds what is in flight, and how long the rest waits, so the connector need not.
+    config.max_pool_connections = 0
+    config.http_session_cls = http_session
+    return config
+
+
+def _retries(spec: ClientSpec, session: AioSession) -> dict[str, Any]:
+    """Botocore's `retries`: the caller's, completed by standard mode where the AWS configuration names no other."""
+    brought: Any = spec.config
+    retries: dict[str, Any] = dict((brought and brought.retries) or {})
+    if 'AWS_RETRY_MODE' not in os.environ and 'retry_mode' not in session.get_scoped_config():
+        retries.setdefault('mode', 'standard')
+    if spec.max_attempts is not None:
+        retries.pop('max_attempts', None)
+        retries['total_max_attempts'] = spec.max_attempts
+    return retries

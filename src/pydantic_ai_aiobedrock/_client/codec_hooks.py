@@ -1,0 +1,86 @@
+"""Puts the codec into an aiobotocore client, through the events that botocore emits around a call.
+
+Only what stands between the caller's dicts and the bytes is replaced. Endpoints, signing, retries, errors and
+`ResponseMetadata` stay botocore's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from pydantic_core import from_json, to_json
+
+from pydantic_ai_aiobedrock._wire.converse import decode_response, encode_request
+
+__all__ = ['install', 'install_for_jobs']
+
+_SERVICE: Final = 'bedrock-runtime'
+_OPERATIONS: Final = ('Converse', 'ConverseStream', 'CountTokens')
+_PARAMS: Final = 'pydantic_ai_aiobedrock.params'
+_STAND_IN_BODIES: Final = (b'{}', b'{"input": {"converse": {}}}')
+
+
+def install(client: Any, open_stream: Callable[[Any], object]) -> None:
+    """Let Converse, ConverseStream and CountTokens of this client go through the codec.
+
+    No other client is affected, and a second installation changes nothing.
+
+    Args:
+        client: An aiobotocore client of `bedrock-runtime`.
+        open_stream: Makes the `stream` of a ConverseStream response out of the raw HTTP response.
+    """
+
+    def decode(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any) -> None:
+        if not 200 <= response_dict['status_code'] < 300:
+            return
+        body = response_dict['body']
+        if isinstance(body, bytes):
+            # botocore decodes an empty body instead, and puts these members on top of what it makes of that.
+            response_dict['body'] = b''
+            customized_response_dict.update(decode_response(body))
+            # What botocore says of the response, and takes a retry from, is not the body's to say.
+            customized_response_dict.pop('ResponseMetadata', None)
+            customized_response_dict.pop('Error', None)
+        else:
+            customized_response_dict['stream'] = open_stream(body)
+
+    handlers: dict[str, Callable[..., object]] = {
+        'provide-client-params': _withhold_params,
+        'before-call': _put_body,
+        'before-parse': decode,
+    }
+    for event, handler in handlers.items():
+        for operation in _OPERATIONS:
+            name = f'{event}.{_SERVICE}.{operation}'
+            client.meta.events.register(name, handler, unique_id=f'pydantic-ai-aiobedrock.{name}')
+
+
+def install_for_jobs(client: Any) -> None:
+    """Let CreateModelInvocationJob of this client make jobs of Converse requests, older service models notwithstanding.
+
+    Args:
+        client: An aiobotocore client of `bedrock`.
+    """
+    client.meta.events.register('before-call.bedrock.CreateModelInvocationJob', _ask_for_converse)
+
+
+def _ask_for_converse(params: dict[str, Any], **_: Any) -> None:
+    # The botocore that aioboto3 pins does not know this member.
+    params['body'] = to_json({**from_json(params['body']), 'modelInvocationType': 'Converse'})
+
+
+def _withhold_params(params: dict[str, Any], model: Any, context: dict[str, Any], **_: Any) -> dict[str, Any]:
+    # The installed service model may be older than what the request uses, so it is shown no more than it insists on.
+    context[_PARAMS] = params
+    shown = {name: params[name] for name in model.input_shape.required_members if name in params}
+    if isinstance(shown.get('input'), dict):
+        shown['input'] = {'converse': {}}
+    return shown
+
+
+def _put_body(params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
+    withheld = context.pop(_PARAMS, None)
+    # Another body is made of parameters that another handler has put in place of these.
+    if withheld is not None and params['body'] in _STAND_IN_BODIES:
+        params['body'] = encode_request(withheld)

@@ -1,0 +1,143 @@
+"""ConverseEventStream: the events of one ConverseStream response, and the connection that they come over."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any, Protocol, Self
+
+import aiohttp
+from botocore.exceptions import EventStreamError, ResponseStreamingError
+
+from pydantic_ai_aiobedrock._client.error_translation import translate_reading
+from pydantic_ai_aiobedrock._telemetry import StreamProgress
+from pydantic_ai_aiobedrock._wire.converse import ConverseStreamError, decode_event
+from pydantic_ai_aiobedrock._wire.frames import EventStreamDecoder, Message
+from pydantic_ai_aiobedrock.errors import IncompleteStreamError
+
+
+class Owned(Protocol):
+    """What a stream gives back when it is closed: the lease of its connection."""
+
+    def release(self) -> None:
+        """Give it back; a second time is harmless."""
+        ...
+
+
+class ConverseEventStream:
+    """Iterates over the events of a ConverseStream response, as `{event type: members}`.
+
+    The connection is the stream's until the stream has been read to its end or closed. `aclose`, leaving it as an
+    async context manager, an error, and being garbage collected all close it; closed before its end, the connection is
+    cut, so that Bedrock stops generating.
+
+    See https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ConverseStream.html.
+    """
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        """Take over the response whose body the events are read from."""
+        self._response = response
+        self._loop = asyncio.get_running_loop()
+        self._decoder = EventStreamDecoder()
+        self._messages: Iterator[Message] = iter(())
+        self._lease: Owned | None = None
+        self.progress: StreamProgress = StreamProgress()
+        self._ended = False
+        self._closed = False
+
+    def own(self, lease: Owned) -> None:
+        """Keep a lease until the stream is closed."""
+        self._lease = lease
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> dict[str, Any]:
+        """Wait for the next event.
+
+        Raises:
+            botocore.exceptions.EventStreamError: Bedrock sent an exception in place of an event.
+            botocore.exceptions.HTTPClientError: The connection broke or fell silent, or the stream ended too early.
+            EventStreamDecodeError: What arrived is not an event stream.
+            ConverseDecodeError: What arrived is not an event of Converse.
+        """
+        try:
+            while True:
+                for message in self._messages:
+                    if (event := decode_event(message)) is not None:
+                        if 'messageStop' in event:
+                            self.progress.complete = True
+                        return event
+                if self._ended:
+                    break
+                await self._read()
+        except ConverseStreamError as error:
+            self.close()
+            raise EventStreamError(_parsed(error), 'ConverseStream') from error
+        except BaseException:
+            self.close()
+            raise
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        """Close the stream at once: see `close`."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the stream at once, and cut its connection unless the stream has been read to its end.
+
+        A read that waits in another task fails with `ResponseStreamingError`, and so does every later one: what has
+        been read is not the whole answer.
+        """
+        if not self._closed:
+            self._closed = True
+            self._messages = iter(())
+            self._response.close()
+            if self._lease is not None:
+                self._lease.release()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        # aiohttp keeps a connection alive whose response nobody reads, and the server goes on generating. A finalizer
+        # may run in any thread.
+        if not getattr(self, '_closed', True) and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(_close_late, self._response, self._lease)
+
+    async def _read(self) -> None:
+        try:
+            data = b'' if self._closed else await self._response.content.readany()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise translate_reading(error, str(self._response.url)) from error
+        if self._closed:
+            raise ResponseStreamingError(error='the stream has been closed')
+        if data:
+            self.progress.read(len(data))
+            self._decoder.feed(data)
+            self._messages = iter(self._decoder)
+            return
+        self._decoder.close()
+        if not self.progress.complete:
+            raise IncompleteStreamError(endpoint_url=str(self._response.url))
+        self._ended = True
+        self.close()
+
+
+def _close_late(response: aiohttp.ClientResponse, lease: Owned | None) -> None:
+    response.close()
+    if lease is not None:
+        lease.release()
+
+
+def _parsed(error: ConverseStreamError) -> Any:
+    """The parsed response that botocore's exceptions carry, with what AWS adds to a model's own error."""
+    parsed: dict[str, Any] = {'Error': {'Code': error.code, 'Message': error.message}}
+    if error.original_status_code is not None:
+        parsed['originalStatusCode'] = error.original_status_code
+    if error.original_message is not None:
+        parsed['originalMessage'] = error.original_message
+    return parsed

@@ -1,0 +1,277 @@
+"""Sends Converse and ConverseStream by requests that botocore has prepared before, with a body of their own.
+
+What botocore does ahead of a request is the same at each call of a client, but for the body, the date, the id of the
+call and the signature over them. So botocore prepares and sends the first request for a model, and later ones are made
+after it. An attempt that fails is handed to botocore as the first one of a call of its own: what is tried again, when,
+and what is raised in the end is botocore's to say. So is everything where somebody else is listening.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import partial
+from time import perf_counter
+from typing import Any, Final
+
+from botocore import UNSIGNED
+
+from pydantic_ai_aiobedrock import _telemetry
+from pydantic_ai_aiobedrock._client import sigv4
+from pydantic_ai_aiobedrock._client.event_stream import ConverseEventStream
+from pydantic_ai_aiobedrock._client.listeners import Instrumentation
+from pydantic_ai_aiobedrock._client.transport import HTTPSession
+from pydantic_ai_aiobedrock._config.call_options import call_options
+from pydantic_ai_aiobedrock._wire.converse import decode_response, encode_request
+
+REMEMBERED = 256
+"""Requests that a client remembers at most, one per operation and model; the oldest is forgotten first."""
+
+_HEADERS: Final = frozenset(
+    {
+        'Content-Type',
+        'User-Agent',
+        'X-Amz-Date',
+        'X-Amz-Security-Token',
+        'Authorization',
+        'amz-sdk-invocation-id',
+        'amz-sdk-request',
+        'Content-Length',
+    }
+)
+"""What is known of a request's headers: which of them are its own. Of any other it is not."""
+
+_METADATA: Final = frozenset({'RequestId', 'HostId', 'HTTPStatusCode', 'HTTPHeaders', 'RetryAttempts'})
+
+
+@dataclass(slots=True)
+class _Request:
+    """A prepared request, as the transport takes it."""
+
+    url: str
+    headers: Mapping[str, str | bytes]
+    body: bytes
+    stream_output: bool
+    method: str = 'POST'
+
+
+@dataclass(slots=True)
+class _Call:
+    """A call that goes through botocore: to learn how it prepares it, or to have it take over after an attempt."""
+
+    request: Any = None
+    outcome: Any = None
+    body: bytes = b''
+    invocation_id: str = ''
+    sent_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Template:
+    """A request that botocore prepared, and AWS answered."""
+
+    url: str
+    headers: dict[str, str]
+    has_token: bool
+    signature: sigv4.SignedAlike | None
+    metadata: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Operation:
+    name: str
+    streams: bool
+    call: Callable[..., Awaitable[dict[str, Any]]]
+    """botocore's own."""
+    model: Any
+
+
+_current: ContextVar[_Call | None] = ContextVar('current', default=None)
+"""The call that this task makes through botocore."""
+
+
+def install(client: Any, transport: HTTPSession) -> None:
+    """Let `converse` and `converse_stream` of this client send prepared requests wherever nobody can tell."""
+    retries: Mapping[str, Any] = client.meta.config.retries or {}
+    # Each invocation of a Lambda function has a trace id of its own, which botocore sends along.
+    if retries.get('mode') != 'standard' or 'AWS_LAMBDA_FUNCTION_NAME' in os.environ:
+        return
+    try:
+        calls = PreparedCalls(client, transport)
+    except LookupError:
+        return
+    client.converse = partial(calls.send, _operation(client, 'Converse', client.converse, False))
+    client.converse_stream = partial(calls.send, _operation(client, 'ConverseStream', client.converse_stream, True))
+
+
+def _operation(client: Any, name: str, call: Callable[..., Any], streams: bool) -> _Operation:
+    events = client.meta.events
+    for event, handler in (('before-call', _take_over), ('choose-signer', _leave_unsigned), ('before-send', _see)):
+        events.register_first(f'{event}.bedrock-runtime.{name}', handler)
+    return _Operation(name, streams, call, client.meta.service_model.operation_model(name))
+
+
+class PreparedCalls:
+    """The calls of one client, and the requests that botocore has prepared for them."""
+
+    def __init__(self, client: Any, transport: HTTPSession) -> None:
+        self._transport = transport
+        self._signer: Any = client._request_signer
+        self._events: Any = client.meta.events
+        self._instrumentation = Instrumentation(client)
+        self._server = _telemetry.server_attributes(client.meta.endpoint_url)
+        self._templates: dict[tuple[str, str], _Template] = {}
+
+    async def send(self, operation: _Operation, /, **params: Any) -> dict[str, Any]:
+        """Send one request, by botocore or after one that botocore sent."""
+        model_id = params.get('modelId')
+        if type(model_id) is not str or call_options.get().extra_headers or self._instrumentation.is_found():
+            return await operation.call(**params)
+        key = operation.name, model_id
+        if (template := self._templates.get(key)) is None:
+            return await self._learn(operation, key, params)
+        body = encode_request(params)
+        headers = dict(template.headers)
+        if (signature := template.signature) is None:
+            headers['Authorization'] = await self._bearer()
+        else:
+            credentials = await self._signer._credentials.get_frozen_credentials()
+            if bool(credentials.token) is not template.has_token or not signature.is_proven(credentials):
+                return await self._learn(operation, key, params)
+            headers['X-Amz-Date'] = timestamp = sigv4.timestamp()
+            if template.has_token:
+                headers['X-Amz-Security-Token'] = credentials.token
+            headers['Authorization'] = signature.authorization(credentials, timestamp, body)
+        headers['amz-sdk-invocation-id'] = invocation_id = str(uuid.uuid4())
+        headers['Content-Length'] = str(len(body))
+        sent_at = perf_counter()
+        outcome: Any
+        try:
+            outcome = await self._transport.send(_Request(template.url, headers, body, operation.streams))
+        except Exception as error:
+            outcome = error
+        if isinstance(outcome, Exception) or not 200 <= outcome.status_code < 300:
+            call = _Call(None, outcome, body, invocation_id, sent_at)
+            # The traceback of an exception holds this frame.
+            del outcome
+            return await _through_botocore(operation, params, call)
+        return await self._answered(operation, template, outcome, sent_at, len(body))
+
+    async def _answered(
+        self, operation: _Operation, template: _Template, response: Any, sent_at: float, request_bytes: int
+    ) -> dict[str, Any]:
+        """Make of a response what botocore makes of it."""
+        fields: dict[str, str] = dict(response.headers)
+        response_bytes: int | None = None
+        answer: dict[str, Any]
+        if operation.streams:
+            answer = {'stream': ConverseEventStream(response.raw)}
+        else:
+            content: bytes = await response.content
+            response_bytes = len(content)
+            answer = decode_response(content)
+            answer.pop('Error', None)
+        metadata: dict[str, Any] = {}
+        if 'x-amzn-requestid' in fields:
+            metadata['RequestId'] = fields['x-amzn-requestid']
+        elif 'x-amz-request-id' in fields:
+            metadata |= {'RequestId': fields['x-amz-request-id'], 'HostId': fields.get('x-amz-id-2', '')}
+        answer['ResponseMetadata'] = {
+            **metadata,
+            'HTTPStatusCode': response.status_code,
+            'HTTPHeaders': fields,
+            **template.metadata,
+            'RetryAttempts': 0,
+        }
+        _telemetry.attempt_answered(sent_at, request_bytes, response.status_code, response_bytes, self._server)
+        # The quota of retries is filled up by successes.
+        await self._events.emit(
+            f'after-call.bedrock-runtime.{operation.name}',
+            http_response=response,
+            parsed=answer,
+            model=operation.model,
+            context={},
+        )
+        return answer
+
+    async def _learn(self, operation: _Operation, key: tuple[str, str], params: dict[str, Any]) -> dict[str, Any]:
+        call = _Call()
+        answer = await _through_botocore(operation, params, call)
+        metadata: dict[str, Any] = answer['ResponseMetadata']
+        self._templates.pop(key, None)
+        if call.request is not None and not metadata['RetryAttempts']:
+            if (template := _template(call.request, metadata)) is not None:
+                self._templates[key] = template
+            if len(self._templates) > REMEMBERED:
+                del self._templates[next(iter(self._templates))]
+        return answer
+
+    async def _bearer(self) -> str:
+        token: Any = self._signer._auth_token
+        frozen = await token.get_frozen_token() if hasattr(token, 'get_frozen_token') else token
+        return f'Bearer {frozen.token}'
+
+
+def _template(request: Any, metadata: Mapping[str, Any]) -> _Template | None:
+    """Return what later requests are made after; None for a request that is not of the kind that is known."""
+    if not request.headers.keys() <= _HEADERS or not isinstance(request.body, bytes):
+        return None
+    headers = {
+        name: value.decode() if isinstance(value, bytes) else str(value) for name, value in request.headers.items()
+    }
+    authorization = headers.get('Authorization')
+    if authorization is None or headers.get('amz-sdk-request') != 'attempt=1':
+        return None
+    signature = None
+    if not authorization.startswith('Bearer '):
+        try:
+            signature = sigv4.SignedAlike(request.url, headers, request.body)
+        except (ValueError, KeyError):
+            return None
+    return _Template(
+        request.url,
+        headers,
+        'X-Amz-Security-Token' in headers,
+        signature,
+        {name: value for name, value in metadata.items() if name not in _METADATA},
+    )
+
+
+async def _through_botocore(operation: _Operation, params: dict[str, Any], call: _Call) -> dict[str, Any]:
+    token = _current.set(call)
+    try:
+        return await operation.call(**params)
+    finally:
+        _current.reset(token)
+
+
+def _take_over(params: dict[str, Any], context: dict[str, Any], **_: object) -> None:
+    """Go on with a request that has been sent: a handler of `before-call`."""
+    call = _current.get()
+    if call is not None and call.outcome is not None:
+        params['body'] = call.body
+        context['retries'] = {'invocation-id': call.invocation_id}
+        _telemetry.attempt_was_sent(context, call.sent_at)
+
+
+def _leave_unsigned(**_: object) -> object:
+    """Ask for no credentials for a request that has been sent: a handler of `choose-signer`."""
+    call = _current.get()
+    return UNSIGNED if call is not None and call.outcome is not None else None
+
+
+def _see(request: Any, **_: object) -> Any:
+    """Keep the request, and give the outcome if it has been sent: a handler of `before-send`."""
+    if (call := _current.get()) is None:
+        return None
+    outcome, call.outcome, call.request = call.outcome, None, request
+    if not isinstance(outcome, Exception):
+        return outcome
+    try:
+        raise outcome
+    finally:
+        # The traceback holds this frame.
+        del outcome

@@ -1,0 +1,371 @@
+"""The HTTP session of a Bedrock client: aiohttp, with bounded waits, TCP keep-alive and timeouts per request.
+
+botocore signs and retries; what it hands over to be sent, and the exceptions it expects back, are those of
+aiobotocore's own HTTP session class, in whose place this one is put (`AioConfig(http_session_cls=...)`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import io
+import socket
+import ssl
+import warnings
+import weakref
+from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
+from functools import lru_cache, partial
+from typing import Any, Protocol, Self
+
+import aiohttp
+from aiobotocore.awsrequest import AioAWSResponse
+from botocore.exceptions import InvalidConfigError
+from botocore.httpsession import ProxyConfiguration, create_urllib3_context, get_cert_path
+from multidict import CIMultiDict
+from yarl import URL
+
+from pydantic_ai_aiobedrock._client.error_translation import translate, translate_reading
+from pydantic_ai_aiobedrock._config.call_options import NO_OPTIONS, call_options
+from pydantic_ai_aiobedrock._in_thread import start_in_thread
+from pydantic_ai_aiobedrock.errors import PoolClosedError
+
+TCP_KEEPALIVE_SECONDS = 60
+"""A probe each minute: NAT gateways and network load balancers drop a flow that is silent for 350 s."""
+
+LARGE_BYTES = 1024 * 1024
+"""A larger body is written in pieces, between which other tasks run; aiohttp warns of one that is not."""
+
+IDLE_SECONDS = 12
+"""An idle connection is closed after this, before Bedrock does so, after some 20 s, under a request on its way."""
+
+
+class PreparedRequest(Protocol):
+    """What botocore hands over to be sent: its `AWSPreparedRequest`."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str | bytes]
+    body: Any
+    stream_output: bool
+
+
+class HTTPSession:
+    """Sends botocore's prepared requests through aiohttp.
+
+    It is entered before its first use, on any event loop; the connections belong to the loop on which the first of them
+    is opened.
+    """
+
+    def __init__(
+        self,
+        verify: bool | str = True,
+        proxies: dict[str, str] | None = None,
+        timeout: float | tuple[float, float] | None = None,
+        max_pool_connections: int = 1000,
+        socket_options: list[tuple[int, int, int]] | None = None,
+        client_cert: str | tuple[str, str] | None = None,
+        proxies_config: dict[str, Any] | None = None,
+        connector_args: dict[str, Any] | None = None,
+    ) -> None:
+        """Take the arguments that botocore's endpoint gives to its HTTP session class.
+
+        Raises:
+            InvalidConfigError: `proxies_config` asks for what aiohttp can't do.
+        """
+        if unknown := sorted(name for name, value in (proxies_config or {}).items() if value):
+            raise InvalidConfigError(
+                error_msg=f'`proxies_config` with {", ".join(unknown)} can not be respected: a proxy is verified by '
+                'the CA bundle that Bedrock is verified by, and is shown no client certificate. Leave it out, and add '
+                'the CA of an HTTPS proxy to the bundle that `AWS_CA_BUNDLE` names.'
+            )
+        connect_timeout, read_timeout = timeout if isinstance(timeout, tuple | list) else (timeout, timeout)
+        self._timeout = aiohttp.ClientTimeout(connect=connect_timeout, sock_read=read_timeout)
+        self._proxies = ProxyConfiguration(proxies=proxies)
+        self._socket_options = socket_options or []
+        self._limit = max_pool_connections
+        self._connector_args: dict[str, Any] = {'keepalive_timeout': IDLE_SECONDS, **(connector_args or {})}
+        self._make_ssl_context = partial(_ssl_context, verify, client_cert)
+        self._ssl_context: ssl.SSLContext | None = None
+        self._session: aiohttp.ClientSession | None = None
+        self._closed = False
+        self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
+        self.connections_opened: int = 0
+
+    @property
+    def open_connections(self) -> int:
+        """Sockets that are open now, idle ones included."""
+        return sum(1 for sock in self._sockets if sock.fileno() != -1)
+
+    @property
+    def connections_in_use(self) -> int:
+        """Connections that a request or a stream has now."""
+        connector = self._session.connector if self._session is not None else None
+        return connector.in_use if isinstance(connector, _Connector) else 0
+
+    async def __aenter__(self) -> Self:
+        # A CA bundle takes some 20 ms to read.
+        self._ssl_context = await start_in_thread(self._make_ssl_context)
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close every connection, in use or idle, and send no more."""
+        self._closed = True
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def send(self, request: PreparedRequest) -> AioAWSResponse:
+        """Send one signed request; read the whole body unless it is streamed.
+
+        Raises:
+            HTTPClientError: Or one of its subclasses, as aiobotocore's session raises for the same cause.
+            PoolClosedError: The session is closed.
+        """
+        if self._closed:
+            # botocore would retry, over new connections, a call whose connection was closed with the client.
+            raise PoolClosedError('The client was closed while the call was in flight.')
+        headers = CIMultiDict(
+            [
+                (name, value.decode('utf-8') if isinstance(value, bytes) else value)
+                for name, value in request.headers.items()
+            ]
+        )
+        headers['Accept-Encoding'] = 'identity'
+        # Over TLS, botocore streams the bodies of S3, and says so itself; aiohttp takes that from an argument only.
+        chunked = headers.pop('Transfer-Encoding', '').lower() == 'chunked' or None
+        options = call_options.get()
+        timeout = self._timeout
+        if options is not NO_OPTIONS:
+            timeout = aiohttp.ClientTimeout(
+                connect=options.connect_timeout or timeout.connect,
+                sock_read=options.read_timeout or timeout.sock_read,
+            )
+        session = self._open_session()
+        connector = session.connector
+        proxy, proxy_headers = self._proxy_for(request.url)
+        if proxy is not None and request.url.startswith('http:'):
+            # There is no tunnel: what is for the proxy goes with the request.
+            headers.update(proxy_headers)
+        body = request.body
+        if isinstance(body, bytes) and len(body) > LARGE_BYTES:
+            body = io.BytesIO(body)
+        try:
+            response = await session.request(
+                request.method,
+                _parsed(request.url),
+                headers=headers,
+                data=body,
+                chunked=chunked,
+                timeout=timeout,
+                proxy=proxy,
+                proxy_headers=proxy_headers,
+                # A signature is good for one URL only.
+                allow_redirects=False,
+            )
+            fields = {_field_name(name): value.decode('latin-1') for name, value in response.raw_headers}
+            sent: Any = AioAWSResponse(request.url, response.status, fields, response)  # pyright: ignore
+            if not request.stream_output or response.status >= 300:
+                await sent.content
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            if isinstance(error, aiohttp.ClientConnectorError) and isinstance(connector, aiohttp.TCPConnector):
+                # The name may have got another address meanwhile: the next attempt asks again.
+                connector.clear_dns_cache()
+            raise translate(error, request.url, proxy) from error
+        return sent
+
+    async def connect(self, connections: int, url: str) -> None:
+        """Open connections ahead of their use, by as many requests that are all sent when the last connection is open.
+
+        aiohttp has no way to open a connection without a request. An unsigned GET is answered at once, costs nothing,
+        and leaves its connection to be used by what comes next. If the server answers with `Connection: close`, there
+        is nothing to be had ahead.
+
+        Args:
+            connections: How many; the idle ones that there are count.
+            url: The endpoint.
+
+        Raises:
+            HTTPClientError: As from `send`.
+        """
+        all_connected = asyncio.Barrier(connections)
+
+        async def wait_for_all(*_: object) -> None:
+            await all_connected.wait()
+
+        trace = aiohttp.TraceConfig()
+        trace.on_request_headers_sent.append(wait_for_all)
+        proxy, proxy_headers = self._proxy_for(url)
+        timeout = aiohttp.ClientTimeout(connect=self._timeout.connect, sock_read=self._timeout.connect)
+        async with aiohttp.ClientSession(
+            connector=self._open_session().connector,
+            connector_owner=False,
+            trace_configs=[trace],
+            timeout=timeout,
+            cookie_jar=aiohttp.DummyCookieJar(),
+        ) as session:
+
+            async def ping() -> None:
+                async with session.get(
+                    URL(url) / 'ping', proxy=proxy, proxy_headers=proxy_headers, allow_redirects=False
+                ) as response:
+                    await response.read()
+
+            pings = [asyncio.create_task(ping()) for _ in range(connections)]
+            try:
+                await asyncio.gather(*pings)
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:
+                raise translate(error, url, proxy) from error
+            finally:
+                for unfinished in pings:
+                    unfinished.cancel()
+                await asyncio.wait(pings)
+
+    def abandon(self) -> None:
+        """Drop the connections of a loop that was closed before they were.
+
+        Nothing can be scheduled on it any more, as closing a transport does, so the sockets are closed under them.
+        """
+        session, self._session = self._session, None
+        if session is None:
+            return
+        for sock in list(self._sockets):
+            sock.close()
+        # On a closed loop this coroutine has nothing to wait for.
+        closing = session.close()
+        with suppress(StopIteration):
+            closing.send(None)
+        del session, closing
+        with warnings.catch_warnings():
+            # The transports that have just lost their sockets complain that they are not closed.
+            warnings.simplefilter('ignore', ResourceWarning)
+            gc.collect()
+
+    def _proxy_for(self, url: str) -> tuple[URL | None, dict[str, str]]:
+        """Return the proxy on the way to a URL, without its password, and the headers that hold the password."""
+        proxy_url = self._proxies.proxy_url_for(url)
+        if not proxy_url:
+            return None, {}
+        return URL(proxy_url).with_user(None), self._proxies.proxy_headers_for(proxy_url)
+
+    def _open_session(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            arguments: dict[str, Any] = {**self._connector_args, 'socket_factory': self._open_socket}
+            arguments['ssl'] = arguments.pop('ssl_context', self._ssl_context)
+            connector = _Connector(limit=self._limit, **arguments)
+            self._session = aiohttp.ClientSession(
+                connector=connector,
+                timeout=self._timeout,
+                skip_auto_headers={'CONTENT-TYPE'},
+                auto_decompress=False,
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
+        return self._session
+
+    def _open_socket(self, address: tuple[Any, ...]) -> socket.socket:
+        factory = self._connector_args.get('socket_factory')
+        sock: socket.socket = factory(address) if factory is not None else socket.socket(*address[:3])
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if hasattr(socket, 'TCP_KEEPIDLE'):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, TCP_KEEPALIVE_SECONDS)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, TCP_KEEPALIVE_SECONDS)
+        for option in self._socket_options:
+            sock.setsockopt(*option)
+        self._sockets.add(sock)
+        self.connections_opened += 1
+        return sock
+
+
+@lru_cache(maxsize=256)
+def _parsed(url: str) -> URL:
+    return URL(url, encoded=True)
+
+
+@lru_cache(maxsize=256)
+def _field_name(name: bytes) -> str:
+    return name.decode('latin-1').lower()
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Opens connections, and hands out idle ones unless something has arrived on them meanwhile."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)  # pyright: ignore[reportUnknownMemberType]
+        self._used: weakref.WeakSet[Any] = weakref.WeakSet()
+        self.in_use = 0
+
+    async def connect(self, *args: Any, **kwargs: Any) -> Any:
+        while True:
+            connection = await super().connect(*args, **kwargs)
+            protocol = connection.protocol
+            # aiohttp would take a response that came unasked for the answer to the request that is sent now. What a
+            # server says first on a new connection it would say on the next one too.
+            if protocol is None or protocol not in self._used or not protocol.should_close:
+                if protocol is not None:
+                    self._used.add(protocol)
+                self.in_use += 1
+                connection.add_callback(self._given_back)
+                return connection
+            connection.close()
+
+    def _given_back(self) -> None:
+        self.in_use -= 1
+
+
+async def read_body(body: Any, url: str) -> io.BytesIO:
+    """Return the body of an InvokeModel response, read whole.
+
+    Raises:
+        HTTPClientError: The connection broke or fell silent.
+    """
+    async with body:
+        try:
+            return io.BytesIO(await body.read())
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise translate_reading(error, url) from error
+
+
+async def read_in_chunks(body: Any, size: int, url: str) -> AsyncIterator[bytes]:
+    """Iterate over the body of a GetObject response, in chunks of a size at most.
+
+    Raises:
+        HTTPClientError: The connection broke or fell silent.
+    """
+    async with body:
+        try:
+            while chunk := await body.read(size):
+                yield chunk
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise translate_reading(error, url) from error
+
+
+def _ssl_context(verify: Any, client_cert: str | tuple[str, str] | None) -> ssl.SSLContext:
+    """Return what servers are verified by: certifi's CA bundle, or the one that `verify` names.
+
+    Raises:
+        InvalidConfigError: The CA bundle or the client certificate can't be used.
+    """
+    bundle: Any = get_cert_path(verify)
+    context: ssl.SSLContext = create_urllib3_context()
+    # urllib3 checks host names itself; aiohttp leaves it to the context.
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.check_hostname = True
+    try:
+        context.load_verify_locations(bundle)
+    except OSError as error:
+        raise InvalidConfigError(error_msg=f'The CA bundle {bundle!r} can not be used: {error}') from error
+    if client_cert is not None:
+        certificate, key = client_cert if isinstance(client_cert, tuple) else (client_cert, None)
+        try:
+            context.load_cert_chain(certificate, key)
+        except OSError as error:
+            message = f'The client certificate {certificate!r} can not be used: {error}'
+            raise InvalidConfigError(error_msg=message) from error
+    return context

@@ -1,0 +1,81 @@
+"""A client that the user opened, and owns: used as it is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Any
+
+import aiohttp
+from aiobotocore.client import AioBaseClient
+
+from pydantic_ai_aiobedrock._client.error_translation import translate_reading
+from pydantic_ai_aiobedrock._client.transport import read_body
+from pydantic_ai_aiobedrock._config.call_options import add_extra_headers
+from pydantic_ai_aiobedrock.errors import IncompleteStreamError, WrongLoopError
+
+
+class BroughtClient:
+    """A Bedrock Runtime client that the user opened, used on the event loop that it belongs to."""
+
+    def __init__(self, client: AioBaseClient) -> None:
+        """Take the client; its loop is the one that it is brought on or, without a running one, first used on."""
+        self.client: Any = client
+        self.meta: Any = client.meta
+        self._loop: asyncio.AbstractEventLoop | None = None
+        with suppress(RuntimeError):
+            self._loop = asyncio.get_running_loop()
+        client.meta.events.register_last(
+            'before-call.bedrock-runtime', add_extra_headers, unique_id='pydantic-ai-aiobedrock-extra-headers'
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        """Whatever else the client has."""
+        return getattr(self.client, name)
+
+    async def converse(self, **params: Any) -> dict[str, Any]:
+        """See `BedrockRuntime.converse`."""
+        return await self._checked().converse(**params)
+
+    async def converse_stream(self, **params: Any) -> dict[str, Any]:
+        """See `BedrockRuntime.converse_stream`; the stream is the client's own."""
+        return await self._checked().converse_stream(**params)
+
+    async def count_tokens(self, **params: Any) -> dict[str, Any]:
+        """See `BedrockRuntime.count_tokens`."""
+        return await self._checked().count_tokens(**params)
+
+    async def invoke_model(self, **params: Any) -> dict[str, Any]:
+        """See `BedrockRuntime.invoke_model`."""
+        response = await self._checked().invoke_model(**params)
+        return {**response, 'body': await read_body(response['body'], self.meta.endpoint_url)}
+
+    def _checked(self) -> Any:
+        loop = asyncio.get_running_loop()
+        self._loop = self._loop or loop
+        if self._loop is not loop:
+            # aiohttp would fail with a transport error, which botocore takes for the network's, and retries.
+            raise WrongLoopError(
+                'The `bedrock_client` belongs to another event loop than the one it is used on now. Open a client on '
+                'this loop, or leave `bedrock_client` out: a BedrockProvider opens its own client on each loop.'
+            )
+        return self.client
+
+
+async def events_of(stream: Any) -> AsyncIterator[dict[str, Any]]:
+    """Iterate over the events of such a client's ConverseStream response.
+
+    Raises:
+        IncompleteStreamError: The stream ended before its `messageStop`.
+        botocore.exceptions.HTTPClientError: The connection broke or fell silent.
+    """
+    complete = False
+    try:
+        async for event in stream:
+            complete = complete or 'messageStop' in event
+            yield event
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise translate_reading(error, 'the endpoint of the bedrock_client') from error
+    if not complete:
+        raise IncompleteStreamError(endpoint_url='the endpoint of the bedrock_client')

@@ -1,0 +1,1 @@
+"""Arguments, environment and AWS configuration, resolved without opening a client."""

@@ -1,0 +1,67 @@
+"""ClientSpec: everything that makes one signed client different from another."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from pydantic_ai_aiobedrock._config.identity import ApiKey
+
+if TYPE_CHECKING:
+    import aioboto3
+    from aiobotocore.config import AioConfig
+    from aiobotocore.session import AioSession
+
+
+def aws_environment() -> tuple[tuple[str, str], ...]:
+    """The `AWS_*` variables of this moment: a client made under others is another client."""
+    return tuple(sorted((name, value) for name, value in os.environ.items() if name.startswith('AWS_')))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClientSpec:
+    """What a `SessionPool` opens a client from. Calls with equal specs share one client per event loop.
+
+    Attributes:
+        service_name: The service, by botocore's name.
+        region_name: The AWS region that requests are signed for.
+        endpoint_url: The endpoint, or None for the region's own.
+        profile_name: The profile of the AWS configuration files, or None for the default one.
+        aws_access_key_id: A static access key, or None for botocore's chain of credential providers.
+        aws_secret_access_key: The secret of the access key.
+        aws_session_token: The session token of temporary credentials.
+        api_key: A Bedrock API key (bearer token), or a function that gives it; used instead of signatures.
+        read_timeout: Seconds between two reads from a connection.
+        connect_timeout: Seconds to establish a connection.
+        max_connections: Calls and streams in flight at most; further ones wait for a free connection.
+        max_attempts: Attempts of a call in all, the first included, or None for what `config` and the AWS configuration
+            say: 3, in standard mode, where they say nothing.
+        session: The session to make the client of, or None for a new one.
+        config: botocore options that take precedence over the above, compared by identity.
+        environment: The `AWS_*` variables when the spec was made.
+    """
+
+    service_name: Literal['bedrock-runtime', 'bedrock', 's3'] = 'bedrock-runtime'
+    region_name: str
+    endpoint_url: str | None = None
+    profile_name: str | None = None
+    aws_access_key_id: str | None = field(default=None, repr=False)
+    aws_secret_access_key: str | None = field(default=None, repr=False)
+    aws_session_token: str | None = field(default=None, repr=False)
+    api_key: ApiKey | None = field(default=None, repr=False)
+    read_timeout: float = 300
+    connect_timeout: float = 60
+    max_connections: int = 1000
+    max_attempts: int | None = None
+    session: aioboto3.Session | AioSession | None = field(default=None, repr=False)
+    config: AioConfig | None = field(default=None, repr=False)
+    environment: tuple[tuple[str, str], ...] = field(default_factory=aws_environment, repr=False)
+
+
+def botocore_session(session: aioboto3.Session | AioSession) -> AioSession:
+    """Return the session of botocore's that a session of aioboto3's is made of, or the one that it is."""
+    # Whoever has a session has imported this already.
+    import aioboto3
+
+    return session._session if isinstance(session, aioboto3.Session) else session  # pyright: ignore

@@ -1,0 +1,110 @@
+"""Region and endpoint of a client, known without opening it."""
+
+from __future__ import annotations
+
+import os
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import botocore.session
+from botocore.configprovider import ConfiguredEndpointProvider
+from botocore.endpoint_provider import EndpointProvider
+from botocore.exceptions import InvalidRegionError
+from botocore.utils import is_valid_endpoint_url, is_valid_ipv6_endpoint_url, validate_region_name
+from pydantic_ai.exceptions import UserError
+
+from pydantic_ai_aiobedrock._config.botocore_loader import data_loader
+from pydantic_ai_aiobedrock._config.client_spec import botocore_session
+
+if TYPE_CHECKING:
+    import aioboto3
+    from aiobotocore.session import AioSession
+
+_CONFIGURED = 'The endpoint of `AWS_ENDPOINT_URL_BEDROCK_RUNTIME`, `AWS_ENDPOINT_URL` or the AWS configuration file'
+_RULES = 'bedrock-runtime/2023-09-30/endpoint-rule-set-1'
+
+
+def resolve_region(
+    region_name: str | None, profile_name: str | None, session: aioboto3.Session | AioSession | None
+) -> str:
+    """Return the region that botocore would sign for.
+
+    Raises:
+        UserError: Neither the argument, the session, the environment nor the profile has one, or it can't be one.
+    """
+    region: str | None = region_name or _configuration(profile_name, session).get_config_variable('region')
+    if region is None:
+        hint = ' (`AWS_REGION` is set, but the AWS SDKs for Python do not read it.)' if os.getenv('AWS_REGION') else ''
+        raise UserError(
+            'You must provide a region: pass `region_name` to BedrockProvider, set `AWS_DEFAULT_REGION`, or name a '
+            f'`region` in the profile of the AWS configuration file.{hint}'
+        )
+    try:
+        validate_region_name(region)
+    except InvalidRegionError:
+        raise UserError(f"{region!r} is not the name of an AWS region, such as 'us-east-1'.") from None
+    return region
+
+
+def check_base_url(base_url: str, name: str = '`base_url`') -> str:
+    """Return the URL of an endpoint if it is one.
+
+    Args:
+        base_url: The URL.
+        name: What the URL was given as, for the error.
+
+    Raises:
+        UserError: It is not an HTTP or HTTPS URL with a host, or has more than an endpoint can have.
+    """
+    if not _is_endpoint(base_url):
+        shown = re.sub('//[^/@]*@', '//***@', base_url)
+        raise UserError(
+            f'{name} is not the URL of an endpoint: {shown!r}. Pass one like '
+            "'https://bedrock-runtime.us-east-1.amazonaws.com', or leave it out for the region's own."
+        )
+    return base_url
+
+
+def _is_endpoint(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        has_bad_port = parts.port == 0
+    except ValueError:
+        return False
+    has_more = parts.username is not None or parts.query or parts.fragment
+    is_valid = is_valid_endpoint_url(url) or is_valid_ipv6_endpoint_url(url)
+    return bool(parts.scheme in ('http', 'https') and is_valid and not has_bad_port and not has_more)
+
+
+def resolve_endpoint(region_name: str, profile_name: str | None, session: aioboto3.Session | AioSession | None) -> str:
+    """Return the endpoint that botocore would send to: a configured one, or the region's by the service's rules."""
+    configuration = _configuration(profile_name, session)
+    if not configuration.get_config_variable('ignore_configured_endpoint_urls'):
+        configured = ConfiguredEndpointProvider(
+            full_config=configuration.full_config,
+            scoped_config=configuration.get_scoped_config(),
+            client_name='bedrock-runtime',
+        ).provide()
+        if configured:
+            return check_base_url(configured, _CONFIGURED)
+    loader = data_loader(configuration.get_config_variable('data_path'))
+    rules = EndpointProvider(loader.load_data(_RULES), loader.load_data('partitions'))
+    return rules.resolve_endpoint(
+        Region=region_name,
+        UseFIPS=bool(configuration.get_config_variable('use_fips_endpoint')),
+        UseDualStack=bool(configuration.get_config_variable('use_dualstack_endpoint')),
+    ).url
+
+
+def _configuration(profile_name: str | None, session: aioboto3.Session | AioSession | None) -> Any:
+    if session is None:
+        return _default_configuration(profile_name, os.getenv('AWS_PROFILE'), os.getenv('AWS_CONFIG_FILE'))
+    return botocore_session(session)
+
+
+@lru_cache(maxsize=32)
+def _default_configuration(profile_name: str | None, *_environment: str | None) -> botocore.session.Session:
+    # A session reads the environment at each question, but the configuration file only once.
+    return botocore.session.Session(profile=profile_name)

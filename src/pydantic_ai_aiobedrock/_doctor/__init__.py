@@ -1,0 +1,1 @@
+"""`python -m pydantic_ai_aiobedrock doctor`."""

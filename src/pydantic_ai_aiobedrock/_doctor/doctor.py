@@ -1,0 +1,239 @@
+"""Says what was resolved and whether a call and a stream come through: `python -m pydantic_ai_aiobedrock doctor`."""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import re
+import textwrap
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from time import perf_counter
+from typing import Any, cast
+
+import botocore.session
+from aiobotocore.config import AioConfig
+from botocore.exceptions import BotoCoreError, NoCredentialsError, ProfileNotFound
+from botocore.httpsession import get_cert_path, mask_proxy_url
+from botocore.utils import get_environ_proxies
+from pydantic_ai.exceptions import UserError
+
+from pydantic_ai_aiobedrock._doctor.diagnosis import SKEW_SECONDS, Circumstances, Problem, clock_skew, diagnose
+from pydantic_ai_aiobedrock._pool.session_pool import SessionPool
+from pydantic_ai_aiobedrock._runtime.runtime import BedrockRuntime
+from pydantic_ai_aiobedrock._upstream import seam
+from pydantic_ai_aiobedrock.providers import BedrockProvider
+
+MODEL = 'us.amazon.nova-lite-v1:0'
+"""The model that is called unless another is named: it needs no form to be filled in."""
+
+CONNECT_SECONDS = 10
+READ_SECONDS = 60
+
+SOURCES = {
+    'env': 'the environment variables AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY',
+    'shared-credentials-file': 'the shared credentials file',
+    'config-file': 'the AWS configuration file',
+    'custom-process': 'a credential_process',
+    'sso': 'SSO',
+    'assume-role': 'a role that a profile assumes',
+    'assume-role-with-web-identity': 'a role that is assumed by a web identity token',
+    'container-role': 'the role of the container',
+    'iam-role': 'the role of the instance',
+}
+"""What botocore's names for sources of credentials mean."""
+
+_ENGINE = ('aioboto3', 'aiobotocore', 'botocore', 'aiohttp')
+_PROMPT: list[dict[str, Any]] = [{'role': 'user', 'content': [{'text': 'Say hello in three words.'}]}]
+
+
+@dataclass
+class Report:
+    """What the doctor has found.
+
+    Attributes:
+        versions: What is installed, by name.
+        resolved: What a call would be made with, by name: region, endpoint, credentials, proxy, CA bundle.
+        tried: What was tried, by name, and how it went.
+        problems: What is wrong.
+    """
+
+    versions: dict[str, str] = field(default_factory=dict[str, str])
+    resolved: dict[str, str] = field(default_factory=dict[str, str])
+    tried: dict[str, str] = field(default_factory=dict[str, str])
+    problems: list[Problem] = field(default_factory=list[Problem])
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report as what JSON is made of."""
+        return {'healthy': self.healthy, **asdict(self)}
+
+    def as_text(self) -> str:
+        """Return the report for people."""
+        lines: list[str] = []
+        for title, facts in (('Installed', self.versions), ('Resolved', self.resolved), ('Tried', self.tried)):
+            if facts:
+                lines += [title, *(f'  {name:<17} {value}' for name, value in facts.items()), '']
+        for problem in self.problems:
+            lines += [f'Problem: {problem.code}', *_wrapped(problem.meaning)]
+            if problem.detail:
+                lines += _wrapped(f'It was said: {problem.detail}')
+            lines.append('')
+        return '\n'.join([*lines, 'All is well.']) if self.healthy else '\n'.join(lines).rstrip()
+
+
+def _wrapped(text: str) -> list[str]:
+    # Not within a URL or an ARN: they are copied from here.
+    return textwrap.wrap(
+        text, 100, initial_indent='  ', subsequent_indent='  ', break_on_hyphens=False, break_long_words=False
+    )
+
+
+def examine(region: str | None = None, model: str = MODEL, profile: str | None = None) -> Report:
+    """Resolve what a call needs, make one call and one stream, and say what is wrong. No event loop may be running.
+
+    Args:
+        region: The region, or None for what the environment and the AWS configuration say.
+        model: The model id to call. It costs a few tokens, twice.
+        profile: The profile of the AWS configuration files, or None for the default one.
+    """
+    report = Report(versions=_versions())
+    if not _is_tested(report.versions['pydantic-ai-slim']):
+        meaning = f'This release is tested with pydantic-ai-slim {seam.SUPPORTED}: install one of these.'
+        report.problems.append(Problem('untested_pydantic_ai', meaning))
+    try:
+        provider = BedrockProvider(
+            region_name=region,
+            profile_name=profile,
+            aws_connect_timeout=CONNECT_SECONDS,
+            aws_read_timeout=READ_SECONDS,
+            # What is wrong shall be seen at once, and as it is.
+            config=AioConfig(retries={'total_max_attempts': 1}),
+            pool=SessionPool(),
+        )
+    except UserError as error:
+        if 'provide a region' in str(error):
+            meaning = str(error).replace(
+                'pass `region_name` to BedrockProvider', 'pass `--region` (in code, `region_name`)'
+            )
+            report.problems.append(Problem('no_region', meaning))
+        else:
+            code = 'no_profile' if isinstance(error.__cause__, ProfileNotFound) else 'configuration'
+            report.problems.append(Problem(code, str(error)))
+        return report
+    runtime = provider.client
+    assert isinstance(runtime, BedrockRuntime)
+    under = _resolve(report, runtime, model)
+    if under is not None:
+        asyncio.run(_try(report, runtime, under))
+    return report
+
+
+def _versions() -> dict[str, str]:
+    return {
+        'package': version('pydantic-ai-aiobedrock'),
+        'Python': platform.python_version(),
+        'pydantic-ai-slim': version('pydantic-ai-slim'),
+        'tested range': seam.SUPPORTED,
+        **{name: version(name) for name in _ENGINE},
+    }
+
+
+def _is_tested(release: str) -> bool:
+    oldest, limit, installed = (
+        [int(number) for number in re.findall(r'\d+', text)][:3] for text in (*seam.SUPPORTED.split(','), release)
+    )
+    return oldest <= installed < limit
+
+
+def _resolve(report: Report, runtime: BedrockRuntime, model: str) -> Circumstances | None:
+    """Add what a call would be made with to the report; return it if a call can be made."""
+    spec, endpoint = runtime.spec, runtime.meta.endpoint_url
+    session: Any = botocore.session.Session(profile=spec.profile_name)
+    proxies: dict[str, str] = cast(Any, get_environ_proxies)(endpoint)
+    proxy_url = proxies.get(endpoint.partition(':')[0])
+    proxy = None if proxy_url is None else mask_proxy_url(proxy_url)
+    bundle = session.get_config_variable('ca_bundle')
+    report.resolved |= {
+        'region': spec.region_name,
+        'endpoint': mask_proxy_url(endpoint),
+        'proxy': proxy or 'none',
+        'CA bundle': str(bundle or get_cert_path(True)),
+        'profile': str(spec.profile_name or session.get_config_variable('profile') or 'default'),
+    }
+    known = spec.region_name in {
+        region
+        for partition in session.get_available_partitions()
+        for region in session.get_available_regions('ec2', partition)
+    }
+    under = Circumstances(spec.region_name, model, mask_proxy_url(endpoint), '', proxy, known)
+    try:
+        source, expiry = _credentials(session) if spec.api_key is None else ('AWS_BEARER_TOKEN_BEDROCK', None)
+    except BotoCoreError as error:
+        report.problems.append(diagnose(error, under))
+        return None
+    if source is None:
+        report.resolved['credentials'] = 'none'
+        report.problems.append(diagnose(NoCredentialsError(), under))
+        return None
+    report.resolved['credentials'] = f'from {source}; ' + (
+        f'they expire at {expiry.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC'
+        if expiry
+        else 'they do not say when they expire'
+    )
+    return replace(under, source=source)
+
+
+def _credentials(session: Any) -> tuple[str | None, datetime | None]:
+    credentials: Any = session.get_credentials()
+    if credentials is None:
+        return None, None
+    credentials.get_frozen_credentials()
+    # Of those that can be refreshed; botocore itself tells only whether it is less than some seconds ahead.
+    return SOURCES.get(credentials.method, credentials.method), getattr(credentials, '_expiry_time', None)
+
+
+async def _try(report: Report, runtime: BedrockRuntime, under: Circumstances) -> None:
+    request = {'modelId': under.model, 'messages': _PROMPT, 'inferenceConfig': {'maxTokens': 20}}
+
+    async def call() -> str:
+        start = perf_counter()
+        response = await runtime.converse(**request)
+        skew = clock_skew(response['ResponseMetadata']['HTTPHeaders'], datetime.now(UTC))
+        if skew is not None and abs(skew) > SKEW_SECONDS:
+            meaning = f"This machine's clock is off by {skew:+.0f} s: AWS will soon refuse its signatures. Set it."
+            report.problems.append(Problem('clock_skew', meaning))
+        return f'{perf_counter() - start:.2f} s'
+
+    async def stream() -> str:
+        start = perf_counter()
+        response = await runtime.converse_stream(**request)
+        events, first = 0, 0.0
+        async with response['stream'] as received:
+            async for _ in received:
+                events += 1
+                first = first or perf_counter() - start
+        return f'{events} events, the first after {first:.2f} s, the last after {perf_counter() - start:.2f} s'
+
+    try:
+        # What keeps a call from coming through keeps a stream from it, too.
+        if await _attempt(report, 'one call', call, under):
+            await _attempt(report, 'one stream', stream, under)
+    finally:
+        await runtime.pool.aclose()
+
+
+async def _attempt(report: Report, name: str, attempt: Callable[[], Awaitable[str]], under: Circumstances) -> bool:
+    try:
+        report.tried[name] = f'came through: {await attempt()}'
+    except Exception as error:
+        report.tried[name] = 'failed'
+        report.problems.append(diagnose(error, under))
+        return False
+    return True

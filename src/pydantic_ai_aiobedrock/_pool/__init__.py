@@ -1,0 +1,1 @@
+"""Signed clients, shared by concurrent calls."""

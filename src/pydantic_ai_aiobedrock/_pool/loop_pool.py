@@ -1,0 +1,342 @@
+"""The clients of one event loop: `LoopPool._settle` decides every transition, synchronously; I/O happens outside it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import suppress
+from contextvars import Context
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+from pydantic_ai_aiobedrock import _telemetry
+from pydantic_ai_aiobedrock._config.client_spec import ClientSpec
+from pydantic_ai_aiobedrock._config.identity import Identity
+from pydantic_ai_aiobedrock._pool.open_client import open_client
+from pydantic_ai_aiobedrock.errors import PoolClosedError, PoolTimeoutError
+
+if TYPE_CHECKING:
+    from pydantic_ai_aiobedrock._client.client_factory import OpenClient
+
+
+class PoolLimits(NamedTuple):
+    """The limits of a `SessionPool`; see there."""
+
+    max_clients: int
+    idle_timeout: float
+    pool_timeout: float
+
+
+class ClientState(IntEnum):
+    """Where a client of the pool stands. It only ever moves forward."""
+
+    OPENING = 0
+    READY = 1
+    RETIRED = 2
+    CLOSED = 3
+
+
+class PooledClient:
+    """A client and who uses it."""
+
+    __slots__ = ('idle_since', 'leases', 'opened', 'opening', 'spec', 'state')
+
+    def __init__(self, spec: ClientSpec) -> None:
+        self.spec: ClientSpec = spec
+        self.state: ClientState = ClientState.OPENING
+        self.opening: asyncio.Task[None] | None = None
+        self.opened: OpenClient | None = None
+        self.leases: int = 0
+        self.idle_since: float = 0.0
+
+    @property
+    def is_idle(self) -> bool:
+        """Open, and used by no call."""
+        return self.state is ClientState.READY and not self.leases
+
+    @property
+    def has_room(self) -> bool:
+        """Open, with a free connection."""
+        return self.state is ClientState.READY and self.leases < self.spec.max_connections
+
+
+class Lease:
+    """The right to make one call, or read one stream, with `client`. Release it once, on every path."""
+
+    __slots__ = ('_pool', '_pooled', 'client', 'identity')
+
+    def __init__(self, pool: LoopPool, pooled: PooledClient) -> None:
+        self._pool: LoopPool | None = pool
+        self._pooled = pooled
+        assert pooled.opened is not None
+        self.client: Any = pooled.opened.client
+        self.identity: Identity | None = pooled.opened.identity
+
+    def release(self) -> None:
+        """Give the lease back; a second time is harmless. Only on the lease's own loop."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.release(self._pooled)
+
+    def retire(self) -> None:
+        """Have the client closed after its last call: the next call opens another."""
+        if self._pool is not None:
+            self._pool.retire(self._pooled.spec)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.release()
+
+
+class LoopPool:
+    """The clients of one event loop. Every method runs on that loop, but for `counts`, `abandon` and `repr`."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, limits: PoolLimits) -> None:
+        self.loop = loop
+        self._thread = threading.current_thread()
+        self._limits = limits
+        # In the order of their last use.
+        self._clients: dict[ClientSpec, PooledClient] = {}
+        self._retired: list[PooledClient] = []
+        self._waiting: dict[ClientSpec, dict[asyncio.Future[Lease], None]] = {}
+        self._holds: Counter[ClientSpec] = Counter()
+        self._closing = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._drained = asyncio.Event()
+        self._sweep: asyncio.TimerHandle | None = None
+        self._end_of_loop: AsyncGenerator[None] | None = None
+        self._opened = self._evicted = self._connections_opened = 0
+
+    def __repr__(self) -> str:
+        idle = sum(1 for pooled in self._clients.values() if pooled.is_idle)
+        counts = self.counts()
+        return (
+            f'Clients: {counts["clients"]} open, {idle} idle | Calls: {counts["leases"]} in flight, '
+            f'{counts["waiting"]} waiting | Connections: {counts["connections"]}'
+        )
+
+    @property
+    def has_ended(self) -> bool:
+        """The loop was closed, or stands still and the thread that ran it is gone."""
+        return self.loop.is_closed() or not (self.loop.is_running() or self._thread.is_alive())
+
+    async def start(self, end_of_loop: AsyncGenerator[None]) -> None:
+        """Begin to iterate the generator whose closing, at the end of the loop, closes this pool."""
+        self._end_of_loop = end_of_loop
+        await anext(end_of_loop)
+
+    async def lease(self, spec: ClientSpec, pool_timeout: float | None) -> Lease:
+        """Wait for a free connection of the spec's client; see `SessionPool.lease`."""
+        pooled = self._clients.get(spec)
+        if pooled is not None and pooled.has_room and spec not in self._waiting:
+            return self._grant(pooled)
+        granted: asyncio.Future[Lease] = self.loop.create_future()
+        self._waiting.setdefault(spec, {})[granted] = None
+        self._act(self._settle())
+        limit = self._limits.pool_timeout if pool_timeout is None else pool_timeout
+        try:
+            async with asyncio.timeout(limit):
+                return await granted
+        except TimeoutError:
+            self._give_up(spec, granted)
+            _telemetry.pool_timed_out()
+            raise self._pool_timeout(spec, limit) from None
+        except BaseException:
+            self._give_up(spec, granted)
+            raise
+
+    def release(self, pooled: PooledClient) -> None:
+        """Take a lease back."""
+        pooled.leases -= 1
+        if not pooled.leases:
+            pooled.idle_since = self.loop.time()
+            self._watch_idle()
+        if self._waiting or pooled.state is not ClientState.READY:
+            self._act(self._settle())
+
+    def retire(self, spec: ClientSpec) -> None:
+        """Lease the spec's client no more, and close it when its last call has ended. The next call opens another."""
+        if (pooled := self._clients.get(spec)) is not None and pooled.state is ClientState.READY:
+            pooled.state = ClientState.RETIRED
+        self._act(self._settle())
+
+    def hold(self, spec: ClientSpec) -> Callable[[], None]:
+        """Keep the spec's client beyond its idle timeout; see `SessionPool.hold`."""
+        self._holds[spec] += 1
+        held = True
+
+        def end() -> None:
+            nonlocal held
+            if held:
+                held = False
+                self._holds[spec] -= 1
+                if not self._holds[spec]:
+                    del self._holds[spec]
+                    self.retire(spec)
+
+        return end
+
+    async def aclose(self, grace: float) -> None:
+        """Close every client: those that are idle at once, the others after `grace` seconds at the latest."""
+        self._closing = True
+        if self._sweep is not None:
+            self._sweep.cancel()
+        self._act(self._settle())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(grace):
+                await self._drained.wait()
+        for pooled in self._retired:
+            self._own(self._close(pooled))
+        self._retired.clear()
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def abandon(self) -> None:
+        """Drop the connections of a loop that was closed under them; nothing can be awaited any more."""
+        for pooled in (*self._clients.values(), *self._retired):
+            if pooled.opened is not None and pooled.opened.transport is not None:
+                pooled.opened.transport.abandon()
+        self._clients.clear()
+        self._retired.clear()
+
+    def counts(self) -> Counter[str]:
+        """Count what `PoolStats` names."""
+        pooled_clients = [*self._clients.values(), *self._retired]
+        transports = [p.opened.transport for p in pooled_clients if p.opened is not None and p.opened.transport]
+        return Counter(
+            clients=sum(1 for pooled in pooled_clients if pooled.state is not ClientState.OPENING),
+            leases=sum(pooled.leases for pooled in pooled_clients),
+            in_flight=sum(transport.connections_in_use for transport in transports),
+            waiting=sum(len(queue) for queue in self._waiting.values()),
+            connections=sum(transport.open_connections for transport in transports),
+            opened=self._opened,
+            evicted=self._evicted,
+            connections_opened=self._connections_opened + sum(t.connections_opened for t in transports),
+        )
+
+    def _settle(self) -> tuple[list[PooledClient], list[PooledClient]]:
+        """Decide every transition that is due, and return the clients to be opened and those to be closed."""
+        to_open: list[PooledClient] = []
+        now = self.loop.time()
+        for spec, pooled in list(self._clients.items()):
+            expired = pooled.is_idle and now - pooled.idle_since >= self._limits.idle_timeout and not self._holds[spec]
+            if expired or self._closing:
+                self._evicted += expired
+                pooled.state = max(pooled.state, ClientState.RETIRED)
+            if pooled.state is ClientState.RETIRED:
+                del self._clients[spec]
+                self._retired.append(pooled)
+        for spec, queue in list(self._waiting.items()):
+            if self._closing:
+                self._fail(spec, PoolClosedError('The SessionPool was closed while the call waited for a client.'))
+                continue
+            pooled = self._clients.get(spec)
+            if pooled is None and (len(self._clients) < self._limits.max_clients or self._evict_one()):
+                self._clients[spec] = pooled = PooledClient(spec)
+                to_open.append(pooled)
+            while queue and pooled is not None and pooled.has_room:
+                waiting = next(iter(queue))
+                del queue[waiting]
+                if not waiting.done():
+                    waiting.set_result(self._grant(pooled))
+            if not queue:
+                del self._waiting[spec]
+        to_close = [pooled for pooled in self._retired if not pooled.leases]
+        self._retired = [pooled for pooled in self._retired if pooled.leases]
+        if self._closing and not self._retired:
+            self._drained.set()
+        return to_open, to_close
+
+    def _evict_one(self) -> bool:
+        for spec, pooled in self._clients.items():
+            if pooled.is_idle and not self._holds[spec]:
+                del self._clients[spec]
+                pooled.state = ClientState.RETIRED
+                self._retired.append(pooled)
+                self._evicted += 1
+                return True
+        return False
+
+    def _grant(self, pooled: PooledClient) -> Lease:
+        self._clients[pooled.spec] = self._clients.pop(pooled.spec)
+        pooled.leases += 1
+        return Lease(self, pooled)
+
+    def _fail(self, spec: ClientSpec, error: Exception) -> None:
+        for waiting in self._waiting.pop(spec, {}):
+            if not waiting.done():
+                waiting.set_exception(error)
+
+    def _give_up(self, spec: ClientSpec, granted: asyncio.Future[Lease]) -> None:
+        """Take a call out of the queue; it may have been granted, or failed, at the last moment."""
+        if (queue := self._waiting.get(spec)) is not None and queue.pop(granted, granted) is None:
+            self._act(self._settle())
+        elif granted.done() and not granted.cancelled() and granted.exception() is None:
+            granted.result().release()
+
+    def _pool_timeout(self, spec: ClientSpec, limit: float) -> PoolTimeoutError:
+        pooled = self._clients.get(spec)
+        return PoolTimeoutError(
+            endpoint_url=spec.endpoint_url or f'Bedrock in {spec.region_name}',
+            pool_timeout=limit,
+            in_flight=pooled.leases if pooled is not None else 0,
+            max_connections=spec.max_connections,
+            waiting=len(self._waiting.get(spec, ())),
+        )
+
+    def _act(self, decided: tuple[list[PooledClient], list[PooledClient]]) -> None:
+        to_open, to_close = decided
+        for pooled in to_open:
+            pooled.opening = self._own(self._open(pooled))
+        for pooled in to_close:
+            if pooled.opening is not None:
+                pooled.opening.cancel()
+            self._own(self._close(pooled))
+
+    def _own(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        # An empty context: the client outlives the call, and the trace, that happened to open or close it.
+        task = self.loop.create_task(coroutine, context=Context())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _open(self, pooled: PooledClient) -> None:
+        try:
+            opened = await open_client(pooled.spec)
+        except Exception as error:
+            pooled.opening = None
+            pooled.state = ClientState.CLOSED
+            if self._clients.get(pooled.spec) is pooled:
+                del self._clients[pooled.spec]
+            self._fail(pooled.spec, error)
+        else:
+            pooled.opening = None
+            pooled.opened = opened
+            pooled.state = ClientState.READY
+            pooled.idle_since = self.loop.time()
+            self._opened += 1
+            self._watch_idle()
+        self._act(self._settle())
+
+    async def _close(self, pooled: PooledClient) -> None:
+        pooled.state = ClientState.CLOSED
+        if (opened := pooled.opened) is not None:
+            pooled.opened = None
+            if opened.transport is not None:
+                self._connections_opened += opened.transport.connections_opened
+            await opened.aclose()
+
+    def _watch_idle(self) -> None:
+        if self._sweep is None and not self._closing:
+            self._sweep = self.loop.call_later(self._limits.idle_timeout, self._close_idle)
+
+    def _close_idle(self) -> None:
+        self._sweep = None
+        self._act(self._settle())
+        if idle := [pooled.idle_since for pooled in self._clients.values() if pooled.is_idle]:
+            due = max(min(idle) + self._limits.idle_timeout, self.loop.time() + 1)
+            self._sweep = self.loop.call_at(due, self._close_idle)

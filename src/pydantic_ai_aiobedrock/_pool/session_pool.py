@@ -1,0 +1,241 @@
+"""SessionPool: one signed client per event loop and `ClientSpec`, shared by every call with an equal spec."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import threading
+import weakref
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+
+from pydantic_ai_aiobedrock import _telemetry
+from pydantic_ai_aiobedrock._config.client_spec import ClientSpec
+from pydantic_ai_aiobedrock._pool.loop_pool import Lease, LoopPool, PoolLimits
+from pydantic_ai_aiobedrock.errors import PoolClosedError
+
+CLOSE_SECONDS = 5
+"""What closing the clients of another thread's loop may take."""
+
+
+@dataclass(frozen=True)
+class PoolStats:
+    """What a `SessionPool` holds at this moment, over all event loops; counts since it was made where it says so.
+
+    Attributes:
+        clients: Open clients.
+        leases: Calls and streams that have a client.
+        in_flight: Those of them that have a connection: all but those between two attempts.
+        waiting: Calls that wait for a client or for a free connection.
+        connections: Open connections, idle ones included.
+        opened: Clients opened since the pool was made.
+        evicted: Clients closed since then because they were idle or made room for others.
+        connections_opened: Connections opened since then.
+    """
+
+    clients: int = 0
+    leases: int = 0
+    in_flight: int = 0
+    waiting: int = 0
+    connections: int = 0
+    opened: int = 0
+    evicted: int = 0
+    connections_opened: int = 0
+
+
+class SessionPool:
+    """Shares aioboto3 sessions and their signed clients between concurrent calls.
+
+    A client belongs to the event loop it is used on, so the pool holds its clients per running loop, and may itself be
+    used from any number of loops and threads. A client is opened at the first call with its `ClientSpec`, once however
+    many calls ask at the same time, and off the loop. It is closed when it has been idle, when it makes room for
+    another, by `aclose`, or when its loop ends.
+    """
+
+    def __init__(self, *, max_clients: int = 100, idle_timeout: float = 300, pool_timeout: float = 60) -> None:
+        """Make an empty pool; nothing is opened.
+
+        Args:
+            max_clients: Open clients per event loop. The least recently used of those that are idle makes room for
+                another; while none is idle, calls wait.
+            idle_timeout: Seconds after which a client that no call uses is closed.
+            pool_timeout: Seconds that a call waits at most for a client and a free connection, before it fails with
+                `PoolTimeoutError`.
+
+        Raises:
+            ValueError: A limit is not positive.
+        """
+        for name, value in (
+            ('max_clients', max_clients),
+            ('idle_timeout', idle_timeout),
+            ('pool_timeout', pool_timeout),
+        ):
+            if not value > 0:
+                raise ValueError(f'`{name}` of a SessionPool must be positive, not {value!r}.')
+        self._limits = PoolLimits(max_clients, idle_timeout, pool_timeout)
+        self._loops: dict[asyncio.AbstractEventLoop, LoopPool] = {}
+        self._lock = threading.Lock()
+        self._closed = False
+        self._past: Counter[str] = Counter()
+        _pools.add(self)
+        _telemetry.observe(self)
+
+    def __repr__(self) -> str:
+        state = (
+            'closed' if self._closed else f'[{"; ".join(repr(loop) for loop in self._open_loops()) or "no clients"}]'
+        )
+        return f'<SessionPool {state}>'
+
+    async def lease(self, spec: ClientSpec, pool_timeout: float | None = None) -> Lease:
+        """Wait for a client of this spec, and for a free connection of it.
+
+        Args:
+            spec: What the client is made from.
+            pool_timeout: Seconds to wait at most, or None for the pool's own limit.
+
+        Returns:
+            The lease, to be released by `lease.release()` or by leaving it as a context manager.
+
+        Raises:
+            PoolClosedError: The pool is closed, or is closed while the call waits.
+            PoolTimeoutError: None became free in time.
+            botocore.exceptions.BotoCoreError: The client can't be opened from this spec.
+        """
+        return await (await self._this_loop()).lease(spec, pool_timeout)
+
+    async def hold(self, spec: ClientSpec) -> Callable[[], None]:
+        """Keep a spec's client open beyond its idle timeout until the function that is returned is called.
+
+        When the last hold of a client ends, the client is closed as soon as no call uses it.
+        """
+        return (await self._this_loop()).hold(spec)
+
+    def stats(self) -> PoolStats:
+        """Count what the pool holds now, over all event loops."""
+        total = Counter(self._past)
+        for loop_pool in self._open_loops():
+            total.update(loop_pool.counts())
+        return PoolStats(**total)
+
+    async def aclose(self, grace: float = 0) -> None:
+        """Close every client, and refuse further calls.
+
+        The loop of another thread that does not get round to it within 5 seconds more closes its clients when it ends.
+
+        Args:
+            grace: Seconds that calls and streams in flight have to finish, before their connections are closed too.
+        """
+        self._closed = True
+        running = asyncio.get_running_loop()
+        for loop_pool in self._take_loops():
+            if loop_pool.loop is running:
+                await loop_pool.aclose(grace)
+            elif loop_pool.loop.is_running():
+                closing = asyncio.run_coroutine_threadsafe(loop_pool.aclose(grace), loop_pool.loop)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(grace + CLOSE_SECONDS):
+                        await asyncio.wrap_future(closing)
+            else:
+                _close_ended(loop_pool)
+
+    async def _this_loop(self) -> LoopPool:
+        loop = asyncio.get_running_loop()
+        loop_pool = self._loops.get(loop)
+        if self._closed:
+            raise PoolClosedError('This SessionPool is closed: make the call before `aclose()`, or make a new pool.')
+        if loop_pool is None:
+            loop_pool = LoopPool(loop, self._limits)
+            with self._lock:
+                ended = [other for other in self._loops.values() if other.has_ended]
+                for other in ended:
+                    self._retire(self._loops.pop(other.loop))
+                self._loops[loop] = loop_pool
+            for other in ended:
+                _close_ended(other)
+            await loop_pool.start(self._until_loop_ends(loop_pool))
+        return loop_pool
+
+    async def _until_loop_ends(self, loop_pool: LoopPool) -> AsyncGenerator[None]:
+        # `asyncio.run` and its kin close the generators that a loop has begun to iterate before they close the loop.
+        try:
+            yield
+        finally:
+            with self._lock:
+                if self._loops.get(loop_pool.loop) is loop_pool:
+                    self._retire(self._loops.pop(loop_pool.loop))
+            await loop_pool.aclose(0)
+
+    def _retire(self, loop_pool: LoopPool) -> None:
+        counts = loop_pool.counts()
+        self._past.update({name: counts[name] for name in ('opened', 'evicted', 'connections_opened')})
+
+    def _open_loops(self) -> list[LoopPool]:
+        with self._lock:
+            return list(self._loops.values())
+
+    def _take_loops(self) -> list[LoopPool]:
+        with self._lock:
+            taken = list(self._loops.values())
+            for loop_pool in taken:
+                self._retire(loop_pool)
+            self._loops.clear()
+        return taken
+
+    def _close_at_exit(self) -> None:
+        for loop_pool in self._take_loops():
+            if not loop_pool.loop.is_running():
+                _close_ended(loop_pool)
+
+    def _forget_after_fork(self) -> None:
+        # The sockets are the parent's: they are neither used nor closed here, nor may a finalizer do so.
+        _inherited.extend(self._loops.values())
+        self._loops = {}
+        self._lock = threading.Lock()
+
+
+def _close_ended(loop_pool: LoopPool) -> None:
+    """Close the clients of a loop that does not run, and that nobody will run again."""
+    if loop_pool.loop.is_closed():
+        loop_pool.abandon()
+        return
+    close = partial(loop_pool.loop.run_until_complete, loop_pool.aclose(0))
+    if not _loop_is_running():
+        close()
+        return
+    closing = threading.Thread(target=close, name='pydantic-ai-aiobedrock', daemon=True)
+    closing.start()
+    closing.join(CLOSE_SECONDS)
+
+
+def _loop_is_running() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+_pools: weakref.WeakSet[SessionPool] = weakref.WeakSet()
+_inherited: list[LoopPool] = []
+
+
+@atexit.register
+def _close_all_at_exit() -> None:
+    for pool in list(_pools):
+        pool._close_at_exit()  # pyright: ignore[reportPrivateUsage]
+
+
+def _forget_all_after_fork() -> None:
+    for pool in list(_pools):
+        pool._forget_after_fork()  # pyright: ignore[reportPrivateUsage]
+
+
+if hasattr(os, 'register_at_fork'):
+    os.register_at_fork(after_in_child=_forget_all_after_fork)
+
+shared_pool: SessionPool = SessionPool()
+"""The pool of every provider that is not given one."""

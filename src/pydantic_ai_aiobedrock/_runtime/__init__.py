@@ -1,0 +1,1 @@
+"""Bedrock's operations as coroutines: lease a client, send, read."""

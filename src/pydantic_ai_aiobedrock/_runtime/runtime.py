@@ -1,0 +1,138 @@
+"""BedrockRuntime: Bedrock's Converse, ConverseStream, CountTokens and InvokeModel as coroutines on pooled clients."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from pydantic_ai_aiobedrock import _telemetry
+from pydantic_ai_aiobedrock._config.call_options import call_options
+from pydantic_ai_aiobedrock._config.client_spec import ClientSpec
+from pydantic_ai_aiobedrock._pool.loop_pool import Lease
+from pydantic_ai_aiobedrock._pool.session_pool import SessionPool
+from pydantic_ai_aiobedrock._runtime.auth_retry import send
+
+if TYPE_CHECKING:
+    from pydantic_ai_aiobedrock._client.event_stream import ConverseEventStream
+    from pydantic_ai_aiobedrock._client.transport import HTTPSession
+
+
+@dataclass(frozen=True)
+class RuntimeMeta:
+    """What is known of a client without opening it, under the names of botocore's `client.meta`."""
+
+    endpoint_url: str
+    region_name: str
+
+
+class BedrockRuntime:
+    """Bedrock Runtime's operations as coroutines, with the parameters and responses of boto3's client.
+
+    Every call leases a client from the pool, so one runtime serves any number of calls, event loops and threads.
+    Request members that the installed botocore does not know are sent as they are.
+
+    See https://docs.aws.amazon.com/bedrock/latest/APIReference/API_Operations_Amazon_Bedrock_Runtime.html.
+    """
+
+    def __init__(self, pool: SessionPool, spec: ClientSpec, endpoint_url: str) -> None:
+        """Take the pool to lease clients from, and what they are made of; nothing is opened."""
+        self.pool = pool
+        self.spec = spec
+        self.meta: RuntimeMeta = RuntimeMeta(endpoint_url, spec.region_name)
+
+    def __repr__(self) -> str:
+        return f'<BedrockRuntime {self.meta.endpoint_url} ({self.meta.region_name})>'
+
+    async def converse(self, **params: Any) -> dict[str, Any]:
+        """Send messages to a model: `modelId`, `messages`, and the other members of a Converse request.
+
+        Returns:
+            The members of the Converse response, and `ResponseMetadata`.
+
+        Raises:
+            botocore.exceptions.ClientError: AWS answered with an error.
+            botocore.exceptions.BotoCoreError: The request could not be signed or sent, or was not answered.
+            PoolClosedError: The pool is closed.
+        """
+        with self._operation('chat', params) as operation, await self._lease(operation) as lease:
+            return await send(lease, lease.client.converse, params)
+
+    async def converse_stream(self, **params: Any) -> dict[str, Any]:
+        """Send messages to a model, like `converse`, and stream its answer.
+
+        Returns:
+            `stream`, a `ConverseEventStream` to be read to its end or closed, and `ResponseMetadata`.
+
+        Raises:
+            Exception: As `converse` does.
+        """
+        with self._operation('chat', params) as operation:
+            lease = await self._lease(operation)
+            try:
+                response = await send(lease, lease.client.converse_stream, params)
+            except BaseException:
+                lease.release()
+                raise
+            stream: ConverseEventStream = response['stream']
+            stream.own(operation.until_closed(stream.progress, lease))
+            return response
+
+    async def count_tokens(self, **params: Any) -> dict[str, Any]:
+        """Count the tokens of a request, without sending it to the model: `modelId` and `input`.
+
+        Returns:
+            `inputTokens`, and `ResponseMetadata`.
+
+        Raises:
+            Exception: As `converse` does.
+        """
+        with self._operation('count_tokens', params) as operation, await self._lease(operation) as lease:
+            return await send(lease, lease.client.count_tokens, params)
+
+    async def invoke_model(self, **params: Any) -> dict[str, Any]:
+        """Invoke a model with a body in the model's own format: `modelId`, `body`, `contentType`, `accept`.
+
+        Returns:
+            `body`, read whole, as an `io.BytesIO`; `contentType`, and `ResponseMetadata`.
+
+        Raises:
+            Exception: As `converse` does.
+        """
+        with self._operation('invoke_model', params) as operation, await self._lease(operation) as lease:
+            response = await send(lease, lease.client.invoke_model, params)
+            # Imported with the client that sent this.
+            from pydantic_ai_aiobedrock._client.transport import read_body
+
+            return {**response, 'body': await read_body(response['body'], self.meta.endpoint_url)}
+
+    async def warm_up(self, connections: int = 1) -> None:
+        """Open the client of the running event loop, and connections to the endpoint, ahead of the first call.
+
+        The client stays open as if it had been used. Connections that nobody uses are closed after 12 s, for Bedrock
+        closes them after some 20 s.
+
+        Args:
+            connections: How many to have open; no more than `max_connections` are opened.
+
+        Raises:
+            ValueError: `connections` is not positive.
+            botocore.exceptions.BotoCoreError: The spec is not usable, or the endpoint can't be reached.
+            PoolClosedError: The pool is closed.
+        """
+        if not connections > 0:
+            raise ValueError(f'`connections` must be positive, not {connections!r}.')
+        with await self.pool.lease(self.spec) as lease:
+            transport: HTTPSession = lease.client._endpoint.http_session
+            await transport.connect(min(connections, self.spec.max_connections), self.meta.endpoint_url)
+
+    def _operation(self, name: str, params: dict[str, Any]) -> _telemetry.Operation:
+        return _telemetry.Operation(name, params, self.meta.endpoint_url)
+
+    async def _lease(self, operation: _telemetry.Operation) -> Lease:
+        options = call_options.get()
+        spec = self.spec
+        if options.max_attempts is not None:
+            spec = replace(spec, max_attempts=options.max_attempts)
+        lease = await self.pool.lease(spec, options.pool_timeout)
+        operation.waited()
+        return lease

@@ -1,0 +1,333 @@
+"""Metrics of the pool and of the calls, through opentelemetry-api: numbers, model ids and hosts, never content.
+
+Without an OpenTelemetry SDK the instruments do nothing. What the pool holds is asked for by the SDK when it exports, so
+counting it costs a call nothing. Names and units are those of OpenTelemetry's semantic conventions where they have one.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from contextlib import suppress
+from functools import lru_cache, partial
+from importlib.metadata import version
+from time import perf_counter
+from typing import Any, Protocol, Self
+from urllib.parse import urlsplit
+from weakref import WeakSet
+
+from botocore.exceptions import ClientError
+from opentelemetry import metrics
+from opentelemetry.metrics import CallbackOptions, Observation
+
+from pydantic_ai_aiobedrock._wire.converse import ConverseStreamError
+
+_SCOPE = 'pydantic_ai_aiobedrock'
+_SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
+"""Bucket boundaries that the conventions advise for generation; those of HTTP end at 10 s."""
+
+_BYTES = (256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216)
+_ATTEMPT: str = 'pydantic_ai_aiobedrock.attempt'
+_SENT_AT: str = 'pydantic_ai_aiobedrock.sent_at'
+
+_meter = metrics.get_meter(_SCOPE, version('pydantic-ai-aiobedrock'))
+
+
+def _histogram(name: str, unit: str, description: str, buckets: Iterable[float] = _SECONDS) -> metrics.Histogram:
+    return _meter.create_histogram(name, unit, description, explicit_bucket_boundaries_advisory=list(buckets))
+
+
+_operation_duration = _histogram(
+    'gen_ai.client.operation.duration',
+    's',
+    'Calls from their beginning to their end: retries, the wait for a connection, and the whole of a stream included.',
+)
+_first_chunk = _histogram(
+    'gen_ai.client.operation.time_to_first_chunk', 's', 'From the beginning of a streamed call to its first event.'
+)
+_attempt_duration = _histogram(
+    'http.client.request.duration',
+    's',
+    'One attempt: from the signed request to the response; of a stream, to its headers.',
+)
+_request_size = _histogram('http.client.request.body.size', 'By', 'Size of request bodies.', _BYTES)
+_response_size = _histogram('http.client.response.body.size', 'By', 'Size of response bodies; streams, too.', _BYTES)
+_stream_duration = _histogram(f'{_SCOPE}.stream.duration', 's', 'From the headers of a stream until it is closed.')
+_wait_time = _histogram(f'{_SCOPE}.pool.wait_time', 's', 'Wait for a client and for a free connection.')
+_retries = _meter.create_counter(f'{_SCOPE}.retries', '{attempt}', 'Attempts after the first of a call.')
+_throttles = _meter.create_counter(f'{_SCOPE}.throttles', '{response}', 'Responses of status 429, retried or not.')
+_pool_timeouts = _meter.create_counter(f'{_SCOPE}.pool.timeouts', '{timeout}', 'Waits of a call that took too long.')
+_refreshes = _meter.create_counter(
+    f'{_SCOPE}.credentials.refreshes', '{refresh}', 'Times that credentials or API keys were resolved anew.'
+)
+
+
+class PoolCounts(Protocol):
+    """What a pool says of itself: a `PoolStats`, whose other fields are read by their names."""
+
+    @property
+    def in_flight(self) -> int:
+        """Calls and streams that have a connection."""
+        ...
+
+    @property
+    def connections(self) -> int:
+        """Open connections, idle ones included."""
+        ...
+
+
+class CountedPool(Protocol):
+    """What can be asked for its counts."""
+
+    def stats(self) -> PoolCounts:
+        """Count what the pool holds now."""
+        ...
+
+
+class OwnedLease(Protocol):
+    """What a stream gives back when it is closed."""
+
+    def release(self) -> None:
+        """Give it back."""
+        ...
+
+
+class StreamProgress:
+    """How far a stream has come; it knows nothing of the stream, which may be collected meanwhile.
+
+    Attributes:
+        complete: Whether the whole answer has been read.
+        first_read_at: When the first bytes were read, on `time.perf_counter()`.
+        bytes_received: Bytes of the body that have been read.
+    """
+
+    __slots__ = ('bytes_received', 'complete', 'first_read_at')
+
+    def __init__(self) -> None:
+        self.complete: bool = False
+        self.first_read_at: float | None = None
+        self.bytes_received: int = 0
+
+    def read(self, size: int) -> None:
+        """Note that so many bytes have been read."""
+        self.bytes_received += size
+        if self.first_read_at is None:
+            self.first_read_at = perf_counter()
+
+
+class Operation:
+    """One call, from before its lease to its end. As a context manager it records how long that took."""
+
+    __slots__ = ('_attributes', '_handed_over', '_start')
+
+    def __init__(self, name: str, params: Mapping[str, Any], endpoint_url: str) -> None:
+        """Begin to measure.
+
+        Args:
+            name: The operation, as the conventions for generative AI name it.
+            params: The parameters of the call, of which only the model id is looked at.
+            endpoint_url: Where it is sent.
+        """
+        self._start = perf_counter()
+        self._handed_over = False
+        self._attributes: dict[str, str | int] = {
+            'gen_ai.operation.name': name,
+            'gen_ai.provider.name': 'aws.bedrock',
+            'gen_ai.request.model': str(params.get('modelId')),
+            **server_attributes(endpoint_url),
+        }
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, exc_type: object, error: BaseException | None, traceback: object) -> None:
+        if not self._handed_over:
+            self._end(error)
+
+    def waited(self) -> None:
+        """Record the wait for the lease, which has just been granted."""
+        _wait_time.record(perf_counter() - self._start)
+
+    def until_closed(self, progress: StreamProgress, lease: OwnedLease) -> OwnedLease:
+        """Let the end of the stream be the end of the operation; return what the stream is to own for its lease."""
+        self._handed_over = True
+        return _StreamEnd(partial(self._stream_ended, progress, perf_counter()), lease)
+
+    def _stream_ended(self, progress: StreamProgress, headers_at: float) -> None:
+        _stream_duration.record(perf_counter() - headers_at, self._attributes)
+        _response_size.record(progress.bytes_received, self._attributes)
+        if progress.first_read_at is not None:
+            _first_chunk.record(progress.first_read_at - self._start, self._attributes)
+        # A stream closes itself while it raises.
+        self._end(None if progress.complete else sys.exc_info()[1])
+
+    def _end(self, error: BaseException | None) -> None:
+        if error is not None:
+            self._attributes['error.type'] = _error_type(error)
+        _operation_duration.record(perf_counter() - self._start, self._attributes)
+
+
+class _StreamEnd:
+    """The lease of a stream, which is released once, when the stream is closed."""
+
+    __slots__ = ('_ended', '_lease')
+
+    def __init__(self, ended: Callable[[], None], lease: OwnedLease) -> None:
+        self._ended: Callable[[], None] | None = ended
+        self._lease = lease
+
+    def release(self) -> None:
+        ended, self._ended = self._ended, None
+        if ended is not None:
+            self._lease.release()
+            ended()
+
+
+def install(client: Any) -> None:
+    """Measure each attempt of this client's calls, through the events that botocore emits around it."""
+    events = client.meta.events
+    # Last: when the request has been signed.
+    events.register_last('request-created.bedrock-runtime', _sent, unique_id=f'{_SCOPE}.sent')
+    received = partial(_received, server=server_attributes(client.meta.endpoint_url))
+    events.register('response-received.bedrock-runtime', received, unique_id=f'{_SCOPE}.received')
+
+
+def observe(pool: CountedPool) -> None:
+    """Have the pool's counts exported for as long as the pool exists."""
+    _pools.add(pool)
+
+
+def pool_timed_out() -> None:
+    """Count a call that waited in vain for a client or a connection."""
+    _pool_timeouts.add(1)
+
+
+def credentials_resolved(failure: str) -> None:
+    """Count a resolution of credentials, or of an API key, and whether it failed; not what the failure said."""
+    _refreshes.add(1, {'error.type': '_OTHER'} if failure else {})
+
+
+def _sent(request: Any, operation_name: str, **_: object) -> None:
+    context: MutableMapping[str, Any] = request.context
+    number = context.get(_ATTEMPT, (0,))[0] + 1
+    context[_ATTEMPT] = (number, context.pop(_SENT_AT, None) or perf_counter(), len(request.body or b''))
+    if number > 1:
+        _retries.add(1, {'rpc.method': operation_name})
+
+
+def _received(
+    response_dict: Mapping[str, Any] | None,
+    exception: BaseException | None,
+    context: Mapping[str, Any],
+    server: Mapping[str, str | int],
+    **_: object,
+) -> None:
+    _, sent_at, request_bytes = context.get(_ATTEMPT, (0, None, 0))
+    if sent_at is None:
+        return
+    if response_dict is not None:
+        body = response_dict['body']
+        response_bytes = len(body) if isinstance(body, bytes) else None
+        attempt_answered(sent_at, request_bytes, response_dict['status_code'], response_bytes, server)
+    elif exception is not None:
+        attributes = {'http.request.method': 'POST', **server, 'error.type': _error_type(exception)}
+        _attempt_duration.record(perf_counter() - sent_at, attributes)
+        _request_size.record(request_bytes, attributes)
+
+
+def attempt_answered(
+    sent_at: float, request_bytes: int, status: int, response_bytes: int | None, server: Mapping[str, str | int]
+) -> None:
+    """Record an attempt that AWS answered.
+
+    Args:
+        sent_at: When it was sent, on `time.perf_counter()`.
+        request_bytes: The size of the body that was sent.
+        status: The status of the answer.
+        response_bytes: The size of the answer's body, unless that is a stream.
+        server: The `server_attributes` of where it was sent.
+    """
+    attributes: dict[str, str | int] = {
+        'http.request.method': 'POST',
+        **server,
+        'http.response.status_code': status,
+    }
+    if status >= 400:
+        attributes['error.type'] = str(status)
+    if status == 429:
+        _throttles.add(1, server)
+    if response_bytes is not None:
+        _response_size.record(response_bytes, attributes)
+    _attempt_duration.record(perf_counter() - sent_at, attributes)
+    _request_size.record(request_bytes, attributes)
+
+
+def attempt_was_sent(context: MutableMapping[str, Any], sent_at: float) -> None:
+    """Say of a call that its next attempt was sent at `sent_at`, on `time.perf_counter()`."""
+    context[_SENT_AT] = sent_at
+
+
+@lru_cache(maxsize=256)
+def server_attributes(endpoint_url: str) -> Mapping[str, str | int]:
+    """Return what the conventions for HTTP say of where requests are sent."""
+    url = urlsplit(endpoint_url)
+    return {'server.address': url.hostname or '', 'server.port': url.port or (443 if url.scheme == 'https' else 80)}
+
+
+def _error_type(error: BaseException) -> str:
+    if isinstance(error, ConverseStreamError):
+        return error.code or type(error).__name__
+    if isinstance(error, ClientError):
+        response: Any = error.response
+        return response.get('Error', {}).get('Code') or type(error).__name__
+    return type(error).__name__
+
+
+_pools: WeakSet[CountedPool] = WeakSet()
+
+
+_TRIES = 5
+
+
+def _counts() -> list[PoolCounts]:
+    return [_counts_of(pool) for pool in list(_pools)]
+
+
+def _counts_of(pool: CountedPool) -> PoolCounts:
+    # Exporters ask from a thread of their own, in which what is counted may change under the count.
+    for _ in range(_TRIES - 1):
+        with suppress(RuntimeError):
+            return pool.stats()
+    return pool.stats()
+
+
+def _sum(field: str, _: CallbackOptions) -> list[Observation]:
+    return [Observation(sum(getattr(counts, field) for counts in _counts()))]
+
+
+def _connections(_: CallbackOptions) -> list[Observation]:
+    active = idle = 0
+    for counts in _counts():
+        used = counts.in_flight
+        active, idle = active + used, idle + counts.connections - used
+    return [
+        Observation(active, {'http.connection.state': 'active'}),
+        Observation(idle, {'http.connection.state': 'idle'}),
+    ]
+
+
+_meter.create_observable_up_down_counter(
+    'http.client.open_connections', [_connections], '{connection}', 'Open connections, over all pools.'
+)
+for _name, _unit, _description, _field in (
+    ('http.client.active_requests', '{request}', 'Requests and streams that have a connection.', 'in_flight'),
+    (f'{_SCOPE}.pool.pending_requests', '{request}', 'Calls that wait for a client or a connection.', 'waiting'),
+    (f'{_SCOPE}.pool.clients', '{client}', 'Open clients.', 'clients'),
+):
+    _meter.create_observable_up_down_counter(_name, [partial(_sum, _field)], _unit, _description)
+for _name, _unit, _description, _field in (
+    (f'{_SCOPE}.pool.clients.opened', '{client}', 'Clients opened.', 'opened'),
+    (f'{_SCOPE}.pool.clients.evicted', '{client}', 'Clients closed as idle or to make room.', 'evicted'),
+    (f'{_SCOPE}.pool.connections.opened', '{connection}', 'Connections opened.', 'connections_opened'),
+):
+    _meter.create_observable_counter(_name, [partial(_sum, _field)], _unit, _description)

@@ -1,0 +1,1 @@
+"""Everything that knows Pydantic AI, beside the models themselves."""

@@ -1,0 +1,138 @@
+"""Turns what the transport raises into pydantic-ai's exceptions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from types import TracebackType
+from typing import Any
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConfigNotFound,
+    ConfigParseError,
+    CredentialRetrievalError,
+    InvalidConfigError,
+    InvalidDefaultsMode,
+    InvalidRetryConfigurationError,
+    NoCredentialsError,
+    NoRegionError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    SSOError,
+    TokenRetrievalError,
+)
+from pydantic_ai.exceptions import ModelAPIError, UserError
+
+from pydantic_ai_aiobedrock._upstream import seam
+from pydantic_ai_aiobedrock._wire.converse import ConverseDecodeError, ConverseEncodeError
+from pydantic_ai_aiobedrock._wire.frames import EventStreamDecodeError
+from pydantic_ai_aiobedrock.errors import PoolClosedError, UnusableConfigurationError, WrongLoopError
+
+NO_CREDENTIALS = (
+    'No AWS credentials were found. Set `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, or '
+    '`AWS_BEARER_TOKEN_BEDROCK`, or a profile (`profile_name` or `AWS_PROFILE`), or pass `aws_access_key_id` and '
+    '`aws_secret_access_key`, or `api_key`, to BedrockProvider.'
+)
+
+_CONFIGURATION_ERRORS = (
+    ConfigNotFound,
+    ConfigParseError,
+    CredentialRetrievalError,
+    InvalidConfigError,
+    InvalidDefaultsMode,
+    InvalidRetryConfigurationError,
+    NoRegionError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    SSOError,
+    TokenRetrievalError,
+    UnusableConfigurationError,
+)
+
+
+class _OnError(AbstractContextManager[None]):
+    """Maps errors by another context manager, which is made when there is one: a stream holds this while it is open."""
+
+    __slots__ = ('_make',)
+
+    def __init__(self, make: Callable[[], AbstractContextManager[None]]) -> None:
+        self._make = make
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
+    ) -> None:
+        if isinstance(exc_val, Exception):
+            with self._make():
+                raise exc_val
+
+
+def map_api_errors(model_name: str, *args: Any, **kwargs: Any) -> AbstractContextManager[None]:
+    """Map as upstream does, and what upstream lets through or can't meet as `map_other_errors` does.
+
+    Raises:
+        ModelAPIError: Or one of its subclasses: AWS or the network failed.
+        UserError: The credentials, the configuration, the pool or the request are not usable as they are.
+    """
+    return _OnError(partial(_api_errors, model_name, *args, **kwargs))
+
+
+@contextmanager
+def _api_errors(model_name: str, *args: Any, **kwargs: Any) -> Generator[None]:
+    with map_other_errors(model_name), seam.map_api_errors(model_name, *args, **kwargs):
+        yield
+
+
+@contextmanager
+def map_other_errors(model_name: str) -> Generator[None]:
+    """Map what upstream lets through or can't meet.
+
+    Raises:
+        ModelAPIError: AWS or the network failed.
+        UserError: The credentials, the configuration, the pool or the request are not usable as they are.
+    """
+    try:
+        yield
+    except NoCredentialsError as error:
+        raise UserError(NO_CREDENTIALS) from error
+    except _CONFIGURATION_ERRORS as error:
+        raise UserError(f'The AWS configuration or credentials are not usable: {error}') from error
+    except (PoolClosedError, WrongLoopError, ConverseEncodeError) as error:
+        raise UserError(str(error)) from error
+    except (EventStreamDecodeError, ConverseDecodeError) as error:
+        raise ModelAPIError(model_name=model_name, message=f'Failed to decode the response stream: {error}') from error
+    except (BotoCoreError, ClientError) as error:
+        # What the network does, pydantic-ai 2.33 to 2.40 do not map at all.
+        raise ModelAPIError(model_name=model_name, message=str(error)) from error
+
+
+@contextmanager
+def map_shape_errors(model_name: str) -> Generator[None]:
+    """Map what upstream's mapping stumbles over in a response that lacks members, or has them of another type.
+
+    Raises:
+        ModelAPIError: The response is not one of Converse.
+    """
+    try:
+        yield
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        message = f'The response is not one of Converse: {type(error).__name__}: {error}'
+        raise ModelAPIError(model_name=model_name, message=message) from error
+
+
+def map_stream_errors(model_name: str, *args: Any, **kwargs: Any) -> AbstractContextManager[None]:
+    """Map as `map_api_errors` does, and what upstream stumbles over in an event as `map_shape_errors` does.
+
+    Raises:
+        ModelAPIError: Or one of its subclasses: AWS or the network failed, or an event is not one of Converse.
+        UserError: The credentials, the configuration, the pool or the request are not usable as they are.
+    """
+    return _OnError(partial(_stream_errors, model_name, *args, **kwargs))
+
+
+@contextmanager
+def _stream_errors(model_name: str, *args: Any, **kwargs: Any) -> Generator[None]:
+    with map_shape_errors(model_name), _api_errors(model_name, *args, **kwargs):
+        yield

@@ -1,0 +1,1 @@
+"""The wire, without I/O: bytes to events and dicts, and back."""

@@ -1,0 +1,343 @@
+"""Converse bodies and events: JSON, in which blobs are base64.
+
+What Bedrock adds to Converse passes through unchanged, whatever service model the installed botocore has; what
+botocore knows comes out as botocore's own serializer and parser have it.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from decimal import Decimal
+from math import isfinite
+from typing import Any, Final, TypeAlias, cast
+
+from pydantic_core import from_json, to_json
+
+from pydantic_ai_aiobedrock._wire.frames import HeaderValue, Message
+
+__all__ = [
+    'USAGE_MEMBERS',
+    'ConverseDecodeError',
+    'ConverseEncodeError',
+    'ConverseStreamError',
+    'decode_event',
+    'decode_response',
+    'encode_request',
+]
+
+USAGE_MEMBERS: Final = frozenset(
+    {'inputTokens', 'outputTokens', 'totalTokens', 'cacheReadInputTokens', 'cacheWriteInputTokens', 'cacheDetails'}
+)
+"""The members of Bedrock's `TokenUsage`.
+
+Models send others that no service model has, some of them these under another name (`cacheReadInputTokenCount`), which
+whoever sums up the usage would count twice. (Claude Sonnet 4.5 and Nova, 2026-11)
+"""
+
+_Blobs: TypeAlias = 'Mapping[str, _Blobs]'
+"""Where the blobs are below an object, or below each object of a list.
+
+A document (a tool's input, a JSON result) is never part of it: what looks like a blob in there is the user's.
+"""
+
+_Json: TypeAlias = 'dict[str, _Json] | list[_Json] | str | bytes | int | float | bool | None'
+"""JSON, with the blobs in it decoded."""
+
+_BLOB: _Blobs = {}
+_NO_BLOBS: _Blobs = {}
+
+_MEDIA: _Blobs = {'source': {'bytes': _BLOB}}
+_RESULT: _Blobs = {'image': _MEDIA, 'document': _MEDIA, 'video': _MEDIA, 'audio': _MEDIA}
+_BLOCK: _Blobs = {
+    **_RESULT,
+    'guardContent': {'image': _MEDIA},
+    'reasoningContent': {'redactedContent': _BLOB},
+    'toolResult': {'content': _RESULT},
+}
+_PROMPT: _Blobs = {'messages': {'content': _BLOCK}, 'system': _BLOCK}
+_REQUEST: _Blobs = {**_PROMPT, 'input': {'invokeModel': {'body': _BLOB}, 'converse': _PROMPT}}
+_RESPONSE: _Blobs = {'output': {'message': {'content': _BLOCK}}}
+_EVENTS: Mapping[str, _Blobs] = {
+    'messageStart': {},
+    'contentBlockStart': {},
+    'contentBlockDelta': {'delta': _BLOCK},
+    'contentBlockStop': {},
+    'messageStop': {},
+    'metadata': {},
+}
+_DOCUMENTS = frozenset({'input', 'json', 'additionalModelResponseFields'})
+"""The members of responses and events that hold JSON of the user's or the model's own, in which nulls are values."""
+
+
+class ConverseEncodeError(ValueError):
+    """A request holds a value that JSON cannot carry."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        self.path: list[str | int] = []
+        super().__init__(reason)
+
+    def __str__(self) -> str:
+        path = ''.join(f'[{step}]' if isinstance(step, int) else f'.{step}' for step in reversed(self.path))
+        return f'JSON cannot carry the request: {path.removeprefix(".") or "it"} {self.reason}'
+
+
+class ConverseDecodeError(ValueError):
+    """An event is not what Converse sends: not a JSON object, or with a blob that is not base64."""
+
+
+class ConverseStreamError(Exception):
+    """An exception that Bedrock sent in the middle of a stream."""
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        original_status_code: int | None = None,
+        original_message: str | None = None,
+    ) -> None:
+        self.code = code
+        self.message = message
+        self.original_status_code = original_status_code
+        """The status that the model itself gave, of a `modelStreamErrorException`."""
+        self.original_message = original_message
+        """What the model itself said, of a `modelStreamErrorException`."""
+        super().__init__(f'{code}: {message}')
+
+
+def encode_request(params: Mapping[str, Any]) -> bytes:
+    """Encode the parameters of Converse, ConverseStream or CountTokens as the body of the request.
+
+    Leaves out `modelId`, which stands in the path, and parameters that are `None`. Bytes become base64 wherever they
+    are, and so does text where Converse has a blob.
+
+    Raises:
+        ConverseEncodeError: A value is not of JSON: a set, an object, NaN.
+    """
+    body = {name: value for name, value in params.items() if value is not None and name != 'modelId'}
+    try:
+        body = _object_as_json(body, _REQUEST)
+        try:
+            return to_json(body)
+        except ValueError:
+            # Half a surrogate pair has no UTF-8, but JSON can name it.
+            return json.dumps(body).encode()
+    except RecursionError:
+        raise ConverseEncodeError('is nested too deeply, or contains itself') from None
+
+
+def decode_response(body: bytes) -> dict[str, Any]:
+    """Decode the body of a successful Converse or CountTokens response.
+
+    A body that is empty or not a JSON object gives a response without any field, as botocore has it.
+
+    Raises:
+        ConverseDecodeError: A blob in it is not base64, or it is nested deeper than Python can follow.
+    """
+    try:
+        response = _json_object(body)
+    except ConverseDecodeError:
+        return {}
+    _settle(response, _RESPONSE)
+    _keep_known_usage(response)
+    return response
+
+
+_latest: tuple[Mapping[str, HeaderValue], str, _Blobs] = ({}, '', {})
+"""What the headers of the latest event said: mostly the next one's, too, for the decoder gives equal ones once."""
+
+
+def decode_event(message: Message) -> dict[str, Any] | None:
+    """Decode a message of a ConverseStream response into its event, `{event type: members}`.
+
+    Gives `None` for an event of a type that Converse does not have.
+
+    Raises:
+        ConverseStreamError: The message is an exception.
+        ConverseDecodeError: The payload is not a JSON object, or a blob in it is not base64.
+    """
+    global _latest
+    headers, payload = message
+    # Taken once: loops in other threads decode, too.
+    latest = _latest
+    if headers is not latest[0]:
+        if headers.get(':message-type') in ('exception', 'error'):
+            raise _stream_error(message)
+        event_type = headers.get(':event-type')
+        if type(event_type) is not str or (blobs := _EVENTS.get(event_type)) is None:
+            return None
+        _latest = latest = (headers, event_type, blobs)
+    _, event_type, blobs = latest
+    event: dict[str, _Json]
+    try:
+        event = from_json(payload, cache_strings='keys')
+    except ValueError:
+        event = _json_object(payload)
+    if type(event) is not dict:
+        raise ConverseDecodeError('Not a JSON object')
+    # Padding, against guessing the text from the length of the encrypted event.
+    event.pop('p', None)
+    # Nearly all events are text, in which there is no blob and no null.
+    if event_type == 'contentBlockDelta' and len(event) == 2 and type(event.get('contentBlockIndex')) is int:
+        delta = event.get('delta')
+        if type(delta) is dict and len(delta) == 1 and type(delta.get('text')) is str:
+            return {event_type: event}
+    _settle(event, blobs)
+    if event_type == 'metadata':
+        _keep_known_usage(event)
+    return {event_type: event}
+
+
+def _as_json(value: Any, blobs: _Blobs) -> Any:
+    """Give what JSON can carry in place of `value`: the same object where it can carry all of it."""
+    if isinstance(value, dict):
+        return _object_as_json(cast(dict[Any, object], value), blobs)
+    if isinstance(value, (list, tuple)):
+        return _array_as_json(cast(Sequence[object], value), blobs)
+    if isinstance(value, str):
+        return value if blobs is not _BLOB else _text_as_blob(value)
+    if isinstance(value, (bytes, bytearray)):
+        return b64encode(value).decode('ascii')
+    if isinstance(value, Decimal) and value.is_finite():
+        value = float(value)
+    if isinstance(value, float) and isfinite(value):
+        return value
+    if isinstance(value, int) or value is None:
+        return value
+    raise ConverseEncodeError(
+        f'is {value}' if isinstance(value, (float, Decimal)) else f'is of type {type(value).__name__}'
+    )
+
+
+def _text_as_blob(value: str) -> str:
+    try:
+        return b64encode(value.encode()).decode('ascii')
+    except UnicodeEncodeError:
+        raise ConverseEncodeError('has no UTF-8') from None
+
+
+def _object_as_json(value: dict[Any, object], blobs: _Blobs) -> dict[str, Any]:
+    # A long conversation is a thousand objects, nearly all of them JSON as they are: whatever can be told by its type
+    # alone is passed over here, and nothing is copied.
+    replaced: dict[str, object] | None = None
+    for key, item in value.items():
+        if type(key) is not str:
+            return _object_as_json({_as_key(key): item for key, item in value.items()}, blobs)
+        kind = type(item)
+        if kind is str:
+            if key not in blobs:
+                continue
+        elif kind is int or kind is bool or item is None:
+            continue
+        try:
+            new = _BY_TYPE.get(kind, _as_json)(item, blobs.get(key, _NO_BLOBS))
+        except ConverseEncodeError as error:
+            error.path.append(key)
+            raise
+        if new is not item:
+            replaced = replaced or dict(value)
+            replaced[key] = new
+    return replaced or value
+
+
+def _array_as_json(value: Sequence[object], blobs: _Blobs) -> Sequence[object]:
+    replaced: list[object] | None = None
+    for index, item in enumerate(value):
+        kind = type(item)
+        if kind is str:
+            continue
+        try:
+            new = _BY_TYPE.get(kind, _as_json)(item, blobs)
+        except ConverseEncodeError as error:
+            error.path.append(index)
+            raise
+        if new is not item:
+            replaced = replaced or list(value)
+            replaced[index] = new
+    return replaced or value
+
+
+_BY_TYPE: dict[type, Callable[[Any, _Blobs], Any]] = {dict: _object_as_json, list: _array_as_json}
+
+
+def _as_key(key: object) -> str:
+    if isinstance(key, str):
+        return str.__str__(key)
+    if isinstance(key, (int, float)) or key is None:
+        return json.dumps(key)
+    raise ConverseEncodeError(f'has a key of type {type(key).__name__}')
+
+
+def _json_object(body: bytes) -> dict[str, _Json]:
+    value: _Json = None
+    try:
+        # Keys are seldom new, texts are seldom not.
+        value = from_json(body, cache_strings='keys')
+    except (ValueError, RecursionError):
+        # The standard library takes half a surrogate pair, and deeper nesting.
+        with suppress(ValueError, RecursionError):
+            value = json.loads(body.decode())
+    if type(value) is not dict:
+        raise ConverseDecodeError('Not a JSON object')
+    return value
+
+
+def _settle(members: dict[str, _Json], blobs: _Blobs) -> None:
+    """Decode the blobs, and drop the nulls, which say of a member that it is not there."""
+    try:
+        _settle_object(members, blobs)
+    except RecursionError:
+        raise ConverseDecodeError('Nested too deeply') from None
+
+
+def _settle_object(members: dict[str, _Json], blobs: _Blobs) -> None:
+    nulls: list[str] | None = None
+    for name, item in members.items():
+        if item is None:
+            nulls = [*(nulls or ()), name]
+        elif (below := blobs.get(name, _NO_BLOBS)) is _BLOB:
+            members[name] = _decode_blob(name, item)
+        elif type(item) is dict:
+            if name not in _DOCUMENTS:
+                _settle_object(item, below)
+        elif type(item) is list and name not in _DOCUMENTS:
+            _settle_array(item, below)
+    for name in nulls or ():
+        del members[name]
+
+
+def _settle_array(items: list[_Json], blobs: _Blobs) -> None:
+    for item in items:
+        if type(item) is dict:
+            _settle_object(item, blobs)
+        elif type(item) is list:
+            _settle_array(item, blobs)
+
+
+def _decode_blob(name: str, value: _Json) -> bytes:
+    try:
+        return b64decode(cast(str, value))
+    except (ValueError, TypeError):
+        raise ConverseDecodeError(f'{name} is not base64') from None
+
+
+def _keep_known_usage(response: dict[str, _Json]) -> None:
+    if isinstance(usage := response.get('usage'), dict):
+        response['usage'] = {name: count for name, count in usage.items() if name in USAGE_MEMBERS}
+
+
+def _stream_error(message: Message) -> ConverseStreamError:
+    headers = message.headers
+    if (code := headers.get(':exception-type')) is None:
+        return ConverseStreamError(str(headers.get(':error-code', '')), str(headers.get(':error-message', '')))
+    members: dict[str, Any]
+    try:
+        members = _json_object(message.payload)
+    except ConverseDecodeError:
+        members = {'message': message.payload.decode(errors='replace')}
+    _settle(members, _NO_BLOBS)
+    said = members.get('message', members.get('Message', ''))
+    return ConverseStreamError(str(code), str(said), members.get('originalStatusCode'), members.get('originalMessage'))

@@ -1,0 +1,290 @@
+"""The session pool through the lives of loops, threads and processes: whole programs, under `-X dev -W error`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from local_bedrock import LocalBedrock
+
+PROGRAM = """
+import asyncio, os, signal, sys, threading
+from pydantic_ai import Agent
+from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider, SessionPool
+
+provider = BedrockProvider()
+pool = provider.client.pool
+agent = Agent(BedrockConverseModel('us.amazon.nova-lite-v1:0', provider=provider))
+"""
+
+
+@pytest.fixture
+def bedrock() -> Iterator[LocalBedrock]:
+    with LocalBedrock() as bedrock:
+        yield bedrock
+
+
+def run(bedrock: LocalBedrock, program: str, *, exit_status: int = 0, flags: tuple[str, ...] = ()) -> tuple[str, str]:
+    """Run a program as a user's script would be; return what it said on both streams, but for asyncio's slow tasks."""
+    done = subprocess.run(
+        [sys.executable, '-X', 'dev', '-W', 'error', *flags, '-c', PROGRAM + textwrap.dedent(program)],
+        env={**environment(bedrock), 'PYTHONASYNCIODEBUG': '0'},
+        capture_output=True,
+        text=True,
+        timeout=19,
+        check=False,
+    )
+    assert done.returncode == exit_status, done.stderr
+    # In debug mode, asyncio tells of whatever took long.
+    slow = re.compile(r'^Executing <.* took [0-9.]+ seconds\n', re.MULTILINE)
+    return done.stdout, slow.sub('', done.stderr)
+
+
+def environment(bedrock: LocalBedrock) -> dict[str, str]:
+    variables = {**os.environ, **bedrock.environment}
+    variables.pop('AWS_BEARER_TOKEN_BEDROCK', None)
+    return variables
+
+
+def test_a_script_that_closes_nothing_ends_clean(bedrock: LocalBedrock) -> None:
+    out, err = run(bedrock, "print(asyncio.run(agent.run('hello')).output)")
+    assert 'hello' in out
+    assert err == ''
+
+
+def test_asyncio_run_many_times_over_opens_and_closes_each_time(bedrock: LocalBedrock) -> None:
+    out, err = run(
+        bedrock,
+        """
+        for _ in range(5):
+            asyncio.run(agent.run('hello'))
+        print(pool.stats())
+        """,
+    )
+    assert 'clients=0' in out
+    assert 'opened=5' in out
+    assert err == ''
+    assert bedrock.stats().open_connections == 0
+
+
+def test_a_loop_that_is_closed_under_a_client_costs_no_warning_and_no_socket(bedrock: LocalBedrock) -> None:
+    out, err = run(
+        bedrock,
+        """
+        for _ in range(3):
+            loop = asyncio.new_event_loop()
+            loop.run_until_complete(agent.run('hello'))
+            loop.close()
+        print(pool.stats())
+        import stat
+        def is_socket(fd):
+            try:
+                return stat.S_ISSOCK(os.fstat(fd).st_mode)
+            except OSError:
+                return False
+        print(sum(is_socket(int(fd)) for fd in os.listdir('/dev/fd')), 'sockets')
+        """,
+    )
+    assert 'clients=1' in out
+    assert 'opened=3' in out
+    assert '1 sockets' in out
+    assert err == ''
+
+
+def test_run_sync_from_threads_at_once_leaves_no_connection(bedrock: LocalBedrock) -> None:
+    """The loops that `run_sync` makes are never closed by pydantic-ai; their connections are, by this package."""
+    out, err = run(
+        bedrock,
+        """
+        for _ in range(2):
+            agent.run_sync('hello')
+        threads = [threading.Thread(target=agent.run_sync, args=('hello',)) for _ in range(5)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        asyncio.run(agent.run('hello'))
+        print(pool.stats())
+        """,
+    )
+    assert 'clients=1' in out, 'the loops of the threads have ended, the loop of the main thread has not'
+    assert [line for line in err.splitlines() if 'transport' in line or 'client' in line.lower()] == []
+    assert bedrock.stats().open_connections == 0
+
+
+def test_several_loops_run_at_once_in_several_threads(bedrock: LocalBedrock) -> None:
+    out, err = run(
+        bedrock,
+        """
+        answers = []
+        def work():
+            async def several():
+                answers.extend(await asyncio.gather(*(agent.run('hello') for _ in range(10))))
+            asyncio.run(several())
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        print(len(answers), pool.stats())
+        """,
+    )
+    assert out.startswith('40 ')
+    assert 'clients=0' in out
+    assert 'opened=4' in out
+    assert err == ''
+
+
+def test_closing_does_not_wait_for_ever_for_the_loop_of_another_thread(bedrock: LocalBedrock) -> None:
+    """A loop that is held up closes its clients when it ends."""
+    program = """
+    import pydantic_ai_aiobedrock._pool.session_pool
+    pydantic_ai_aiobedrock._pool.session_pool.CLOSE_SECONDS = 0.1
+    held_up, let_go = threading.Event(), threading.Event()
+
+    async def hold_up():
+        await agent.run('hello')
+        held_up.set()
+        let_go.wait(15)
+
+    thread = threading.Thread(target=asyncio.run, args=[hold_up()])
+    thread.start()
+    held_up.wait(15)
+    asyncio.run(pool.aclose())
+    assert not let_go.is_set()
+    let_go.set()
+    thread.join()
+    print(pool)
+    """
+    out, err = run(bedrock, program)
+    assert err == ''
+    assert out == '<SessionPool closed>\n'
+    assert bedrock.stats().open_connections == 0
+
+
+@pytest.mark.parametrize('end', ['sys.exit(3)', 'os.kill(os.getpid(), signal.SIGINT); await asyncio.sleep(9)'])
+def test_a_script_that_leaves_in_the_middle_of_a_stream_says_nothing(bedrock: LocalBedrock, end: str) -> None:
+    interrupted = 'SIGINT' in end
+    _, err = run(
+        bedrock,
+        f"""
+        async def main():
+            async with agent.run_stream('a rather long sentence, please') as stream:
+                async for text in stream.stream_text():
+                    {end}
+        try:
+            asyncio.run(main())
+        except KeyboardInterrupt:
+            sys.exit(4)
+        """,
+        exit_status=4 if interrupted else 3,
+    )
+    assert [line for line in err.splitlines() if 'nclosed' in line or 'never awaited' in line] == []
+    assert bedrock.stats().streams_generating == 0
+
+
+@pytest.mark.parametrize('uvloop', [False, True])
+def test_another_event_loop_ends_as_clean(bedrock: LocalBedrock, uvloop: bool) -> None:
+    if uvloop:
+        pytest.importorskip('uvloop')
+    runner = 'import uvloop; run = uvloop.run' if uvloop else 'run = asyncio.run'
+    out, err = run(
+        bedrock,
+        f"""
+        {runner}
+        async def main():
+            await asyncio.gather(*(agent.run('hello') for _ in range(20)))
+            async with agent.run_stream('hello') as stream:
+                async for _ in stream.stream_text():
+                    break
+        run(main())
+        print(pool.stats())
+        """,
+    )
+    assert 'clients=0' in out
+    assert err == ''
+
+
+def test_a_forked_child_opens_its_own_client_and_leaves_its_parents_alone(bedrock: LocalBedrock) -> None:
+    """What gunicorn does with `--preload`, and multiprocessing by fork."""
+    out, err = run(
+        bedrock,
+        """
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(agent.run('hello'))
+        before = pool.stats()
+        child = os.fork()
+        if not child:
+            status = 1
+            try:
+                asyncio.run(agent.run('hello'))
+                status = 0 if pool.stats().opened == 1 else 2
+            finally:
+                os._exit(status)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        loop.run_until_complete(agent.run('hello'))
+        print(pool.stats() == before, pool.stats())
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+        """,
+    )
+    assert out.startswith('True ')
+    assert err == ''
+    connections = [request.connection for request in bedrock.requests]
+    assert connections[0] == connections[2] != connections[1]
+
+
+def test_multiprocessing_by_fork_works_after_a_call_in_the_parent(bedrock: LocalBedrock) -> None:
+    out, err = run(
+        bedrock,
+        """
+        import multiprocessing
+        def work(number):
+            return asyncio.run(agent.run(f'number {number}')).output
+        asyncio.run(agent.run('hello'))
+        with multiprocessing.get_context('fork').Pool(2) as workers:
+            print(len(workers.map(work, range(4))))
+        """,
+    )
+    assert out == '4\n'
+    assert err == ''
+
+
+async def test_a_loop_that_runs_already_is_used_as_it_is(provider: Any) -> None:
+    """What a notebook does: its loop runs all along, and is never closed."""
+    client = provider.client
+    request: dict[str, Any] = {
+        'modelId': 'us.amazon.nova-lite-v1:0',
+        'messages': [{'role': 'user', 'content': [{'text': 'hello'}]}],
+    }
+    for _ in range(3):
+        await asyncio.create_task(client.converse(**request))
+    assert client.pool.stats().opened == 1
+
+
+def test_ctrl_c_while_the_first_client_opens_ends_clean(bedrock: LocalBedrock) -> None:
+    _, err = run(
+        bedrock,
+        """
+        async def main():
+            call = asyncio.create_task(agent.run('hello'))
+            while not pool.stats().waiting:
+                await asyncio.sleep(0)
+            os.kill(os.getpid(), signal.SIGINT)
+            await call
+        try:
+            asyncio.run(main())
+        except KeyboardInterrupt:
+            sys.exit(4)
+        """,
+        exit_status=4,
+    )
+    assert err == ''

@@ -1,0 +1,63 @@
+"""The LocalBedrock of a test, and the exchanges recorded with Amazon Bedrock."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import trustme
+from pytest_asyncio import is_async_test
+
+from local_bedrock import LocalBedrock
+
+
+@pytest.fixture
+def tls() -> ssl.SSLContext | None:
+    """Return the TLS of the LocalBedrock of a test: none, unless a module overrides this."""
+    return None
+
+
+@pytest.fixture(scope='session')
+def authority() -> trustme.CA:
+    """Return a certificate authority of the tests."""
+    return trustme.CA()
+
+
+@pytest.fixture
+def trusted_tls(
+    authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> ssl.SSLContext:
+    """Return the TLS of a server on 127.0.0.1 whose authority `AWS_CA_BUNDLE` names."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert('127.0.0.1', 'localhost').configure_cert(context)
+    bundle = tmp_path_factory.mktemp('authority') / 'ca.pem'
+    authority.cert_pem.write_to_path(str(bundle))
+    monkeypatch.setenv('AWS_CA_BUNDLE', str(bundle))
+    return context
+
+
+@pytest.fixture
+def bedrock(request: pytest.FixtureRequest, tls: ssl.SSLContext | None) -> Iterator[LocalBedrock]:
+    """Yield a running LocalBedrock: on the loop of the test, or in a thread if the test has none."""
+    if is_async_test(request.node):
+        yield request.getfixturevalue('bedrock_on_the_loop')
+    else:
+        with LocalBedrock(tls=tls) as bedrock:
+            yield bedrock
+
+
+@pytest.fixture
+async def bedrock_on_the_loop(tls: ssl.SSLContext | None) -> AsyncIterator[LocalBedrock]:
+    async with LocalBedrock(tls=tls) as bedrock:
+        yield bedrock
+
+
+@pytest.fixture
+def recorded() -> Path:
+    """Return the folder of exchanges recorded with Amazon Bedrock, which stands beside the repository, if at all."""
+    folder = Path(__file__).parents[2] / 'shared' / 'recorded'
+    if not folder.is_dir():
+        pytest.skip(f'{folder} is absent: the exchanges recorded with Amazon Bedrock are not part of the repository')
+    return folder

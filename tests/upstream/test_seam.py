@@ -1,0 +1,454 @@
+"""The contract of the seam: what pydantic-ai must go on to be like, on every release that is supported.
+
+Upstream's methods may change their text freely; what is pinned here is what they reach their transport through. A red
+test in this file names what has moved.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+import re
+import subprocess
+import sys
+import tomllib
+import types
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from pydantic_ai.embeddings import bedrock as embeddings
+from pydantic_ai.models import bedrock as models
+from pydantic_ai.providers import bedrock as providers
+
+import pydantic_ai_aiobedrock
+from pydantic_ai_aiobedrock import (
+    BedrockConverseModel,
+    BedrockEmbeddingModel,
+    BedrockProvider,
+    BedrockStreamedResponse,
+)
+from pydantic_ai_aiobedrock._upstream import seam
+from pydantic_ai_aiobedrock.models import call_bedrock
+from pydantic_ai_aiobedrock.streaming import events
+
+SOURCE = Path(pydantic_ai_aiobedrock.__file__).parent
+PYPROJECT = Path(__file__).parents[1] / 'pyproject.toml'
+UPSTREAM = {
+    BedrockConverseModel: models.BedrockConverseModel,
+    BedrockStreamedResponse: models.BedrockStreamedResponse,
+    BedrockEmbeddingModel: embeddings.BedrockEmbeddingModel,
+    BedrockProvider: providers.BedrockProvider,
+}
+
+
+def parameters(function: Any) -> list[str]:
+    return list(inspect.signature(function).parameters)
+
+
+def names_in(code: types.CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from names_in(constant)
+
+
+def function_of(attribute: Any) -> types.FunctionType | None:
+    """Return the function behind a method, a property, or what a decorator has made of it."""
+    function = attribute.fget if isinstance(attribute, property) else getattr(attribute, '__func__', attribute)
+    function = inspect.unwrap(getattr(function, 'func', function))
+    return function if isinstance(function, types.FunctionType) else None
+
+
+# The check at import
+
+
+def test_the_installed_release_has_the_seam() -> None:
+    seam.check()
+    bounds = re.fullmatch(r'>=(\d+)\.(\d+)\.\d+,<(\d+)', seam.SUPPORTED)
+    assert bounds is not None
+    oldest_major, oldest_minor, too_new = map(int, bounds.groups())
+    installed = tuple(map(int, version('pydantic-ai-slim').split('.')[:2]))
+    assert (oldest_major, oldest_minor) <= installed < (too_new, 0)
+
+
+def test_the_package_asks_for_the_range_that_the_seam_is_known_for() -> None:
+    assert f'pydantic-ai-slim{seam.SUPPORTED}' in tomllib.loads(PYPROJECT.read_text())['project']['dependencies']
+
+
+@pytest.mark.parametrize(
+    ('place', 'name'),
+    [
+        *((models, name) for name in sorted({*seam.MODEL_COLLABORATORS, *seam.STREAM_COLLABORATORS})),
+        *((embeddings, name) for name in seam.EMBEDDING_COLLABORATORS),
+        *((place, name) for place, names in seam.MEMBERS.items() for name in names),
+    ],
+    ids=lambda value: getattr(value, '__name__', value),
+)
+def test_the_check_names_what_is_gone(monkeypatch: pytest.MonkeyPatch, place: Any, name: str) -> None:
+    monkeypatch.delattr(place, name)
+    with pytest.raises(ImportError) as raised:
+        seam.check()
+    assert str(raised.value) == (
+        f'pydantic-ai-slim {version("pydantic-ai-slim")} no longer has {name} in {place.__name__}, which '
+        'pydantic-ai-aiobedrock builds on: install a pydantic-ai-slim that it knows '
+        f'(pydantic-ai-slim{seam.SUPPORTED}) or a newer pydantic-ai-aiobedrock.'
+    )
+
+
+def test_importing_the_package_without_the_seam_fails_with_that_sentence() -> None:
+    run = python(
+        'import pydantic_ai.models.bedrock as upstream',
+        'del upstream._call_bedrock',
+        'import pydantic_ai_aiobedrock',
+    )
+    assert run.returncode == 1
+    last_line = run.stderr.rstrip().splitlines()[-1]
+    installed = version('pydantic-ai-slim')
+    assert last_line.startswith(
+        f'ImportError: pydantic-ai-slim {installed} no longer has _call_bedrock in pydantic_ai.models.bedrock, '
+    )
+
+
+def test_a_name_that_no_method_uses_any_more_is_noticed() -> None:
+    with pytest.raises(ImportError, match=r'no longer has _not_there in BedrockConverseModel, which'):
+        seam.rebuilt(models.BedrockConverseModel, {'_not_there': None})
+
+
+def python(*lines: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, '-X', 'dev', '-W', 'error', '-c', '\n'.join(lines)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=20,
+    )
+
+
+# Rebuilding a class over other collaborators
+
+
+def helper() -> str:
+    return 'theirs'
+
+
+class Sample:
+    """A class whose methods reach a collaborator in every way that upstream's do."""
+
+    def plain(self, first: int, second: int = 2, *, third: int = 3) -> tuple[Any, ...]:
+        """Documentation."""
+        return helper(), first, second, third
+
+    async def coroutine(self) -> str:
+        return helper()
+
+    async def generator(self) -> AsyncIterator[str]:
+        yield helper()
+
+    @asynccontextmanager
+    async def context(self) -> AsyncIterator[str]:
+        yield helper()
+
+    def nested(self) -> list[str]:
+        def inner() -> str:
+            return helper()
+
+        return [inner() for _ in range(2)]
+
+    def with_super(self) -> str:
+        return f'{helper()} {super().__repr__()[:1]}'
+
+    def untouched(self) -> str:
+        return 'same'
+
+
+async def test_every_kind_of_method_looks_its_collaborator_up_elsewhere() -> None:
+    ours = seam.rebuilt(Sample, {'helper': lambda: 'ours'})
+    sample = ours()
+    assert sample.plain(1, third=4) == ('ours', 1, 2, 4)
+    assert await sample.coroutine() == 'ours'
+    assert [value async for value in sample.generator()] == ['ours']
+    async with sample.context() as value:
+        assert value == 'ours'
+    assert sample.nested() == ['ours', 'ours']
+    assert sample.with_super() == 'ours <'
+
+
+def test_a_rebuilt_class_is_a_subclass_that_looks_like_its_base() -> None:
+    ours = seam.rebuilt(Sample, {'helper': lambda: 'ours'})
+    assert issubclass(ours, Sample)
+    assert ours.__name__ == 'Sample'
+    for name in ('plain', 'coroutine', 'generator', 'context', 'nested', 'with_super'):
+        rebuilt, original = vars(ours)[name], vars(Sample)[name]
+        assert inspect.signature(rebuilt) == inspect.signature(original)
+        assert (rebuilt.__name__, rebuilt.__qualname__, rebuilt.__doc__) == (
+            original.__name__,
+            original.__qualname__,
+            original.__doc__,
+        )
+        assert inspect.unwrap(rebuilt).__code__ is inspect.unwrap(original).__code__
+    assert 'untouched' not in vars(ours)
+
+
+def test_the_base_of_a_rebuilt_class_stays_as_it_is() -> None:
+    seam.rebuilt(Sample, {'helper': lambda: 'ours'})
+    assert Sample().plain(1) == ('theirs', 1, 2, 3)
+    assert Sample.plain.__globals__ is globals()
+
+
+# What is pinned
+
+
+def test_pinned_call_bedrock() -> None:
+    upstream = models._call_bedrock
+    assert parameters(upstream) == ['client', 'method', 'params', 'extra_headers']
+    assert inspect.iscoroutinefunction(upstream)
+    assert parameters(call_bedrock) == parameters(upstream)
+
+
+def test_pinned_async_iterator_wrapper() -> None:
+    assert parameters(models._AsyncIteratorWrapper.__init__) == ['self', 'sync_iterator']
+    assert {'__aiter__', '__anext__'} <= vars(models._AsyncIteratorWrapper).keys()
+    assert len(parameters(events)) == 1
+
+
+def test_pinned_map_api_errors() -> None:
+    upstream = inspect.signature(models._map_api_errors).parameters
+    assert list(upstream)[:2] == ['model_name', 'model_id_namespace']
+    assert upstream['model_id_namespace'].default == 'bedrock'
+    added = list(upstream.values())[2:]
+    assert all(parameter.default is not inspect.Parameter.empty for parameter in added)
+    with models._map_api_errors('a-model'):
+        pass
+
+
+def test_pinned_fields_of_the_streamed_response() -> None:
+    fields = {field.name: field for field in dataclasses.fields(models.BedrockStreamedResponse) if field.init}
+    needed = {
+        name
+        for name, field in fields.items()
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    }
+    assert needed == {
+        'model_request_parameters',
+        '_model_name',
+        '_model_profile',
+        '_event_stream',
+        '_provider_name',
+        '_model_id_namespace',
+        '_provider_url',
+    }
+    assert {'_timestamp', '_provider_response_id'} <= fields.keys()
+    assert parameters(BedrockStreamedResponse) == parameters(models.BedrockStreamedResponse)
+
+
+def test_pinned_members_of_the_model() -> None:
+    model = models.BedrockConverseModel
+    assert parameters(model._messages_create) == [
+        'self',
+        'messages',
+        'stream',
+        'model_settings',
+        'model_request_parameters',
+    ]
+    assert parameters(model.request_stream)[:5] == [
+        'self',
+        'messages',
+        'model_settings',
+        'model_request_parameters',
+        'run_context',
+    ]
+    assert parameters(BedrockConverseModel.request_stream) == parameters(model.request_stream)
+    assert isinstance(model.client, property)
+    assert model.client.fset is not None
+    for name in ('_botocore_supports_strict_tool_param', '_botocore_supports_output_config'):
+        assert isinstance(getattr(model, name, property()), property)
+
+
+def test_pinned_members_of_the_streamed_response() -> None:
+    stream = models.BedrockStreamedResponse
+    assert parameters(stream._get_event_iterator) == ['self']
+    assert inspect.isasyncgenfunction(inspect.unwrap(stream._get_event_iterator))
+    assert parameters(stream.close_stream) == ['self']
+    assert inspect.iscoroutinefunction(stream.close_stream)
+    assert parameters(stream.get_stream_cancel_errors) == ['self']
+
+
+@pytest.mark.skipif(
+    not hasattr(models.BedrockStreamedResponse, '_map_content_block_delta'),
+    reason='this pydantic-ai maps each event in one piece',
+)
+def test_pinned_mapping_of_deltas(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Upstream, too, does nothing about a delta but to map it by the method that this package calls at once."""
+    stream = models.BedrockStreamedResponse
+    monkeypatch.setattr(stream, '_map_content_block_delta', lambda self, delta: iter([(self, delta)]))
+    for cls in (stream, BedrockStreamedResponse):
+        # Neither reads nor writes anything of itself: it has no fields.
+        response = object.__new__(cls)
+        assert list(response._map_chunk({'contentBlockDelta': {'delta': 1}})) == [(response, {'delta': 1})]
+        assert list(response._map_chunk({'messageStart': {'role': 'assistant'}})) == []
+        assert vars(response) == {}
+
+
+def test_pinned_members_of_the_embedding_model() -> None:
+    model = embeddings.BedrockEmbeddingModel
+    assert parameters(model._invoke_model) == ['self', 'body', 'settings']
+    assert inspect.iscoroutinefunction(model._invoke_model)
+    assert parameters(model._embed_concurrent) == ['self', 'inputs', 'input_type', 'settings']
+
+
+@pytest.mark.parametrize('ours', [BedrockConverseModel, BedrockEmbeddingModel], ids=lambda cls: cls.__name__)
+def test_the_models_are_made_with_upstreams_arguments(ours: Any) -> None:
+    upstream = inspect.signature(UPSTREAM[ours].__init__).parameters
+    for name, parameter in inspect.signature(ours.__init__).parameters.items():
+        if name == 'batch_inference':
+            assert (parameter.kind, parameter.default) == (inspect.Parameter.KEYWORD_ONLY, None)
+        else:
+            assert (parameter.kind, parameter.default) == (upstream[name].kind, upstream[name].default)
+
+
+def test_the_provider_takes_every_argument_of_upstreams() -> None:
+    upstream = inspect.signature(providers.BedrockProvider.__init__).parameters
+    ours = inspect.signature(BedrockProvider.__init__).parameters
+    for name, parameter in upstream.items():
+        assert (ours[name].kind, ours[name].default) == (parameter.kind, parameter.default), name
+    assert ours.keys() - upstream.keys() == {'session', 'config', 'pool', 'max_connections'}
+
+
+# Nothing upstream reaches a thread by a way that is not replaced
+
+
+@pytest.mark.parametrize('module', [models, embeddings, providers], ids=lambda module: module.__name__)
+def test_it_is_known_who_uses_worker_threads(module: types.ModuleType) -> None:
+    users = {name for name, function in functions_of(module) if 'to_thread' in names_in(function.__code__)}
+    assert users <= {
+        '_call_bedrock',
+        '_AsyncIteratorWrapper.__anext__',
+        'BedrockStreamedResponse.close_stream',
+        'BedrockEmbeddingModel._invoke_model',
+    }
+
+
+@pytest.mark.parametrize('ours', UPSTREAM, ids=lambda cls: cls.__name__)
+def test_no_method_that_is_inherited_reaches_a_collaborator_of_upstreams(ours: Any) -> None:
+    for name in dir(ours):
+        function = function_of(inspect.getattr_static(ours, name))
+        if function is None or function.__module__ not in (models.__name__, embeddings.__name__):
+            continue
+        mentioned = set(names_in(function.__code__))
+        collaborators = {'_call_bedrock', '_AsyncIteratorWrapper', 'BedrockStreamedResponse'}
+        if 'to_thread' in mentioned:
+            collaborators.add('anyio')
+        for collaborator in mentioned & collaborators:
+            upstreams = getattr(sys.modules[function.__module__], collaborator)
+            assert function.__globals__[collaborator] is not upstreams, f'{name} uses {collaborator}'
+
+
+def functions_of(module: types.ModuleType) -> Iterator[tuple[str, types.FunctionType]]:
+    for name, value in vars(module).items():
+        if getattr(value, '__module__', None) != module.__name__:
+            continue
+        members = {f'{name}.{key}': member for key, member in vars(value).items()} if inspect.isclass(value) else {}
+        for path, member in (members or {name: value}).items():
+            if (function := function_of(member)) is not None:
+                yield path, function
+
+
+# Upstream stays whole for everybody else
+
+
+def test_upstreams_classes_keep_their_own_collaborators() -> None:
+    for upstream in UPSTREAM.values():
+        module = sys.modules[upstream.__module__]
+        for name, attribute in vars(upstream).items():
+            function = function_of(attribute)
+            if function is not None and function.__module__ == module.__name__:
+                assert function.__globals__ is vars(module), name
+    assert embeddings.anyio is anyio
+    assert models._call_bedrock.__module__ == models._map_api_errors.__module__ == models.__name__
+
+
+def test_importing_the_package_changes_nothing_in_upstreams_modules() -> None:
+    run = python(
+        'import pydantic_ai.models.bedrock as models',
+        'import pydantic_ai.providers.bedrock as providers',
+        'import pydantic_ai.embeddings.bedrock as embeddings',
+        'places = [models, providers, embeddings, models.BedrockConverseModel, models.BedrockStreamedResponse,',
+        '          providers.BedrockProvider, embeddings.BedrockEmbeddingModel]',
+        'before = [dict(vars(place)) for place in places]',
+        'import pydantic_ai_aiobedrock',
+        'for place, names in zip(places, before):',
+        '    after = dict(vars(place))',
+        '    assert names.keys() == after.keys(), (place, names.keys() ^ after.keys())',
+        '    assert all(names[name] is after[name] for name in names), place',
+        'print("unchanged")',
+    )
+    assert run.stdout == 'unchanged\n', run.stderr
+
+
+# The rest of the package keeps its hands off
+
+
+def modules() -> list[Path]:
+    return sorted(path for path in SOURCE.rglob('*.py') if path.name != 'seam.py')
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            yield from (f'{node.module}.{alias.name}' for alias in node.names)
+
+
+def private_names_of_upstream() -> set[str]:
+    """Return the private names of upstream's modules and of whatever the package's classes inherit."""
+    names: set[str] = set()
+    for module in (models, embeddings, providers):
+        names |= vars(module).keys()
+    for upstream in UPSTREAM.values():
+        for cls in upstream.__mro__[:-1]:
+            if cls.__module__.partition('.')[0] != 'pydantic_ai':
+                continue
+            names |= vars(cls).keys() | getattr(cls, '__annotations__', {}).keys()
+            for attribute in vars(cls).values():
+                if (function := function_of(attribute)) is not None:
+                    names.update(names_in(function.__code__))
+    return {name for name in names if name.startswith('_') and not name.startswith('__')}
+
+
+@pytest.mark.parametrize('path', modules(), ids=lambda path: path.relative_to(SOURCE).as_posix())
+def test_no_other_file_touches_a_private_name_of_pydantic_ai(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    imports = [name for name in imported(tree) if name.partition('.')[0] == 'pydantic_ai']
+    assert [name for name in imports if '._' in name] == []
+    if not imports:
+        return
+    private = private_names_of_upstream()
+    used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    defined = {
+        member.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+        for member in node.body
+        if isinstance(member, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+    assert (used | defined) & private == set()
+
+
+@pytest.mark.parametrize(
+    'path',
+    [
+        path
+        for path in modules()
+        if path.parent != SOURCE or path.stem in {'pool', 'loop_pool', 'runtime', 'jobs', 'transport'}
+    ],
+    ids=lambda path: path.relative_to(SOURCE).as_posix(),
+)
+def test_pool_wire_runtime_and_local_know_nothing_of_pydantic_ai(path: Path) -> None:
+    assert [name for name in imported(ast.parse(path.read_text())) if name.partition('.')[0] == 'pydantic_ai'] == []
