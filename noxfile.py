@@ -44,7 +44,7 @@ CLIENTS = {
 
 def install(session: nox.Session, group: str, *requirements: str) -> None:
     """Install the package, editable, and a dependency group of pyproject.toml."""
-    session.install('-e', '.', *nox.project.dependency_groups(PYPROJECT, group), *requirements)
+    session.install('-e', '.', '-e', './local-bedrock', *nox.project.dependency_groups(PYPROJECT, group), *requirements)
 
 
 def run_tests(session: nox.Session) -> None:
@@ -123,14 +123,14 @@ def benchmarks(session: nox.Session) -> None:
 @nox.session
 def fuzz(session: nox.Session) -> None:
     """Fuzz the event stream decoder with atheris for 10 minutes; `-- SECONDS` for another time."""
-    session.install('-e', '.', 'atheris>=3')
+    session.install('-e', '.', '-e', './local-bedrock', 'atheris>=3')
     session.run('python', 'tests/fuzz_eventstream.py', *session.posargs)
 
 
 @nox.session
 def clients(session: nox.Session) -> None:
     """Let boto3, aioboto3, LangChain and LiteLLM talk to LocalBedrock; `-- litellm` for one of them."""
-    session.install('-e', '.', 'rich>=13', 'virtualenv')
+    session.install('-e', '.', '-e', './local-bedrock', 'rich>=13', 'virtualenv')
     pythons: list[str] = []
     for client in session.posargs or CLIENTS:
         place = Path(session.create_tmp()).resolve() / client
@@ -165,7 +165,7 @@ def build(session: nox.Session) -> None:
     session.run('twine', 'check', '--strict', str(wheel), str(sdist))
     session.run('virtualenv', '--clear', '--quiet', str(folder / 'empty'))
     python = str(folder / 'empty' / 'bin' / 'python')
-    session.run(python, '-m', 'pip', 'install', '--quiet', str(wheel), external=True)
+    session.run(python, '-m', 'pip', 'install', '--quiet', str(wheel), './local-bedrock', external=True)
     run_quick_start(session, python)
     check_import_time(session, python)
     check_types_for_users(session, folder, python)
@@ -259,7 +259,7 @@ def check_types_for_users(session: nox.Session, folder: Path, python: str) -> No
 def run_quick_start(session: nox.Session, python: str) -> None:
     """Run the first Python block of the README against a LocalBedrock, both by the given interpreter."""
     code = re.findall(r'^```python\n(.*?)^```', Path('README.md').read_text(), flags=re.DOTALL | re.MULTILINE)[0]
-    serve = [python, '-m', f'{PACKAGE}.local', '--json']
+    serve = [python, '-m', 'local_bedrock', '--json']
     with subprocess.Popen(serve, stdout=subprocess.PIPE, text=True) as server:
         try:
             environment = json.loads(server.stdout.readline())['environment']

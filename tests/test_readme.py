@@ -72,6 +72,7 @@ def test_every_command_is_checked_here() -> None:
         '.venv/bin/nox -s demo -- ',
         'python3 -m venv .venv && ',
         'python -m pydantic_ai_aiobedrock',
+        'python -m local_bedrock',
     )
     assert [command for command in COMMANDS if not command.startswith(checked)] == []
 

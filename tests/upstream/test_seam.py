@@ -38,7 +38,7 @@ from pydantic_ai_aiobedrock.models import call_bedrock
 from pydantic_ai_aiobedrock.streaming import events
 
 SOURCE = Path(pydantic_ai_aiobedrock.__file__).parent
-PYPROJECT = Path(__file__).parents[1] / 'pyproject.toml'
+PYPROJECT = Path(__file__).parents[2] / 'pyproject.toml'
 UPSTREAM = {
     BedrockConverseModel: models.BedrockConverseModel,
     BedrockStreamedResponse: models.BedrockStreamedResponse,
