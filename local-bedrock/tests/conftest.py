@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import botocore.session
 import pytest
+import trustme
 import yarl
 from botocore.config import Config
 from botocore.loaders import Loader
