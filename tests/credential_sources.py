@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -107,11 +108,14 @@ class CredentialSources:
     Served on the loop of the test; botocore asks from a thread of its own.
     """
 
-    def __init__(self, bedrock: LocalBedrock) -> None:
+    def __init__(self, bedrock: LocalBedrock, tls: ssl.SSLContext | None = None) -> None:
         self.bedrock = bedrock
+        self._tls = tls
         self.lifetime: timedelta | None = timedelta(hours=1)
         """Of the credentials from the moment at which they are given; None leaves the last expiration as it was."""
         self._expires_at = datetime.now(UTC)
+        self.received = 0
+        """How many requests have arrived, whatever became of them."""
         self.asked: Counter[str] = Counter()
         """How often each source has given credentials."""
         self.tokens = {'token-0'}
@@ -120,9 +124,10 @@ class CredentialSources:
         self.available = asyncio.Event()
         """Unset, questions wait."""
         self.available.set()
-        application = web.Application()
+        application = web.Application(middlewares=[self._count])
         application.router.add_post('/', self._sts)
         application.router.add_get('/federation/credentials', self._sso)
+        application.router.add_post('/token', self._sso_oidc)
         application.router.add_get('/container', self._container)
         application.router.add_put('/latest/api/token', self._metadata_token)
         application.router.add_get('/latest/meta-data/iam/security-credentials/', self._metadata_role)
@@ -130,7 +135,7 @@ class CredentialSources:
         self._server = TestServer(application)
 
     async def __aenter__(self) -> Self:
-        await self._server.start_server()
+        await self._server.start_server(ssl=self._tls)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -152,6 +157,11 @@ class CredentialSources:
         if self.failing:
             raise web.HTTPInternalServerError(text='out of order')
         return current(self.bedrock)
+
+    @web.middleware
+    async def _count(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        self.received += 1
+        return await handler(request)
 
     async def _sts(self, request: web.Request) -> web.Response:
         form = await request.post()
@@ -179,6 +189,11 @@ class CredentialSources:
                 }
             }
         )
+
+    async def _sso_oidc(self, request: web.Request) -> web.Response:
+        self.asked['sso-oidc'] += 1
+        assert (await request.json())['refreshToken'] == 'refresh-0'
+        return web.json_response({'accessToken': 'token-0', 'expiresIn': 3600, 'tokenType': 'Bearer'})
 
     async def _container(self, request: web.Request) -> web.Response:
         return web.json_response(await self._document('container'))

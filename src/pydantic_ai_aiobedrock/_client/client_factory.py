@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 import aioboto3
 from aiobotocore.config import AioConfig
@@ -16,12 +16,13 @@ from botocore.exceptions import BotoCoreError, ClientError, CredentialRetrievalE
 
 from pydantic_ai_aiobedrock import _telemetry
 from pydantic_ai_aiobedrock._client import codec_hooks, fast_path, retry_after, sigv4
+from pydantic_ai_aiobedrock._client.credential_requests import CompleteConfig, verify_requests
 from pydantic_ai_aiobedrock._client.credentials import BearerToken, Resolved, ResolvedCredentials
 from pydantic_ai_aiobedrock._client.event_stream import ConverseEventStream
 from pydantic_ai_aiobedrock._client.transport import HTTPSession
 from pydantic_ai_aiobedrock._client.user_agent import RememberedUserAgent
 from pydantic_ai_aiobedrock._config.botocore_loader import data_loader, hasten
-from pydantic_ai_aiobedrock._config.call_options import add_extra_headers
+from pydantic_ai_aiobedrock._config.call_options import add_extra_headers, on_own_behalf
 from pydantic_ai_aiobedrock._config.client_spec import ClientSpec, botocore_session
 from pydantic_ai_aiobedrock._config.identity import Identity
 
@@ -48,6 +49,7 @@ async def make_client(spec: ClientSpec) -> OpenClient:
     Raises:
         botocore.exceptions.BotoCoreError: The spec, or the AWS configuration that it names, is not usable.
     """
+    on_own_behalf.set(True)
     return await (_make_pooled(spec) if spec.session is None else _make_brought(spec, spec.session))
 
 
@@ -67,7 +69,7 @@ async def _create(spec: ClientSpec, session: aioboto3.Session | AioSession) -> O
         aws_access_key_id=spec.aws_access_key_id,
         aws_secret_access_key=spec.aws_secret_access_key,
         aws_session_token=spec.aws_session_token,
-        config=_config(spec, _retries(spec, botocore_session(session)), http_session),
+        config=_config(spec, botocore_session(session), http_session),
     )
     client = await context.__aenter__()
     transport = transports[0] if transports else None
@@ -93,6 +95,7 @@ def _equip(client: Any, transport: HTTPSession | None) -> None:
 
 async def _make_brought(spec: ClientSpec, session: aioboto3.Session | AioSession) -> OpenClient:
     hasten(botocore_session(session).get_component('data_loader'))
+    verify_requests(botocore_session(session))
     return await _create(spec, session)
 
 
@@ -120,6 +123,7 @@ async def _resolve_credentials(spec: ClientSpec) -> Resolved | None:
         BotoCoreError: A provider that is configured failed.
         ClientError: The service that it asks refused.
     """
+    on_own_behalf.set(True)
     session = botocore_session(_new_session(spec))
     session.set_config_variable('region', spec.region_name)
     credentials: Any = await session.get_credentials()
@@ -142,6 +146,7 @@ def _new_session(spec: ClientSpec) -> aioboto3.Session:
     # Registered after the session is made, which appends a search path to the loader that it finds.
     wrapped.register_component('data_loader', data_loader(wrapped.get_config_variable('data_path')))
     wrapped.register_component('user_agent_creator', RememberedUserAgent.from_environment())
+    verify_requests(wrapped)
     return session
 
 
@@ -155,31 +160,32 @@ class _CredentialProvider:
         return self._credentials
 
 
-def _config(spec: ClientSpec, retries: dict[str, Any], http_session: Callable[..., HTTPSession]) -> AioConfig:
+def _config(spec: ClientSpec, session: AioSession, http_session: Callable[..., HTTPSession]) -> AioConfig:
     # The options of a config are attributes that its type stubs do not know.
     brought: Any = spec.config
     options: dict[str, Any] = {'connect_timeout': spec.connect_timeout, 'read_timeout': spec.read_timeout}
     if spec.api_key is not None:
         options['signature_version'] = 'bearer'
-    config: Any = AioConfig(**options)
+    # Here, because botocore's own merge of the session's default with this would lose part of it.
+    config: Any = cast(Any, session).get_default_client_config().merge(AioConfig(**options))
     if brought is not None:
         # aiobotocore 2.25's merge does not keep the other config's `connector_args`.
         config = config.merge(brought)
         config.connector_args = brought.connector_args
-    config.retries = retries
+    config.retries = _retries(spec, session, config.retries)
     if spec.service_name == 's3':
         # The global endpoint, which is botocore's default for us-east-1, stands in the table that is left unread.
         config.s3 = {**(config.s3 or {}), 'us_east_1_regional_endpoint': 'regional'}
     # The pool bounds what is in flight, and how long the rest waits, so the connector need not.
     config.max_pool_connections = 0
     config.http_session_cls = http_session
+    config.__class__ = CompleteConfig
     return config
 
 
-def _retries(spec: ClientSpec, session: AioSession) -> dict[str, Any]:
+def _retries(spec: ClientSpec, session: AioSession, configured: dict[str, Any] | None) -> dict[str, Any]:
     """Botocore's `retries`: the caller's, completed by standard mode where the AWS configuration names no other."""
-    brought: Any = spec.config
-    retries: dict[str, Any] = dict((brought and brought.retries) or {})
+    retries = dict(configured or {})
     if 'AWS_RETRY_MODE' not in os.environ and 'retry_mode' not in session.get_scoped_config():
         retries.setdefault('mode', 'standard')
     if spec.max_attempts is not None:

@@ -34,6 +34,10 @@ call_options: ContextVar[CallOptions] = ContextVar('call_options', default=NO_OP
 """The options of the call that this task makes. A retry is sent by the same task, so it sees them too."""
 
 
+on_own_behalf: ContextVar[bool] = ContextVar('on_own_behalf', default=False)
+"""True while this package opens a client or sends a request: requests for credentials are then caused by it."""
+
+
 @contextmanager
 def calling_with(**options: Any) -> Generator[None]:
     """Add fields of `CallOptions` to the options of the calls that this task makes within the context."""

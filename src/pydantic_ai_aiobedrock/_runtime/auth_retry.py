@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from botocore.exceptions import ClientError, NoCredentialsError
 
+from pydantic_ai_aiobedrock._config.call_options import on_own_behalf
 from pydantic_ai_aiobedrock._config.identity import NotRenewedError
 from pydantic_ai_aiobedrock._pool.loop_pool import Lease
 
@@ -15,6 +16,14 @@ _Response = TypeVar('_Response')
 
 async def send(lease: Lease, operation: Callable[..., Awaitable[_Response]], params: dict[str, Any]) -> _Response:
     """Send a request, and once more when AWS refused the credentials and there are others."""
+    token = on_own_behalf.set(True)
+    try:
+        return await _send(lease, operation, params)
+    finally:
+        on_own_behalf.reset(token)
+
+
+async def _send(lease: Lease, operation: Callable[..., Awaitable[_Response]], params: dict[str, Any]) -> _Response:
     identity = lease.identity
     try:
         return await operation(**params)
