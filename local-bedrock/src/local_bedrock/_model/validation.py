@@ -1,6 +1,7 @@
-"""Validation of a request against the service model that the installed botocore brings, in AWS's words.
+"""Validation of a request against the service model, in AWS's words.
 
-The model may be older than the request: what it does not know is let through.
+The model may be older than the request: members that it does not know are let through. `scripts/generate_models.py`
+writes the data.
 """
 
 from __future__ import annotations
@@ -8,9 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping
 from functools import cache
+from importlib.resources import files
 from typing import Any, cast
 
-from botocore.loaders import Loader
+from pydantic_core import from_json
 
 from local_bedrock.errors import serialization_error, validation_error
 from local_bedrock.routing import JOB_OPERATIONS, RUNTIME_OPERATIONS, Operation
@@ -18,14 +20,6 @@ from local_bedrock.routing import JOB_OPERATIONS, RUNTIME_OPERATIONS, Operation
 Path = tuple[str | int, ...]
 Check = Callable[[Any, Path, list[str]], None]
 
-# Bedrock has come to accept more characters than the service models before botocore 1.42 say.
-_NEWER_PATTERNS = {'ToolUseId': '[a-zA-Z0-9_.:-]+'}
-# Enumerations that Bedrock has come to take, which the service models before botocore 1.43 lack, by their structure.
-_NEWER_MEMBERS = {
-    'CreateModelInvocationJobRequest': {
-        'modelInvocationType': ('ModelInvocationType', {'type': 'string', 'enum': ['InvokeModel', 'Converse']})
-    }
-}
 _WRONG_TYPES = {'str': 'STRING_VALUE', 'int': 'NUMBER_VALUE', 'float': 'NUMBER_VALUE', 'bool': 'BOOLEAN_VALUE'}
 _TYPE_NAMES = {
     'string': 'a String',
@@ -55,20 +49,20 @@ class ServiceModel:
             operations: The operations.
             with_uri: Checks what stands in path and query, too.
         """
-        self._shapes: Mapping[str, Mapping[str, Any]] = _with_newer_members(description['shapes'])
+        self._shapes: Mapping[str, Mapping[str, Any]] = description['shapes']
         self._with_uri = with_uri
         self._checks: dict[str, Check] = {}
         self._inputs: dict[str, Check] = {
             name: self._check_of(operation['input']['shape'])
             for name, operation in description['operations'].items()
-            # The body of InvokeModel is the model's own.
-            if name in operations and name != 'InvokeModel'
+            # A payload, such as the body of InvokeModel, is the model's own.
+            if name in operations and 'payload' not in self._shapes[operation['input']['shape']]
         }
 
     @classmethod
     @cache
     def load(cls) -> ServiceModel:
-        """Load the model of Bedrock Runtime of the installed botocore. This reads from disk."""
+        """Load the model of Bedrock Runtime. This reads from disk."""
         return cls(_description('bedrock-runtime'))
 
     @classmethod
@@ -108,7 +102,7 @@ class ServiceModel:
         if kind == 'map':
             return self._map(shape)
         if kind in ('string', 'blob'):
-            return _string(name, shape)
+            return _string(shape)
         if kind == 'timestamp':
             return _anything
         return _boolean if kind == 'boolean' else _number(shape)
@@ -178,18 +172,9 @@ _FAILED = 'failed to satisfy constraint'
 
 
 def _description(service: str) -> Mapping[str, Any]:
-    return cast('Mapping[str, Any]', Loader().load_service_model(service, 'service-2'))
-
-
-def _with_newer_members(shapes: Mapping[str, Any]) -> Mapping[str, Any]:
-    found = dict(shapes)
-    for name, members in _NEWER_MEMBERS.items():
-        if name not in shapes:
-            continue
-        known = {key: {'shape': shape} for key, (shape, _) in members.items()}
-        found |= dict(members.values())
-        found[name] = {**shapes[name], 'members': {**known, **shapes[name]['members']}}
-    return found
+    return cast(
+        'Mapping[str, Any]', from_json((files('local_bedrock._model') / 'service' / f'{service}.json').read_bytes())
+    )
 
 
 def _anything(value: Any, path: Path, violations: list[str]) -> None:
@@ -201,10 +186,10 @@ def _boolean(value: Any, path: Path, violations: list[str]) -> None:
         raise _wrong_type(value, 'boolean')
 
 
-def _string(name: str, shape: Mapping[str, Any]) -> Check:
+def _string(shape: Mapping[str, Any]) -> Check:
     minimum, maximum = shape.get('min', 0), shape.get('max')
     values = cast('list[str] | None', shape.get('enum'))
-    pattern = _NEWER_PATTERNS.get(name, shape.get('pattern'))
+    pattern = cast('str | None', shape.get('pattern'))
     compiled = re.compile(pattern) if pattern not in (None, r'[\s\S]*') else None
     sensitive, kind = bool(shape.get('sensitive')), shape['type']
 
