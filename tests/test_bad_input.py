@@ -122,19 +122,20 @@ def test_a_region_that_can_be_none(region_name: str) -> None:
         'http://bedrock.local:port',
         'http://bedrock.local:99999',
         'http://[::1',
-        'https://bedrock.local?region=us-east-1',
+        'https://bedrock.local?token=hunter2',
     ],
 )
 def test_a_malformed_base_url(base_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError) as raised:
         BedrockProvider(region_name=REGION, base_url=base_url)
-    assert str(raised.value) == f'`base_url` {NOT_AN_ENDPOINT.format(base_url)}'
+    shown = base_url.replace('token=hunter2', '***')
+    assert str(raised.value) == f'`base_url` {NOT_AN_ENDPOINT.format(shown)}'
     monkeypatch.setenv('AWS_ENDPOINT_URL_BEDROCK_RUNTIME', base_url)
     with pytest.raises(UserError) as raised:
         BedrockProvider(region_name=REGION)
     assert str(raised.value) == (
         'The endpoint of `AWS_ENDPOINT_URL_BEDROCK_RUNTIME`, `AWS_ENDPOINT_URL` or the AWS configuration file '
-        + NOT_AN_ENDPOINT.format(base_url)
+        + NOT_AN_ENDPOINT.format(shown)
     )
 
 
@@ -142,6 +143,16 @@ def test_a_password_in_a_base_url_is_refused_and_not_shown() -> None:
     with pytest.raises(UserError) as raised:
         BedrockProvider(region_name=REGION, base_url='https://user:password@bedrock.local')
     assert str(raised.value) == f'`base_url` {NOT_AN_ENDPOINT.format("https://***@bedrock.local")}'
+
+
+@pytest.mark.parametrize(
+    'base_url',
+    ['user:hunter2@bedrock.local', 'https://user:hunt/er2@bedrock.local', 'https://user:hunter2#@bedrock.local:80'],
+)
+def test_a_base_url_with_a_password_is_named_without_it(base_url: str) -> None:
+    with pytest.raises(UserError, match=r'\*\*\*@bedrock\.local') as raised:
+        BedrockProvider(region_name=REGION, base_url=base_url)
+    assert 'hunt' not in repr(raised.value)
 
 
 @pytest.mark.parametrize('base_url', ['http://127.0.0.1:8000', 'https://[::1]:8000', 'https://proxy.local/bedrock/'])

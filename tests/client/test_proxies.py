@@ -17,6 +17,7 @@ from categories import ModelConnectionError
 from connect_proxy import ConnectProxy
 from credential_sources import MODEL, hello, runtime, text_of
 from pydantic_ai import Agent
+from pydantic_ai.exceptions import UserError
 
 from local_bedrock import LocalBedrock
 from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider, SessionPool
@@ -155,6 +156,26 @@ async def test_the_password_of_a_proxy_is_in_no_error(
         with pytest.raises(ModelConnectionError) as mapped:
             await Agent(BedrockConverseModel(MODEL, provider=provider)).run('hello')
         assert_no_password(mapped.value)
+
+
+@pytest.mark.parametrize(
+    'authority',
+    ['ada:ses/ame@127.0.0.1:1', 'ada:1/sesame@127.0.0.1:1', 'ada:sesame#@127.0.0.1:1', 'ada:sesäme@127.0.0.1:1'],
+)
+async def test_the_url_of_a_proxy_that_is_none_is_an_error_of_the_configuration(
+    secure_bedrock: LocalBedrock, pool: SessionPool, monkeypatch: pytest.MonkeyPatch, authority: str
+) -> None:
+    monkeypatch.setenv('HTTPS_PROXY', f'http://{authority}')
+    client = runtime(secure_bedrock, pool, config=ONE_ATTEMPT)
+    for call in (lambda: client.converse(**hello()), lambda: client.warm_up(2)):
+        with pytest.raises(
+            InvalidConfigError, match=r"'http://\*\*\*@127\.0\.0\.1:1', is not one.*percent-encoded"
+        ) as caught:
+            await call()
+        assert_no_password(caught.value)
+    provider = BedrockProvider(base_url=secure_bedrock.base_url, pool=pool)
+    with pytest.raises(UserError, match='The URL of the proxy'):
+        await Agent(BedrockConverseModel(MODEL, provider=provider)).run('hello')
 
 
 def assert_no_password(error: BaseException) -> None:

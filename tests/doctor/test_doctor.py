@@ -347,8 +347,29 @@ def test_a_proxy_that_is_not_there_is_said_without_its_password(
     monkeypatch.setenv('HTTP_PROXY', 'http://user:hunter2@127.0.0.1:1')
     _, report = doctor()
     assert codes(report) == ['blocked_by_proxy']
-    assert report['resolved']['proxy'] == 'http://***:***@127.0.0.1:1'
+    assert report['resolved']['proxy'] == 'http://***@127.0.0.1:1'
     assert 'hunter2' not in json.dumps(report)
+
+
+@pytest.mark.parametrize(
+    'password', ['hunter2', 'hunt/er2', '8/hunter2', 'hunter2#x', 'x?hunter2', 'a@hunter2', 'hunter2ü']
+)
+@pytest.mark.parametrize('scheme', ['', 'http://', '//'])
+def test_the_password_of_a_proxy_is_shown_nowhere(
+    in_environment: LocalBedrock,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    scheme: str,
+    password: str,
+) -> None:
+    monkeypatch.setenv('AWS_ENDPOINT_URL_BEDROCK_RUNTIME', 'http://bedrock.example')
+    monkeypatch.setenv('HTTP_PROXY', f'{scheme}user:{password}@127.0.0.1:1')
+    for options in ([], ['--json']):
+        assert main(['doctor', *options]) == 1
+    shown = capsys.readouterr()
+    assert f'{scheme}***@127.0.0.1:1' in shown.out
+    assert 'hunt' not in shown.out + shown.err
+    assert 'Traceback' not in shown.out + shown.err
 
 
 def test_a_proxy_that_answers_itself_is_said(

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from copy import copy
-from typing import Any
+from typing import Any, cast
 from weakref import WeakSet
 
 from aiobotocore.awsrequest import AioAWSResponse
@@ -75,7 +75,7 @@ class _VerifiedConfig(AioConfig):
 
 def _verified(config: Any) -> Any:
     empty: Any = AioConfig()
-    verified = copy(config) if isinstance(config, AioConfig) else empty.merge(config or Config())
+    verified = cast(Any, copy(config)) if isinstance(config, AioConfig) else empty.merge(config or Config())
     if verified.http_session_cls is HttpxSession:
         # Its arguments are httpx's.
         verified.connector_args = {}

@@ -19,10 +19,13 @@ from botocore.exceptions import (
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
+from pydantic_ai_aiobedrock._config.redaction import redact_url
+
 
 def translate(error: BaseException, url: str, proxy: URL | None = None) -> BotoCoreError:
     """Return the botocore exception for what aiohttp raised, before the response or in the middle of its body."""
     _redact(error)
+    url = redact_url(url)
     match error:
         case BotoCoreError():
             return error

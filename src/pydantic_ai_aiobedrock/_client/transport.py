@@ -27,6 +27,7 @@ from yarl import URL
 
 from pydantic_ai_aiobedrock._client.error_translation import translate, translate_reading
 from pydantic_ai_aiobedrock._config.call_options import NO_OPTIONS, call_options
+from pydantic_ai_aiobedrock._config.redaction import redact_url
 from pydantic_ai_aiobedrock._in_thread import start_in_thread
 from pydantic_ai_aiobedrock.errors import PoolClosedError
 
@@ -249,11 +250,28 @@ class HTTPSession:
             gc.collect()
 
     def _proxy_for(self, url: str) -> tuple[URL | None, dict[str, str]]:
-        """Return the proxy on the way to a URL, without its password, and the headers that hold the password."""
+        """Return the proxy on the way to a URL, without its password, and the headers that hold the password.
+
+        Raises:
+            InvalidConfigError: Its URL is not one.
+        """
         proxy_url = self._proxies.proxy_url_for(url)
         if not proxy_url:
             return None, {}
-        return URL(proxy_url).with_user(None), self._proxies.proxy_headers_for(proxy_url)
+        try:
+            proxy = URL(proxy_url)
+            address, headers = proxy.with_user(None), self._proxies.proxy_headers_for(proxy_url)
+        except ValueError:
+            # Its message quotes parts of the password.
+            pass
+        else:
+            if proxy.host and not any(mark in str(address) for mark in '@?#') and '//' not in proxy.path:
+                return address, headers
+        raise InvalidConfigError(
+            error_msg=f'The URL of the proxy, {redact_url(proxy_url)!r}, is not one. Set `HTTPS_PROXY` or `HTTP_PROXY` '
+            "to one like 'http://user:password@proxy.example:3128', with any other characters of the user name and the "
+            'password than ASCII letters and digits percent-encoded.'
+        )
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:

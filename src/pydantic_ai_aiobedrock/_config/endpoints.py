@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -17,6 +16,7 @@ from pydantic_ai.exceptions import UserError
 
 from pydantic_ai_aiobedrock._config.botocore_loader import data_loader
 from pydantic_ai_aiobedrock._config.client_spec import botocore_session
+from pydantic_ai_aiobedrock._config.redaction import redact_url
 
 if TYPE_CHECKING:
     import aioboto3
@@ -59,9 +59,8 @@ def check_base_url(base_url: str, name: str = '`base_url`') -> str:
         UserError: It is not an HTTP or HTTPS URL with a host, or has more than an endpoint can have.
     """
     if not _is_endpoint(base_url):
-        shown = re.sub('//[^/@]*@', '//***@', base_url)
         raise UserError(
-            f'{name} is not the URL of an endpoint: {shown!r}. Pass one like '
+            f'{name} is not the URL of an endpoint: {redact_url(base_url)!r}. Pass one like '
             "'https://bedrock-runtime.us-east-1.amazonaws.com', or leave it out for the region's own."
         )
     return base_url

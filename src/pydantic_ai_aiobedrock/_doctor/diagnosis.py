@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,6 +28,7 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 
+from pydantic_ai_aiobedrock._config.redaction import redact_urls
 from pydantic_ai_aiobedrock._upstream.error_mapping import NO_CREDENTIALS
 
 SKEW_SECONDS = 240
@@ -313,5 +313,5 @@ def _first_line(text: str) -> str:
     # were asked again for is said by the meaning.
     text = text.partition(' (The credentials came from ')[0]
     lines: Iterable[str] = filter(None, (line.strip() for line in text.splitlines()))
-    line = re.sub(r'://[^/@\s]*@', '://***@', next(iter(lines), ''))
+    line = redact_urls(next(iter(lines), ''))
     return line if len(line) <= _TEXT_LIMIT else f'{line[:_TEXT_LIMIT]}...'

@@ -16,10 +16,11 @@ from typing import Any, cast
 import botocore.session
 from aiobotocore.config import AioConfig
 from botocore.exceptions import BotoCoreError, NoCredentialsError, ProfileNotFound
-from botocore.httpsession import get_cert_path, mask_proxy_url
+from botocore.httpsession import get_cert_path
 from botocore.utils import get_environ_proxies
 from pydantic_ai.exceptions import UserError
 
+from pydantic_ai_aiobedrock._config.redaction import redact_url
 from pydantic_ai_aiobedrock._doctor.diagnosis import SKEW_SECONDS, Circumstances, Problem, clock_skew, diagnose
 from pydantic_ai_aiobedrock._pool.session_pool import SessionPool
 from pydantic_ai_aiobedrock._runtime.runtime import BedrockRuntime
@@ -158,11 +159,11 @@ def _resolve(report: Report, runtime: BedrockRuntime, model: str) -> Circumstanc
     session: Any = botocore.session.Session(profile=spec.profile_name)
     proxies: dict[str, str] = cast(Any, get_environ_proxies)(endpoint)
     proxy_url = proxies.get(endpoint.partition(':')[0])
-    proxy = None if proxy_url is None else mask_proxy_url(proxy_url)
+    proxy = None if proxy_url is None else redact_url(proxy_url)
     bundle = session.get_config_variable('ca_bundle')
     report.resolved |= {
         'region': spec.region_name,
-        'endpoint': mask_proxy_url(endpoint),
+        'endpoint': redact_url(endpoint),
         'proxy': proxy or 'none',
         'CA bundle': str(bundle or get_cert_path(True)),
         'profile': str(spec.profile_name or session.get_config_variable('profile') or 'default'),
@@ -172,7 +173,7 @@ def _resolve(report: Report, runtime: BedrockRuntime, model: str) -> Circumstanc
         for partition in session.get_available_partitions()
         for region in session.get_available_regions('ec2', partition)
     }
-    under = Circumstances(spec.region_name, model, mask_proxy_url(endpoint), '', proxy, known)
+    under = Circumstances(spec.region_name, model, redact_url(endpoint), '', proxy, known)
     try:
         source, expiry = _credentials(session) if spec.api_key is None else ('AWS_BEARER_TOKEN_BEDROCK', None)
     except BotoCoreError as error:
