@@ -44,7 +44,9 @@ CLIENTS = {
 
 def install(session: nox.Session, group: str, *requirements: str) -> None:
     """Install the package, editable, and a dependency group of pyproject.toml."""
-    session.install('-e', '.', '-e', './local-bedrock', *nox.project.dependency_groups(PYPROJECT, group), *requirements)
+    session.install(
+        '-e', '.[aioboto3]', '-e', './local-bedrock', *nox.project.dependency_groups(PYPROJECT, group), *requirements
+    )
 
 
 def run_tests(session: nox.Session) -> None:
@@ -165,7 +167,7 @@ def build(session: nox.Session) -> None:
     session.run('twine', 'check', '--strict', str(wheel), str(sdist))
     session.run('virtualenv', '--clear', '--quiet', str(folder / 'empty'))
     python = str(folder / 'empty' / 'bin' / 'python')
-    session.run(python, '-m', 'pip', 'install', '--quiet', str(wheel), './local-bedrock', external=True)
+    session.run(python, '-m', 'pip', 'install', '--quiet', f'{wheel}[aioboto3]', './local-bedrock', external=True)
     run_quick_start(session, python)
     check_import_time(session, python)
     check_types_for_users(session, folder, python)

@@ -79,7 +79,8 @@ def test_every_command_is_checked_here() -> None:
 
 def test_what_is_installed_is_called_as_this_project_is() -> None:
     name = tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']['name']
-    assert [command for command in COMMANDS if command.startswith('pip install')] == [f'pip install {name}']
+    installed = [command for command in COMMANDS if command.startswith('pip install')]
+    assert installed == [f"pip install '{name}[aioboto3]'", f'pip install {name}']
 
 
 @pytest.mark.parametrize(

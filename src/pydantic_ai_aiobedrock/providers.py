@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, overload
@@ -14,7 +15,7 @@ from pydantic_ai.exceptions import UserError
 from pydantic_ai.providers import Provider
 from pydantic_ai.providers.bedrock import BedrockProvider as UpstreamProvider
 
-from pydantic_ai_aiobedrock._config.client_spec import ClientSpec
+from pydantic_ai_aiobedrock._config.client_spec import Aioboto3Session, ClientSpec
 from pydantic_ai_aiobedrock._config.endpoints import check_base_url, resolve_endpoint, resolve_region
 from pydantic_ai_aiobedrock._config.identity import ApiKey
 from pydantic_ai_aiobedrock._pool.session_pool import SessionPool, shared_pool
@@ -23,7 +24,6 @@ from pydantic_ai_aiobedrock._upstream import seam
 
 # Imported here, these would be most of what a program pays that never calls; whoever passes one has imported it.
 if TYPE_CHECKING:
-    import aioboto3
     from aiobotocore.client import AioBaseClient
     from aiobotocore.config import AioConfig
     from aiobotocore.session import AioSession
@@ -60,7 +60,7 @@ class BedrockProvider(UpstreamProvider):
         base_url: str | None = None,
         aws_read_timeout: float | None = None,
         aws_connect_timeout: float | None = None,
-        session: aioboto3.Session | AioSession | None = None,
+        session: Aioboto3Session | AioSession | None = None,
         config: AioConfig | None = None,
         pool: SessionPool | None = None,
         max_connections: int = 1000,
@@ -79,7 +79,7 @@ class BedrockProvider(UpstreamProvider):
         base_url: str | None = None,
         aws_read_timeout: float | None = None,
         aws_connect_timeout: float | None = None,
-        session: aioboto3.Session | AioSession | None = None,
+        session: Aioboto3Session | AioSession | None = None,
         config: AioConfig | None = None,
         pool: SessionPool | None = None,
         max_connections: int = 1000,
@@ -253,25 +253,28 @@ def as_async_client(client: Any) -> BedrockRuntime | BroughtClient:
 
 
 def _check_session(session: object) -> None:
-    if session is not None:
-        import aioboto3
-        from aiobotocore.session import AioSession
+    if session is None:
+        return
+    from aiobotocore.session import AioSession
 
-        _check_type('session', session, aioboto3.Session, AioSession)
+    # aioboto3 is optional; the module of a session is imported already.
+    aioboto3 = sys.modules.get('aioboto3')
+    if not isinstance(session, AioSession if aioboto3 is None else (AioSession, aioboto3.Session)):
+        raise _wrong_type('session', session, 'aioboto3.session.Session or aiobotocore.session.AioSession')
 
 
 def _check_config(config: object) -> None:
-    if config is not None:
-        from aiobotocore.config import AioConfig
+    if config is None:
+        return
+    from aiobotocore.config import AioConfig
 
-        _check_type('config', config, AioConfig)
+    if not isinstance(config, AioConfig):
+        raise _wrong_type('config', config, 'aiobotocore.config.AioConfig')
 
 
-def _check_type(name: str, value: object, *types: type) -> None:
-    if not isinstance(value, types):
-        wanted = ' or '.join(f'{cls.__module__}.{cls.__qualname__}' for cls in types)
-        found = f'{type(value).__module__}.{type(value).__qualname__}'
-        raise UserError(f'`{name}` of a BedrockProvider must be {wanted}, not {found}.')
+def _wrong_type(name: str, value: object, wanted: str) -> UserError:
+    found = f'{type(value).__module__}.{type(value).__qualname__}'
+    return UserError(f'`{name}` of a BedrockProvider must be {wanted}, not {found}.')
 
 
 def _seconds(name: str, value: float | None, default: float) -> float:

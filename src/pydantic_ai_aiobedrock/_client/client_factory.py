@@ -7,9 +7,9 @@ import os
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
+from importlib.util import find_spec
 from typing import Any, cast
 
-import aioboto3
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
 from botocore.exceptions import BotoCoreError, ClientError, CredentialRetrievalError
@@ -23,7 +23,7 @@ from pydantic_ai_aiobedrock._client.transport import HTTPSession
 from pydantic_ai_aiobedrock._client.user_agent import RememberedUserAgent
 from pydantic_ai_aiobedrock._config.botocore_loader import data_loader, hasten
 from pydantic_ai_aiobedrock._config.call_options import add_extra_headers, on_own_behalf
-from pydantic_ai_aiobedrock._config.client_spec import ClientSpec, botocore_session
+from pydantic_ai_aiobedrock._config.client_spec import Aioboto3Session, ClientSpec, botocore_session
 from pydantic_ai_aiobedrock._config.identity import Identity
 
 
@@ -53,7 +53,7 @@ async def make_client(spec: ClientSpec) -> OpenClient:
     return await (_make_pooled(spec) if spec.session is None else _make_brought(spec, spec.session))
 
 
-async def _create(spec: ClientSpec, session: aioboto3.Session | AioSession) -> OpenClient:
+async def _create(spec: ClientSpec, session: Aioboto3Session | AioSession) -> OpenClient:
     transports: list[HTTPSession] = []
 
     def http_session(**arguments: Any) -> HTTPSession:
@@ -61,7 +61,7 @@ async def _create(spec: ClientSpec, session: aioboto3.Session | AioSession) -> O
         return transports[-1]
 
     make: Any = session
-    create = make.client if isinstance(session, aioboto3.Session) else make.create_client
+    create = make.create_client if isinstance(session, AioSession) else make.client
     context = create(
         spec.service_name,
         region_name=spec.region_name,
@@ -93,7 +93,7 @@ def _equip(client: Any, transport: HTTPSession | None) -> None:
         fast_path.install(client, transport)
 
 
-async def _make_brought(spec: ClientSpec, session: aioboto3.Session | AioSession) -> OpenClient:
+async def _make_brought(spec: ClientSpec, session: Aioboto3Session | AioSession) -> OpenClient:
     hasten(botocore_session(session).get_component('data_loader'))
     verify_requests(botocore_session(session))
     return await _create(spec, session)
@@ -140,9 +140,14 @@ async def _resolve_credentials(spec: ClientSpec) -> Resolved | None:
     return Resolved(frozen, credentials.method, expiry_time.timestamp() if expiry_time is not None else None)
 
 
-def _new_session(spec: ClientSpec) -> aioboto3.Session:
-    wrapped = AioSession()
-    session = aioboto3.Session(botocore_session=wrapped, profile_name=spec.profile_name)
+def _new_session(spec: ClientSpec) -> Aioboto3Session | AioSession:
+    """Make a session: aioboto3's if it is installed, which is the extra `aioboto3`, or else aiobotocore's own."""
+    wrapped = AioSession(profile=spec.profile_name)
+    session = wrapped
+    if find_spec('aioboto3') is not None:
+        import aioboto3
+
+        session = aioboto3.Session(botocore_session=wrapped)
     # Registered after the session is made, which appends a search path to the loader that it finds.
     wrapped.register_component('data_loader', data_loader(wrapped.get_config_variable('data_path')))
     wrapped.register_component('user_agent_creator', RememberedUserAgent.from_environment())

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 from pydantic_ai_aiobedrock._config.identity import ApiKey
 
 if TYPE_CHECKING:
-    import aioboto3
     from aiobotocore.config import AioConfig
     from aiobotocore.session import AioSession
+
+
+class Aioboto3Session(Protocol):
+    """The shape of an `aioboto3.Session`: aioboto3 is optional, and its types are in a distribution of their own."""
+
+    @property
+    def client(self) -> Callable[..., AbstractAsyncContextManager[Any]]:
+        """The method that makes clients."""
+        ...
 
 
 def aws_environment() -> tuple[tuple[str, str], ...]:
@@ -54,14 +64,14 @@ class ClientSpec:
     connect_timeout: float = 60
     max_connections: int = 1000
     max_attempts: int | None = None
-    session: aioboto3.Session | AioSession | None = field(default=None, repr=False)
+    session: Aioboto3Session | AioSession | None = field(default=None, repr=False)
     config: AioConfig | None = field(default=None, repr=False)
     environment: tuple[tuple[str, str], ...] = field(default_factory=aws_environment, repr=False)
 
 
-def botocore_session(session: aioboto3.Session | AioSession) -> AioSession:
-    """Return the session of botocore's that a session of aioboto3's is made of, or the one that it is."""
-    # Whoever has a session has imported this already.
-    import aioboto3
+def botocore_session(session: Aioboto3Session | AioSession) -> AioSession:
+    """Return the AioSession that an aioboto3 session wraps, or the session itself."""
+    # The module of a session is imported already.
+    from aiobotocore.session import AioSession
 
-    return session._session if isinstance(session, aioboto3.Session) else session  # pyright: ignore
+    return session if isinstance(session, AioSession) else cast(Any, session)._session

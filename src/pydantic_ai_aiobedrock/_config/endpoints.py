@@ -15,11 +15,10 @@ from botocore.utils import is_valid_endpoint_url, is_valid_ipv6_endpoint_url, va
 from pydantic_ai.exceptions import UserError
 
 from pydantic_ai_aiobedrock._config.botocore_loader import data_loader
-from pydantic_ai_aiobedrock._config.client_spec import botocore_session
+from pydantic_ai_aiobedrock._config.client_spec import Aioboto3Session, botocore_session
 from pydantic_ai_aiobedrock._config.redaction import redact_url
 
 if TYPE_CHECKING:
-    import aioboto3
     from aiobotocore.session import AioSession
 
 _CONFIGURED = 'The endpoint of `AWS_ENDPOINT_URL_BEDROCK_RUNTIME`, `AWS_ENDPOINT_URL` or the AWS configuration file'
@@ -27,7 +26,7 @@ _RULES = 'bedrock-runtime/2023-09-30/endpoint-rule-set-1'
 
 
 def resolve_region(
-    region_name: str | None, profile_name: str | None, session: aioboto3.Session | AioSession | None
+    region_name: str | None, profile_name: str | None, session: Aioboto3Session | AioSession | None
 ) -> str:
     """Return the region that botocore would sign for.
 
@@ -77,7 +76,7 @@ def _is_endpoint(url: str) -> bool:
     return bool(parts.scheme in ('http', 'https') and is_valid and not has_bad_port and not has_more)
 
 
-def resolve_endpoint(region_name: str, profile_name: str | None, session: aioboto3.Session | AioSession | None) -> str:
+def resolve_endpoint(region_name: str, profile_name: str | None, session: Aioboto3Session | AioSession | None) -> str:
     """Return the endpoint that botocore would send to: a configured one, or the region's by the service's rules."""
     configuration = _configuration(profile_name, session)
     if not configuration.get_config_variable('ignore_configured_endpoint_urls'):
@@ -97,7 +96,7 @@ def resolve_endpoint(region_name: str, profile_name: str | None, session: aiobot
     ).url
 
 
-def _configuration(profile_name: str | None, session: aioboto3.Session | AioSession | None) -> Any:
+def _configuration(profile_name: str | None, session: Aioboto3Session | AioSession | None) -> Any:
     if session is None:
         return _default_configuration(profile_name, os.getenv('AWS_PROFILE'), os.getenv('AWS_CONFIG_FILE'))
     return botocore_session(session)
