@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import nullcontext
 from email.utils import formatdate
 from pathlib import Path
 from time import time
@@ -32,7 +33,7 @@ from local_bedrock import (
     exception_event,
 )
 from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider, SessionPool
-from pydantic_ai_aiobedrock._config.call_options import CallOptions, call_options
+from pydantic_ai_aiobedrock._config.call_options import CallOptions, call_options, calling_with
 
 
 @pytest.fixture
@@ -267,6 +268,33 @@ async def test_retry_after_is_waited_for_up_to_a_minute(
     await client.converse(**hello())
     assert attempts(bedrock) == [1, 2]
     assert sleeps.noted == [pytest.approx(waited, abs=0.3)]
+
+
+@pytest.mark.parametrize('by_client', [False, True])
+async def test_retry_after_is_waited_for_no_longer_than_for_an_answer(
+    bedrock: LocalBedrock, pool: SessionPool, keys: dict[str, str], sleeps: Sleeps, by_client: bool
+) -> None:
+    """Those who wait a second for an answer do not wait a minute before they ask again."""
+    client = runtime(bedrock, pool, **keys, **({'aws_read_timeout': 1} if by_client else {}))
+    await client.warm_up()
+    sleeps.noted.clear()
+    bedrock.fault(asking_for('3600'), times=1)
+    with nullcontext() if by_client else calling_with(read_timeout=1):
+        await client.converse(**hello())
+    assert sleeps.noted == [pytest.approx(1, abs=0.3)]
+
+
+@pytest.mark.parametrize('also', [{}, {'Retry-After': '7'}])
+async def test_milliseconds_to_retry_after_are_waited_for(
+    bedrock: LocalBedrock, pool: SessionPool, keys: dict[str, str], sleeps: Sleeps, also: dict[str, str]
+) -> None:
+    client = runtime(bedrock, pool, **keys)
+    await client.warm_up()
+    sleeps.noted.clear()
+    headers = {'x-amz-retry-after': '1500', **also}
+    bedrock.fault(ErrorReply(503, 'ServiceUnavailableException', 'Not now.', headers=headers), times=1)
+    await client.converse(**hello())
+    assert sleeps.noted == [pytest.approx(1.5, abs=0.3)]
 
 
 async def test_a_date_to_retry_after_is_waited_for(

@@ -1,4 +1,4 @@
-"""Waits as long as AWS asks, with `Retry-After`, before a call is sent again.
+"""Waits as long as AWS asks, with `Retry-After` or `x-amz-retry-after`, before a call is sent again.
 
 botocore decides whether a call is tried again and waits for a time of its own; what AWS asks for beyond that is waited
 for here, before the next attempt is signed.
@@ -10,27 +10,34 @@ import asyncio
 from collections.abc import Mapping, MutableMapping
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
+from functools import partial
 from time import monotonic, time
 from typing import Any
 
+from pydantic_ai_aiobedrock._config.call_options import call_options
+
 MAX_SECONDS = 60
-"""Calls wait no longer than this, whatever AWS asks for."""
+"""Calls wait no longer than this, nor than their read timeout, whatever AWS asks for."""
 
 _NOT_BEFORE = 'pydantic_ai_aiobedrock.not_before'
 
 
 def install(client: Any) -> None:
-    """Let this client respect `Retry-After`."""
+    """Let this client respect both headers."""
     events = client.meta.events
-    events.register('response-received.bedrock-runtime', _note, unique_id='pydantic-ai-aiobedrock.note-retry-after')
+    note = partial(_note, client.meta.config.read_timeout)
+    events.register('response-received.bedrock-runtime', note, unique_id='pydantic-ai-aiobedrock.note-retry-after')
     # First, so that the signature is not old before it is sent.
     events.register_first('request-created.bedrock-runtime', _wait, unique_id='pydantic-ai-aiobedrock.retry-after')
 
 
-def _note(response_dict: Mapping[str, Any] | None, context: MutableMapping[str, Any], **_: object) -> None:
+def _note(
+    read_timeout: float, response_dict: Mapping[str, Any] | None, context: MutableMapping[str, Any], **_: object
+) -> None:
     context.pop(_NOT_BEFORE, None)
-    if response_dict is not None and (asked_for := response_dict['headers'].get('retry-after')):
-        context[_NOT_BEFORE] = monotonic() + min(_seconds(asked_for), MAX_SECONDS)
+    if response_dict is not None and (asked_for := _asked_for(response_dict['headers'])) > 0:
+        limit = call_options.get().read_timeout or read_timeout
+        context[_NOT_BEFORE] = monotonic() + min(asked_for, limit, MAX_SECONDS)
 
 
 async def _wait(request: Any, **_: object) -> None:
@@ -39,8 +46,11 @@ async def _wait(request: Any, **_: object) -> None:
         await asyncio.sleep(left)
 
 
-def _seconds(value: str) -> float:
-    """Return the seconds that a header asks for: it has them, or a date."""
+def _asked_for(headers: Mapping[str, str]) -> float:
+    """Return the seconds that AWS asks for, with milliseconds in the one header, or seconds or a date in the other."""
+    with suppress(KeyError, ValueError):
+        return float(headers['x-amz-retry-after']) / 1000
+    value = headers.get('retry-after', '')
     with suppress(ValueError):
         return float(value)
     with suppress(ValueError):
