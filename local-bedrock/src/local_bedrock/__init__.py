@@ -21,6 +21,7 @@ from local_bedrock.errors import (
     SERVICE_UNAVAILABLE,
     THROTTLING,
     TOO_MANY_TOKENS,
+    TOO_MANY_TOKENS_PER_DAY,
     ErrorReply,
 )
 from local_bedrock.faults import (
@@ -39,6 +40,7 @@ from local_bedrock.faults import (
 )
 from local_bedrock.frames import StreamEvent, encode_event, encode_frame, encode_headers
 from local_bedrock.keys import AccessKey
+from local_bedrock.quotas import Quota, Throttle
 from local_bedrock.replies import AnyReply, Ending, EventsReply, RawReply, Reply, ReplyFunction, ToolCall
 from local_bedrock.requests import LocalBedrockStats, Operation, RecordedRequest
 from local_bedrock.response import Answer, SourceError
@@ -56,6 +58,7 @@ __all__ = (
     'SERVICE_UNAVAILABLE',
     'THROTTLING',
     'TOO_MANY_TOKENS',
+    'TOO_MANY_TOKENS_PER_DAY',
     'AccessKey',
     'Answer',
     'AnyReply',
@@ -74,6 +77,7 @@ __all__ = (
     'ObjectStore',
     'Operation',
     'OversizedFrame',
+    'Quota',
     'RawReply',
     'RecordedRequest',
     'Reply',
@@ -86,6 +90,7 @@ __all__ = (
     'SlowHeaders',
     'SourceError',
     'StreamEvent',
+    'Throttle',
     'ToolCall',
     'Truncate',
     'UnrecordedRequestError',

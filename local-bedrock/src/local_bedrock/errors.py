@@ -69,6 +69,9 @@ def authentication_error(
 #: The errors that a healthy caller meets on a busy day, for scripts and faults.
 THROTTLING = ErrorReply(429, 'ThrottlingException', 'Too many requests, please wait before trying again.')
 TOO_MANY_TOKENS = ErrorReply(429, 'ThrottlingException', 'Too many tokens, please wait before trying again.')
+TOO_MANY_TOKENS_PER_DAY = ErrorReply(
+    429, 'ThrottlingException', 'Too many tokens per day, please wait before trying again.'
+)
 INTERNAL_SERVER_ERROR = ErrorReply(
     500,
     'InternalServerException',

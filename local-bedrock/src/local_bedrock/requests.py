@@ -118,3 +118,7 @@ class LocalBedrockStats:
     """Connections that are open."""
     streams_generating: int
     """Event streams that are being written."""
+    admitted: int
+    """Requests that quotas have let through."""
+    throttled: int
+    """Requests that quotas have refused; `LocalBedrock.throttles` has each of them."""

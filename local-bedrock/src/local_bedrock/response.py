@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from email.utils import formatdate
@@ -17,6 +17,7 @@ from functools import lru_cache
 from http import HTTPStatus
 from itertools import cycle
 from time import time
+from typing import Any
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
@@ -68,6 +69,8 @@ class Answer:
     drop_after: bool = False
     """Whether the connection is closed after a whole response that promised to keep it."""
 
+    usage: Mapping[str, Any] | None = None
+    """The tokens that the model has used, as `usage` of Converse; a generated stream knows them at its end."""
     done: Callable[[], None] | None = None
     """Called when the response has been written, or given up."""
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import random
 import ssl
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -27,6 +28,7 @@ from local_bedrock._s3.objects import ObjectStore
 from local_bedrock.environment import ALL_SERVICES, MODEL_SERVICES, client_environment, redirected
 from local_bedrock.faults import FailConnection, Fault
 from local_bedrock.keys import AccessKey, Keyring
+from local_bedrock.quotas import Quota, Quotas, Throttle
 from local_bedrock.replies import AnyReply, ReplyFunction, operations_of
 from local_bedrock.requests import LocalBedrockStats, Operation, RecordedRequest
 from local_bedrock.routing import RuntimeOperation
@@ -63,6 +65,7 @@ class LocalBedrock:
         clock: Callable[[], datetime] = utc_now,
         seed: int = 0,
         keep_requests: int = 10_000,
+        quotas: Sequence[Quota] = (),
     ) -> None:
         """Configure an endpoint.
 
@@ -82,8 +85,9 @@ class LocalBedrock:
             clock: The time by which signatures are judged.
             seed: Seed of the padding of events, of the chance of faults, and of the order of the output of batches.
             keep_requests: How many of the latest requests are remembered.
+            quotas: Requests and tokens that models may take; beyond them, requests are throttled (default: no limit).
         """
-        runtime = Runtime(models, responder, Manner(latency, tokens_per_second, seed))
+        runtime = Runtime(models, responder, Manner(latency, tokens_per_second, seed), quotas=Quotas(quotas))
         objects = ObjectStore(buckets)
         self._endpoint = Endpoint(
             region_name=region_name,
@@ -258,6 +262,11 @@ class LocalBedrock:
         """What reply functions have raised."""
         return self._endpoint.runtime.failures
 
+    @property
+    def throttles(self) -> list[Throttle]:
+        """The requests that quotas have refused, in order: the latest 100,000."""
+        return list(self._endpoint.runtime.quotas.throttles)
+
     def stats(self) -> LocalBedrockStats:
         """Return the counts of this moment."""
         return self._endpoint.stats()
@@ -352,6 +361,19 @@ class LocalBedrock:
         if not model is operation is when is None:
             raise ValueError('A connection fails before it has a request: leave out model, operation and when.')
         return cast('Script[F]', self._endpoint.connection_faults).add(rule)
+
+    def set_quotas(self, *quotas: Quota) -> None:
+        """Replace the quotas, from now on; none lifts them.
+
+        A limit that was there before, of the same models, keeps the level of its buckets, up to the new burst.
+
+        Args:
+            quotas: All that apply from now on.
+
+        Raises:
+            ValueError: Two of them set the same limit for the same models.
+        """
+        self._act(partial(self._endpoint.runtime.quotas.set, quotas))
 
     def stop_accepting(self, how: Refusal = 'refuse') -> None:
         """Accept no more connections until `start_accepting`; those that are open stay.

@@ -83,6 +83,7 @@ class Endpoint:
         runtime = self.runtime
         for forgotten in (runtime.script, self.faults, self.connection_faults, self.requests, runtime.failures):
             forgotten.clear()
+        runtime.quotas.forget()
 
     def remember(self, record: RecordedRequest) -> None:
         """Remember a request, and forget the oldest where there are too many."""
@@ -95,6 +96,7 @@ class Endpoint:
         self.forget()
         self.jobs.clear()
         self.objects.clear()
+        self.runtime.quotas.start_over()
         self.keyring = keyring
         self.arrived = self.opened = self.max_in_flight = 0
 
@@ -107,6 +109,8 @@ class Endpoint:
             connections=self.opened,
             open_connections=len(self.connections),
             streams_generating=self.streams_generating,
+            admitted=self.runtime.quotas.admitted,
+            throttled=self.runtime.quotas.throttled,
         )
 
     async def handle(self, http: web.BaseRequest) -> Written:

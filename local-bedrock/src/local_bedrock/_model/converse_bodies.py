@@ -107,8 +107,8 @@ def _latency(reply: Reply) -> int:
     return _LATENCY_MS if reply.latency_ms is None else reply.latency_ms
 
 
-def converse_body(reply: Reply, request: RecordedRequest) -> tuple[bytes, int]:
-    """Return the body of a Converse response and the tokens that were generated for it."""
+def converse_body(reply: Reply, request: RecordedRequest) -> tuple[bytes, dict[str, Any]]:
+    """Return the body of a Converse response, and its usage."""
     blocks = content_blocks(reply)
     usage = _usage(reply, request, blocks)
     body: dict[str, Any] = {
@@ -120,7 +120,7 @@ def converse_body(reply: Reply, request: RecordedRequest) -> tuple[bytes, int]:
     }
     if reply.additional_fields is not None:
         body['additionalModelResponseFields'] = dict(reply.additional_fields)
-    return to_json({name: body[name] for name in sorted(body)}), int(usage['outputTokens'])
+    return to_json({name: body[name] for name in sorted(body)}), usage
 
 
 def stream_events(reply: Reply, request: RecordedRequest) -> Iterator[tuple[str, dict[str, Any]]]:

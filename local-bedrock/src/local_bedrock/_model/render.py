@@ -9,6 +9,7 @@ from typing import Any, cast
 from pydantic_core import to_json
 
 from local_bedrock._model.converse_bodies import converse_body, frame_event, stream_events
+from local_bedrock._model.json_access import structure
 from local_bedrock._model.tokens import count_tokens
 from local_bedrock._s3.errors import object_error
 from local_bedrock.errors import ErrorReply
@@ -50,18 +51,21 @@ def render(reply: AnyReply, record: RecordedRequest, manner: Manner) -> Answer:
         padding = manner.padding(record)
         answer.pieces = [framed(event, padding) for event in reply.events]
         answer.truncate_at, answer.then = reply.truncate_at, reply.then
+        answer.usage = next(filter(None, map(event_usage, reply.events)), None)
     elif isinstance(reply, Reply) and record.operation == 'ConverseStream':
         answer = stream_answer(record, reply.headers)
         padding = manner.padding(record)
         events = list(stream_events(reply, record))
         answer.pieces = [frame_event(name, event, padding) for name, event in events]
+        answer.usage = events[-1][1]['usage']
         if speed := reply.tokens_per_second or manner.tokens_per_second:
             answer.delays = _pace(events, speed)
     elif isinstance(reply, Reply) and record.operation == 'Converse':
-        body, tokens = converse_body(reply, record)
+        body, usage = converse_body(reply, record)
         answer = json_answer(record, body, reply.headers)
+        answer.usage = usage
         if speed := reply.tokens_per_second or manner.tokens_per_second:
-            answer.delay_before = tokens / speed
+            answer.delay_before = usage['outputTokens'] / speed
     elif isinstance(reply, Reply) and record.operation == 'CountTokens' and 'inputTokens' in reply.usage:
         answer = json_answer(record, to_json({'inputTokens': reply.usage['inputTokens']}), reply.headers)
     else:
@@ -117,6 +121,11 @@ def framed(event: StreamEvent | Mapping[str, Any] | bytes, padding: Padding) -> 
         raise ValueError(f'An event is a mapping of one member, its type; this one has {sorted(event)}.')
     ((name, payload),) = event.items()
     return frame_event(name, payload, padding)
+
+
+def event_usage(event: StreamEvent | Mapping[str, Any] | bytes) -> Mapping[str, Any] | None:
+    """Return the usage that an event reports, if it is the metadata of a stream, as a mapping."""
+    return structure(event, 'metadata').get('usage') if isinstance(event, Mapping) else None
 
 
 async def frames(

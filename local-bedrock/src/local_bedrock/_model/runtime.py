@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import traceback
 from collections.abc import AsyncGenerator, Collection
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -15,12 +16,14 @@ from local_bedrock._model.conversation import check_conversation
 from local_bedrock._model.embeddings import invoke_embedding
 from local_bedrock._model.json_access import structure
 from local_bedrock._model.model_ids import known
-from local_bedrock._model.render import Manner, error_answer, frames, json_answer, render, stream_answer
+from local_bedrock._model.render import Manner, error_answer, event_usage, frames, json_answer, render, stream_answer
 from local_bedrock._model.sources import Source
 from local_bedrock._model.tokens import request_tokens
 from local_bedrock._model.validation import ServiceModel
 from local_bedrock._recording.exchanges import UnrecordedRequestError
 from local_bedrock.errors import ErrorReply, serialization_error, validation_error
+from local_bedrock.frames import StreamEvent, encode_event
+from local_bedrock.quotas import Quotas, Reservation, ThrottledError
 from local_bedrock.replies import AnyReply, ReplyFunction
 from local_bedrock.requests import RecordedRequest
 from local_bedrock.response import Answer, SourceError
@@ -36,6 +39,7 @@ class Runtime:
     manner: Manner
     source: Source | None = None
     service_model: ServiceModel | None = None
+    quotas: Quotas = field(default_factory=Quotas)
     script: Script[AnyReply | ReplyFunction] = field(default_factory=Script[AnyReply | ReplyFunction])
     failures: list[Exception] = field(default_factory=list[Exception])
 
@@ -47,6 +51,23 @@ class Runtime:
         """
         if self.source is None:
             self._check(record)
+        try:
+            reservation = self.quotas.admit(record)
+        except ThrottledError as throttled:
+            if not throttled.in_stream:
+                raise
+            return _throttled_stream(record, throttled.reply)
+        if reservation is None:
+            return await self._answer(record)
+        answer: Answer | None = None
+        try:
+            answer = await self._answer(record)
+        finally:
+            if answer is None:
+                reservation.settle(None)
+        return _settling(answer, reservation)
+
+    async def _answer(self, record: RecordedRequest) -> Answer:
         rule = self.script.choose(record)
         if rule is not None:
             reply = rule.action
@@ -106,7 +127,7 @@ class Runtime:
         if record.operation != 'ConverseStream':
             raise TypeError(f'a generator of events cannot answer {record.operation}')
         answer = stream_answer(record, {})
-        answer.pieces = frames(events, self.manner.padding(record), self._failed)
+        answer.pieces = frames(_noting_usage(events, answer), self.manner.padding(record), self._failed)
         answer.delay_before = self.manner.latency
         return answer
 
@@ -116,6 +137,33 @@ class Runtime:
         *_, (frame, line) = traceback.walk_tb(error.__traceback__)
         where = f'{Path(frame.f_code.co_filename).name}, line {line}'
         return ErrorReply(500, 'InternalServerException', f'A scripted reply failed: {error!r} ({where})')
+
+
+def _throttled_stream(record: RecordedRequest, reply: ErrorReply) -> Answer:
+    answer = stream_answer(record, {})
+    answer.pieces = (encode_event(StreamEvent.exception('throttlingException', reply.message)),)
+    answer.error_code = reply.code
+    return answer
+
+
+def _settling(answer: Answer, reservation: Reservation) -> Answer:
+    """Give the tokens that were not used back when the response ends."""
+    done = answer.done
+
+    def settle() -> None:
+        reservation.settle(answer.usage)
+        if done is not None:
+            done()
+
+    answer.done = settle
+    return answer
+
+
+async def _noting_usage(events: AsyncGenerator[Any, None], answer: Answer) -> AsyncGenerator[Any, None]:
+    async with aclosing(events):
+        async for event in events:
+            answer.usage = event_usage(event) or answer.usage
+            yield event
 
 
 def decoded(body: bytes) -> dict[str, Any]:
