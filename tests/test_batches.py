@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import ssl
 from collections.abc import Iterator
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from typing import Any
 
@@ -19,7 +21,7 @@ from pydantic_ai.exceptions import ModelAPIError, ModelHTTPError
 from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.models.bedrock import BedrockConverseModel as UpstreamConverseModel
 
-from local_bedrock import THROTTLING, ErrorReply, LocalBedrock, RecordedRequest
+from local_bedrock import THROTTLING, ErrorReply, LocalBedrock, RecordedRequest, Reply
 from pydantic_ai_aiobedrock import (
     BatchInference,
     BedrockConverseModel,
@@ -34,7 +36,9 @@ HAS_BATCHES = Version(version('pydantic-ai-slim')) >= Version(seam.BATCHES_SINCE
 needs_batches = pytest.mark.skipif(not HAS_BATCHES, reason=f'Pydantic AI has batches from {seam.BATCHES_SINCE} on.')
 
 MODEL = 'us.amazon.nova-lite-v1:0'
-INFERENCE = BatchInference(role_arn='arn:aws:iam::123456789012:role/bedrock-batch', s3_uri='s3://my-bucket/batches/')
+INFERENCE = BatchInference(
+    role_arn='arn:aws:iam::123456789012:role/bedrock-batch', s3_uri='s3://my-bucket/batches/', min_records=1
+)
 OFTEN = timedelta(milliseconds=5)
 
 
@@ -54,6 +58,11 @@ async def model(redirected: None) -> Any:
     pool = SessionPool()
     yield BedrockConverseModel(MODEL, provider=BedrockProvider(pool=pool), batch_inference=INFERENCE)
     await pool.aclose()
+
+
+def like(model: Any, **options: Any) -> Any:
+    """Return a model of the same provider with other options of batch inference."""
+    return BedrockConverseModel(MODEL, provider=model.provider, batch_inference=replace(INFERENCE, **options))
 
 
 def request(name: str, text: str, **parts: Any) -> Any:
@@ -150,7 +159,7 @@ async def test_a_handle_can_be_kept_and_used_elsewhere(bedrock: LocalBedrock, mo
     assert bedrock.aws_secret_access_key.encode() not in kept
     other = BedrockConverseModel(MODEL, provider=BedrockProvider(pool=SessionPool()), batch_inference=INFERENCE)
     batch = await other.batch_status(handles.validate_json(kept))
-    assert (batch.status, batch.request_count, batch.provider_details) == ('in_progress', 2, {'status': 'InProgress'})
+    assert (batch.status, batch.request_count, batch.provider_details['status']) == ('in_progress', 2, 'InProgress')
     bedrock.jobs.go_on()
     batch = await other.batch_status(batch)
     assert batch.status == 'ended'
@@ -158,15 +167,16 @@ async def test_a_handle_can_be_kept_and_used_elsewhere(bedrock: LocalBedrock, mo
 
 
 @needs_batches
-async def test_a_large_batch_is_cut_by_its_size(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_large_batch_is_cut_by_its_size(model: Any) -> None:
     encoded = [await model.batch_encode(request(name, 'Hello')) for name in ('one', 'two')]
     size = sum(map(model.batch_request_size, encoded))
-    monkeypatch.setattr('pydantic_ai_aiobedrock.batches.MAX_BYTES', size)
-    assert model.batch_max_bytes == size
-    await model.batch_create(encoded)
-    monkeypatch.setattr('pydantic_ai_aiobedrock.batches.MAX_BYTES', size - 1)
+    enough, too_few = (like(model, max_bytes=max_bytes) for max_bytes in (size, size - 1))
+    assert enough.batch_max_bytes == size
+    assert enough.batch_split(encoded) == [encoded]
+    await enough.batch_create(encoded)
     with pytest.raises(UserError, match=f'take {size:,} bytes'):
-        await model.batch_create(encoded)
+        await too_few.batch_create(encoded)
+    assert too_few.batch_split(encoded) == [encoded[:1], encoded[1:]]
 
 
 # What goes wrong
@@ -213,7 +223,7 @@ async def test_requests_that_a_job_ended_without_are_told_so(
 ) -> None:
     bedrock.jobs.hold('InProgress', after=1)
     batch = await created(model, 'one', 'two')
-    while (await model.batch_status(batch)).provider_details != {'status': 'InProgress'}:
+    while (await model.batch_status(batch)).provider_details['status'] != 'InProgress':
         await asyncio.sleep(0)
     if end == 'stop':
         batch = await model.batch_cancel(batch)
@@ -342,20 +352,6 @@ async def test_a_brought_client_opens_no_file_in_s3(redirected: None) -> None:
             BedrockConverseModel(MODEL, provider=provider, batch_inference=INFERENCE)
 
 
-@pytest.mark.parametrize('s3_uri', ['', 'my-bucket', 's3://', 'https://my-bucket.s3.amazonaws.com', 's3://My_Bucket/'])
-def test_a_folder_that_is_none_is_named(s3_uri: str) -> None:
-    with pytest.raises(UserError, match='`s3_uri` of BatchInference'):
-        BatchInference(role_arn=INFERENCE.role_arn, s3_uri=s3_uri)
-
-
-@pytest.mark.parametrize(
-    'role_arn', ['', 'bedrock-batch', 'arn:aws:iam::123456789012:user/me', 'arn:aws:iam::1:role/a']
-)
-def test_a_role_that_is_none_is_named(role_arn: str) -> None:
-    with pytest.raises(UserError, match='`role_arn` of BatchInference'):
-        BatchInference(role_arn=role_arn, s3_uri=INFERENCE.s3_uri)
-
-
 @pytest.mark.skipif(HAS_BATCHES, reason='This Pydantic AI has batches.')
 def test_a_release_without_batches_says_which_has_them() -> None:
     with pytest.raises(UserError, match=f'pydantic-ai-slim {seam.BATCHES_SINCE} or newer'):
@@ -363,13 +359,261 @@ def test_a_release_without_batches_says_which_has_them() -> None:
 
 
 @needs_batches
-@pytest.mark.parametrize('line', ['{"recordId": "one"', '[]', '{"modelOutput": {}}'], ids=['cut', 'a list', 'nameless'])
-async def test_output_that_is_none_is_an_error_of_the_model(bedrock: LocalBedrock, model: Any, line: str) -> None:
-    batch = await model.batch_status(await created(model, 'one'))
+@pytest.mark.parametrize(
+    ('line', 'reason'),
+    [
+        ('{"recordId": "two", "modelOutput": {"output"', 'it is not JSON'),
+        ('"modelOutput": {}, "recordId": "two"}', 'it is not JSON'),
+        ('{"recordId": "two"}', 'it has neither a modelOutput nor an error'),
+        ('{"recordId": "two", "modelOutput": "no"}', 'it has neither a modelOutput nor an error'),
+    ],
+    ids=['its end cut', 'its beginning cut', 'empty', 'no object'],
+)
+async def test_a_damaged_line_costs_its_own_request_alone(
+    bedrock: LocalBedrock, model: Any, line: str, reason: str
+) -> None:
+    batch = await model.batch_status(await created(model, 'one', 'two', 'three'))
+    [output] = [uri for uri in bedrock.objects.list() if uri.endswith('.jsonl.out')]
+    lines = [each for each in bedrock.objects.get(output).decode().splitlines() if '"recordId":"two"' not in each]
+    bedrock.objects.put(output, '\ufeff' + '\n\n'.join([lines[0], line, lines[1]]))
+    results = {result.custom_id: result for result in await model.batch_results(batch)}
+    for name in ('one', 'three'):
+        assert f'Say {name}.' in model.batch_decode(results[name], request(name, f'Say {name}.')).text
+    with pytest.raises(ModelAPIError, match=f'^Line 3 of {output} cannot be read: {reason}'):
+        model.batch_decode(results['two'], request('two', 'Say two.'))
+
+
+@needs_batches
+@pytest.mark.parametrize('line', ['[]', '{"modelOutput": {}}', '{"modelInput": {"recordId": "one", "x"'])
+async def test_a_line_that_names_no_request_is_a_result_that_names_the_line(
+    bedrock: LocalBedrock, model: Any, line: str
+) -> None:
+    batch = await model.batch_status(await created(model, 'one', 'two'))
     [output] = [uri for uri in bedrock.objects.list() if uri.endswith('.jsonl.out')]
     bedrock.objects.put(output, line)
-    with pytest.raises(ModelAPIError, match='not one of Converse'):
+    [result] = await model.batch_results(batch)
+    assert (result.custom_id, result.status) == (f'Line 1 of {output}', 'errored')
+
+
+@needs_batches
+async def test_half_a_surrogate_pair_is_read_as_in_a_live_response(bedrock: LocalBedrock, model: Any) -> None:
+    bedrock.reply(Reply('half'), times=None)
+    batch = await model.batch_status(await created(model, 'one'))
+    [output] = [uri for uri in bedrock.objects.list() if uri.endswith('.jsonl.out')]
+    bedrock.objects.put(output, bedrock.objects.get(output).replace(b'half', rb'\ud83d'))
+    [result] = await model.batch_results(batch)
+    assert model.batch_decode(result, request('one', 'Hello')).text == '\ud83d'
+
+
+@needs_batches
+async def test_results_that_are_gone_are_an_error_that_says_where_they_should_be(
+    bedrock: LocalBedrock, model: Any
+) -> None:
+    batch = await model.batch_status(await created(model, 'one'))
+    await model.batch_delete_files(batch)
+    assert bedrock.objects.list() == []
+    with pytest.raises(ModelHTTPError, match=r's3://my-bucket/batches/.*\.jsonl\.out') as gone:
         await model.batch_results(batch)
+    assert gone.value.status_code == 404
+    await model.batch_delete_files(batch)
+
+
+@needs_batches
+async def test_files_of_a_job_that_runs_are_not_deleted(bedrock: LocalBedrock, model: Any) -> None:
+    bedrock.jobs.hold('InProgress')
+    batch = await created(model, 'one')
+    with pytest.raises(UserError, match='has not ended'):
+        await model.batch_delete_files(batch)
+    assert len(bedrock.objects.list()) == 1
+
+
+@needs_batches
+async def test_cancelling_a_job_that_has_ended_changes_nothing(bedrock: LocalBedrock, model: Any) -> None:
+    batch = await created(model, 'one')
+    while batch.status != 'ended':
+        batch = await model.batch_status(batch)
+    assert (await model.batch_cancel(batch)).provider_details['status'] == 'Completed'
+
+
+@needs_batches
+async def test_a_handle_shows_the_counts_of_records_and_the_message_of_aws(bedrock: LocalBedrock, model: Any) -> None:
+    bedrock.reply(ErrorReply(400, 'ValidationException', 'No.'), when=lambda asked: asked.last_user_text == 'Say one.')
+    batch = await created(model, 'one', 'two', 'three')
+    while batch.status != 'ended':
+        batch = await model.batch_status(batch)
+    shown = dict(batch.provider_details)
+    assert shown.pop('jobName').startswith('pydantic-ai-')
+    assert shown.pop('inputUri').startswith('s3://my-bucket/batches/pydantic-ai-')
+    assert shown == {
+        'status': 'Completed',
+        'totalRecordCount': 3,
+        'processedRecordCount': 3,
+        'successRecordCount': 2,
+        'errorRecordCount': 1,
+    }
+    bedrock.jobs.hold('InProgress')
+    batch = await created(model, 'one')
+    bedrock.jobs.fail('There is no more room.')
+    assert (await model.batch_status(batch)).provider_details['message'] == 'There is no more room.'
+
+
+@needs_batches
+async def test_lost_handles_are_found_by_the_prefix_of_their_jobs(bedrock: LocalBedrock, model: Any) -> None:
+    await created(model, 'another')
+    mine = like(model, job_name_prefix='mine-')
+    first = await created(mine, 'one', 'two')
+    second = await created(mine, 'three')
+    listed = [batch async for batch in mine.batch_list()]
+    assert [batch.id for batch in listed] == [second.id, first.id]
+    assert [batch.request_count for batch in listed] == [1, 2]
+    assert [batch.status for batch in listed] == ['ended', 'ended']
+    assert {result.custom_id for result in await mine.batch_results(listed[1])} == {'one', 'two'}
+    later = [batch async for batch in mine.batch_list(submitted_after=datetime.now(UTC) + timedelta(hours=1))]
+    assert later == []
+
+
+@needs_batches
+async def test_what_operators_set_is_sent(bedrock: LocalBedrock, model: Any) -> None:
+    key = 'arn:aws:kms:us-east-1:123456789012:key/12345678-1234-1234-1234-123456789012'
+    operated = like(
+        model,
+        output_s3_uri='s3://another-bucket/answers',
+        kms_key_id=key,
+        bucket_owner='123456789012',
+        tags={'team': 'search'},
+        timeout_hours=72,
+        subnet_ids=['subnet-1'],
+        security_group_ids=['sg-1'],
+        job_name_prefix='evals-',
+    )
+    batch = await operated.batch_status(await created(operated, 'one'))
+    [put] = [each for each in bedrock.requests if each.operation == 'PutObject']
+    headers = (
+        'x-amz-server-side-encryption',
+        'x-amz-server-side-encryption-aws-kms-key-id',
+        'x-amz-expected-bucket-owner',
+    )
+    assert [put.headers[name] for name in headers] == ['aws:kms', key, '123456789012']
+    [create] = [each for each in bedrock.requests if each.operation == 'CreateModelInvocationJob']
+    name = create.body.pop('jobName')
+    assert re.fullmatch(r'evals-[0-9a-f]{32}', name)
+    assert re.fullmatch(r'[0-9a-f]{32}', create.body.pop('clientRequestToken'))
+    assert create.body == {
+        'modelId': MODEL,
+        'roleArn': INFERENCE.role_arn,
+        'modelInvocationType': 'Converse',
+        'inputDataConfig': {
+            's3InputDataConfig': {'s3Uri': f's3://my-bucket/batches/{name}.jsonl', 's3BucketOwner': '123456789012'}
+        },
+        'outputDataConfig': {
+            's3OutputDataConfig': {
+                's3Uri': 's3://another-bucket/answers/',
+                's3BucketOwner': '123456789012',
+                's3EncryptionKeyId': key,
+            }
+        },
+        'tags': [{'key': 'team', 'value': 'search'}],
+        'timeoutDurationInHours': 72,
+        'vpcConfig': {'subnetIds': ['subnet-1'], 'securityGroupIds': ['sg-1']},
+    }
+    assert [result.custom_id for result in await operated.batch_results(batch)] == ['one']
+
+
+@needs_batches
+@pytest.mark.parametrize('names', [('one', 'one'), ('one', '')], ids=['twice', 'empty'])
+async def test_ids_that_do_not_name_one_request_are_refused_before_anything_is_uploaded(
+    bedrock: LocalBedrock, model: Any, names: tuple[str, ...]
+) -> None:
+    with pytest.raises(UserError, match='`custom_id`'):
+        await created(model, *names)
+    assert bedrock.requests == []
+
+
+# Too few for a job
+
+
+@needs_batches
+async def test_too_few_requests_are_refused_before_anything_is_uploaded(bedrock: LocalBedrock, model: Any) -> None:
+    with pytest.raises(UserError, match=r'2 requests.*100 at least'):
+        await created(like(model, min_records=100), 'one', 'two')
+    with pytest.raises(UserError, match=r'2 requests.*1 at most'):
+        await created(like(model, max_records=1), 'one', 'two')
+    assert bedrock.requests == []
+
+
+@needs_batches
+async def test_too_few_requests_are_sent_live_if_the_caller_allows_it(bedrock: LocalBedrock, model: Any) -> None:
+    live = like(model, min_records=100, live_below_minimum=True)
+    bedrock.reply(ErrorReply(400, 'ValidationException', 'No.'), when=lambda asked: asked.last_user_text == 'No')
+    good, bad = await answers(live, request('a', 'Yes'), request('b', 'No'))
+    assert 'Yes' in good.text
+    assert 'processing' not in good.provider_details
+    assert (bad.status_code, bad.body['Error']['Message']) == (400, 'No.')
+    assert [each.operation for each in bedrock.requests if each.operation != 'Converse'] == ['PutObject', 'GetObject']
+
+
+@needs_batches
+async def test_live_answers_can_be_collected_elsewhere(bedrock: LocalBedrock, model: Any) -> None:
+    from pydantic_ai.models.batch import Batch
+
+    live = like(model, min_records=100, live_below_minimum=True)
+    handles = TypeAdapter(Batch)
+    kept = handles.dump_json(await created(live, 'one', 'two'))
+    batch = await model.batch_status(handles.validate_json(kept))
+    assert (batch.status, batch.provider_details['successRecordCount']) == ('ended', 2)
+    assert {result.custom_id for result in await model.batch_results(batch)} == {'one', 'two'}
+    await model.batch_delete_files(await model.batch_cancel(batch))
+    assert bedrock.objects.list() == []
+
+
+@needs_batches
+async def test_failures_that_are_too_few_for_a_job_keep_their_own_error(bedrock: LocalBedrock, model: Any) -> None:
+    bedrock.reply(THROTTLING, when=lambda asked: asked.last_user_text == 'No', times=None)
+    requests = [request(f'q{number}', 'No' if number == 3 else 'Yes') for number in range(5)]
+    results = await answers(like(model, min_records=5), *requests)
+    assert [type(each).__name__ for each in results] == [*['ModelResponse'] * 3, 'ModelRateLimitError', 'ModelResponse']
+    assert results[3].status_code == 429
+    assert sum(each.operation == 'CreateModelInvocationJob' for each in bedrock.requests) == 1
+
+
+@needs_batches
+async def test_failures_that_are_too_few_for_a_job_are_sent_live_if_the_caller_allows_it(
+    bedrock: LocalBedrock, model: Any
+) -> None:
+    bedrock.reply(THROTTLING, when=lambda asked: asked.last_user_text == 'No', times=1)
+    requests = [request(f'q{number}', 'No' if number == 3 else 'Yes') for number in range(5)]
+    results = await answers(like(model, min_records=5, live_below_minimum=True), *requests)
+    assert ['Yes' in each.text for each in results] == [True, True, True, False, True]
+    assert ['processing' in each.provider_details for each in results] == [True, True, True, False, True]
+
+
+@needs_batches
+async def test_agents_whose_failures_are_too_few_for_a_job_get_their_own_error(
+    bedrock: LocalBedrock, model: Any
+) -> None:
+    from pydantic_ai.capabilities import BatchModelRequests
+
+    bedrock.reply(THROTTLING, when=lambda asked: asked.last_user_text == 'No', times=None)
+    batching = BatchModelRequests(max_requests=5, poll_interval=OFTEN, max_poll_interval=OFTEN, max_wait=OFTEN)
+    agent = Agent(like(model, min_records=5), capabilities=[batching])
+    texts = ['Yes', 'Yes', 'No', 'Yes', 'Yes']
+    results = await asyncio.gather(*(agent.run(text) for text in texts), return_exceptions=True)
+    assert [type(each).__name__ for each in results] == [
+        *['AgentRunResult'] * 2,
+        'ModelRateLimitError',
+        *['AgentRunResult'] * 2,
+    ]
+
+
+@needs_batches
+@pytest.mark.parametrize(
+    ('count', 'sizes'), [(10, [10]), (11, [6, 5]), (20, [10, 10]), (21, [7, 7, 7]), (1, [1]), (0, [])]
+)
+async def test_a_split_is_even(model: Any, count: int, sizes: list[int]) -> None:
+    encoded = [await model.batch_encode(request(f'q{number}', 'Hello')) for number in range(count)]
+    batches = like(model, max_records=10).batch_split(encoded)
+    assert [len(batch) for batch in batches] == sizes
+    assert [each for batch in batches for each in batch] == encoded
 
 
 @needs_batches

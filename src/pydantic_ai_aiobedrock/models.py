@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, cast
 
-from pydantic_ai.exceptions import UserError
+from pydantic_ai.exceptions import ModelAPIError, UserError
 from pydantic_ai.messages import ModelMessage, ModelResponse
 from pydantic_ai.models import ModelRequestParameters, StreamedResponse
 from pydantic_ai.models.bedrock import BedrockConverseModel as UpstreamConverseModel
@@ -18,11 +18,11 @@ from pydantic_ai.usage import RequestUsage
 
 from pydantic_ai_aiobedrock._config.call_options import calling_with
 from pydantic_ai_aiobedrock._runtime.runtime import BedrockRuntime
-from pydantic_ai_aiobedrock._upstream import seam
+from pydantic_ai_aiobedrock._upstream import batch_records, seam
 from pydantic_ai_aiobedrock._upstream.error_mapping import map_api_errors, map_shape_errors
 from pydantic_ai_aiobedrock._upstream.tool_schemas import AdaptedSchemas
 from pydantic_ai_aiobedrock._wire.converse import decode_response, encode_request
-from pydantic_ai_aiobedrock.batches import BatchInference, RunsBatches, record_error
+from pydantic_ai_aiobedrock.batches import BatchInference, RunsBatches
 from pydantic_ai_aiobedrock.providers import BedrockProvider, as_async_client, as_provider
 from pydantic_ai_aiobedrock.streaming import BedrockStreamedResponse
 
@@ -109,6 +109,7 @@ class BedrockConverseModel(RunsBatches, seam.SendsAnyMember, seam.ProcessesWithi
         if batch_inference is not None:
             seam.batch_types()
         self._batch_inference = batch_inference
+        self._batch_failures = batch_records.Failures()
         super().__init__(model_name, provider=as_provider(provider), profile=profile, settings=settings)
         if batch_inference is not None:
             # Rather now than when the batch is full.
@@ -187,8 +188,11 @@ class BedrockConverseModel(RunsBatches, seam.SendsAnyMember, seam.ProcessesWithi
             )
         with self.mapping_errors():
             body = encode_request(params).decode()
-        return seam.batch_types().EncodedBatchRequest(
-            custom_id=request.custom_id, group=self.batch_group(params['modelId']), body=body
+        return batch_records.encoded_type()(
+            custom_id=request.custom_id,
+            group=self.batch_group(params['modelId']),
+            body=body,
+            earlier=self._batch_failures.of(request),
         )
 
     def batch_decode(self, result: BatchResult, request: BatchRequest) -> ModelResponse:
@@ -197,13 +201,24 @@ class BedrockConverseModel(RunsBatches, seam.SendsAnyMember, seam.ProcessesWithi
         Raises:
             ModelAPIError: The request failed, as it would have by itself, or was not run.
         """
+        try:
+            return self._decoded(result)
+        except ModelAPIError as error:
+            if seam.batch_is_resubmitted(result, error):
+                self._batch_failures.remember(request, result)
+            raise
+
+    def _decoded(self, result: BatchResult) -> ModelResponse:
         if result.status in ('canceled', 'expired'):
             raise seam.batch_unrun_error(self.model_name, result)
         body = (result.body or '{}').encode()
         with self.processing(), self.mapping_errors():
             if result.status == 'errored':
-                raise record_error(body)
-            return seam.batch_priced(seam.process_response(self, decode_response(body)))
+                batch_records.raise_error(self.model_name, body)
+            decoded = decode_response(body)
+            live = decoded.pop(batch_records.LIVE, False)
+            response = seam.process_response(self, decoded)
+            return response if live else seam.batch_priced(response)
 
     def mapping_errors(self) -> AbstractContextManager[None]:
         """Map what AWS and the network raise."""

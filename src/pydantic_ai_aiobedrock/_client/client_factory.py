@@ -15,7 +15,7 @@ from aiobotocore.session import AioSession
 from botocore.exceptions import BotoCoreError, ClientError, CredentialRetrievalError
 
 from pydantic_ai_aiobedrock import _telemetry
-from pydantic_ai_aiobedrock._client import codec_hooks, fast_path, retry_after, sigv4
+from pydantic_ai_aiobedrock._client import codec_hooks, fast_path, job_hooks, retry_after, sigv4
 from pydantic_ai_aiobedrock._client.credential_requests import CompleteConfig, verify_requests
 from pydantic_ai_aiobedrock._client.credentials import BearerToken, Resolved, ResolvedCredentials
 from pydantic_ai_aiobedrock._client.event_stream import ConverseEventStream
@@ -77,7 +77,7 @@ async def _create(spec: ClientSpec, session: Aioboto3Session | AioSession) -> Op
         case 'bedrock-runtime':
             _equip(client, transport)
         case 'bedrock':
-            codec_hooks.install_for_jobs(client)
+            job_hooks.install(client)
         case 's3':
             pass
     return OpenClient(client, context, transport)

@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from pydantic_core import from_json, to_json
-
 from pydantic_ai_aiobedrock._wire.converse import decode_response, encode_request
 
-__all__ = ['install', 'install_for_jobs']
+__all__ = ['install']
 
 _SERVICE: Final = 'bedrock-runtime'
 _OPERATIONS: Final = ('Converse', 'ConverseStream', 'CountTokens')
@@ -54,20 +52,6 @@ def install(client: Any, open_stream: Callable[[Any], object]) -> None:
         for operation in _OPERATIONS:
             name = f'{event}.{_SERVICE}.{operation}'
             client.meta.events.register(name, handler, unique_id=f'pydantic-ai-aiobedrock.{name}')
-
-
-def install_for_jobs(client: Any) -> None:
-    """Let CreateModelInvocationJob of this client make jobs of Converse requests, older service models notwithstanding.
-
-    Args:
-        client: An aiobotocore client of `bedrock`.
-    """
-    client.meta.events.register('before-call.bedrock.CreateModelInvocationJob', _ask_for_converse)
-
-
-def _ask_for_converse(params: dict[str, Any], **_: Any) -> None:
-    # The botocore that aioboto3 pins does not know this member.
-    params['body'] = to_json({**from_json(params['body']), 'modelInvocationType': 'Converse'})
 
 
 def _withhold_params(params: dict[str, Any], model: Any, context: dict[str, Any], **_: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import socket
 import ssl
 import warnings
 import weakref
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
 from functools import lru_cache, partial
 from typing import Any, Protocol, Self
@@ -350,7 +350,7 @@ async def read_body(body: Any, url: str) -> io.BytesIO:
             raise translate_reading(error, url) from error
 
 
-async def read_in_chunks(body: Any, size: int, url: str) -> AsyncIterator[bytes]:
+async def read_in_chunks(body: Any, size: int, url: str) -> AsyncGenerator[bytes]:
     """Iterate over the body of a GetObject response, in chunks of a size at most.
 
     Raises:

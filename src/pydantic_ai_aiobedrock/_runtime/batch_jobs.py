@@ -1,29 +1,28 @@
-"""ModelInvocationJobs: Bedrock's batch inference jobs, and the files in S3 that they read and write, as coroutines."""
+"""ModelInvocationJobs: Bedrock's batch inference jobs as coroutines; none is left running unnamed."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import suppress
+import asyncio
+import uuid
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import replace
-from itertools import chain, islice
-from typing import Any
+from typing import Any, NoReturn
 
 import anyio
-from botocore.exceptions import BotoCoreError, ClientError
-from pydantic_core import from_json
+from botocore.exceptions import ClientError
 
 from pydantic_ai_aiobedrock._config.client_spec import ClientSpec
 from pydantic_ai_aiobedrock._pool.session_pool import SessionPool
 from pydantic_ai_aiobedrock._runtime.auth_retry import send
+from pydantic_ai_aiobedrock._runtime.batch_errors import error_code, error_status, say_also
+from pydantic_ai_aiobedrock._runtime.batch_files import BatchFiles
 
-PART_BYTES = 8 * 1024 * 1024
-"""Files of more than this are uploaded in parts, of at least this size but for the last."""
+ENDED = frozenset({'Completed', 'PartiallyCompleted', 'Failed', 'Stopped', 'Expired'})
+"""The states of a job that is over."""
 
-CHUNK_BYTES = 1024 * 1024
-"""Files are downloaded, and the records in them decoded, in chunks of this size."""
-
-ABORT_SECONDS = 10
-"""What giving up an upload may take."""
+GIVE_UP_SECONDS = 10
+"""The time allowed, when creating a job is cancelled, for its answer, and again for stopping the job."""
 
 
 class ModelInvocationJobs:
@@ -32,51 +31,46 @@ class ModelInvocationJobs:
     See https://docs.aws.amazon.com/bedrock/latest/userguide/batch-inference.html.
     """
 
-    def __init__(self, pool: SessionPool, spec: ClientSpec) -> None:
-        """Take the pool, and what its Bedrock Runtime clients are made of: those for jobs and files are made alike."""
+    def __init__(self, pool: SessionPool, spec: ClientSpec, files: BatchFiles) -> None:
+        """Take the pool, the spec of the Bedrock Runtime clients, which those for jobs are made like, and the files."""
         self._pool = pool
-        # Where to find Bedrock Runtime says nothing of where the others are.
-        self._bedrock = replace(spec, service_name='bedrock', endpoint_url=None)
-        self._s3 = replace(spec, service_name='s3', endpoint_url=None)
+        # The endpoint of Bedrock Runtime says nothing about that of Bedrock.
+        self._spec = replace(spec, service_name='bedrock', endpoint_url=None)
+        self._files = files
 
-    async def create(self, name: str, *, model_id: str, role_arn: str, s3_uri: str, records: Iterable[bytes]) -> str:
-        """Write the records to a file in S3, and start a job of Converse requests on it.
+    async def create(self, name: str, input_uri: str, request: dict[str, Any]) -> str:
+        """Start a job on a file that has been uploaded for it.
+
+        If the answer is lost, the job is looked up by its name. If the call is cancelled, the job is stopped.
 
         Args:
-            name: The name of the job, and of the file.
-            model_id: The model, or inference profile, that all records are for.
-            role_arn: The service role as which Bedrock reads and writes the files.
-            s3_uri: The folder of the file; the output goes into a folder below it that is named after the job's id.
-            records: The lines of the file, each with its line feed; taken as the upload goes on.
+            name: The name of the job, which no other job has.
+            input_uri: The file, which is deleted if there is no job that reads it.
+            request: The other members of a CreateModelInvocationJob request.
 
         Returns:
             The ARN of the job.
 
         Raises:
-            botocore.exceptions.ClientError: AWS refused the file or the job; of a refused job no file is left.
-            botocore.exceptions.BotoCoreError: The network failed.
+            botocore.exceptions.ClientError: AWS refused the job.
+            botocore.exceptions.BotoCoreError: The network failed, and there is no such job, or it says that there may
+                be one, and under which name.
         """
-        folder = s3_uri.rstrip('/')
-        file = f'{folder}/{name}.jsonl'
-        await self._upload(file, records)
+        # With the token, a repeated request starts no second job.
+        request = {**request, 'jobName': name, 'clientRequestToken': uuid.uuid4().hex}
+        creating = asyncio.create_task(self._call('create_model_invocation_job', request))
         try:
-            created = await self._call(
-                self._bedrock,
-                'create_model_invocation_job',
-                jobName=name,
-                modelId=model_id,
-                roleArn=role_arn,
-                inputDataConfig={'s3InputDataConfig': {'s3Uri': file}},
-                outputDataConfig={'s3OutputDataConfig': {'s3Uri': f'{folder}/'}},
-            )
-        except ClientError as error:
-            # After any other error there may be a job that reads it.
-            if _status(error) < 500:
-                bucket, key = _location(file)
-                # What is to be told is why there is no job.
-                with suppress(BotoCoreError, ClientError):
-                    await self._call(self._s3, 'delete_object', Bucket=bucket, Key=key)
+            # Cutting the connection would leave a job that runs, or not.
+            created = await asyncio.shield(creating)
+        except asyncio.CancelledError as cancelled:
+            with anyio.CancelScope(shield=True):
+                await self._withdraw(creating, name, input_uri, cancelled)
             raise
+        except Exception as error:
+            if isinstance(error, ClientError) and error_status(error) < 500:
+                await self._files.discard(input_uri, error)
+                raise
+            return await self._confirmed(name, input_uri, error)
         return created['jobArn']
 
     async def get(self, job_arn: str) -> dict[str, Any]:
@@ -86,104 +80,112 @@ class ModelInvocationJobs:
             botocore.exceptions.ClientError: AWS refused.
             botocore.exceptions.BotoCoreError: The network failed.
         """
-        return await self._call(self._bedrock, 'get_model_invocation_job', jobIdentifier=job_arn)
+        return await self._call('get_model_invocation_job', {'jobIdentifier': job_arn})
 
-    async def stop(self, job_arn: str) -> None:
-        """Have a job stopped; one that has ended is left as it is.
+    async def stop(self, job_arn: str) -> dict[str, Any]:
+        """Stop a job; one that has ended, or is being stopped, is left as it is.
+
+        Returns:
+            The job, as `get` returns it.
 
         Raises:
             botocore.exceptions.ClientError: AWS refused.
             botocore.exceptions.BotoCoreError: The network failed.
         """
+        refused: ClientError | None = None
         try:
-            await self._call(self._bedrock, 'stop_model_invocation_job', jobIdentifier=job_arn)
+            await self._call('stop_model_invocation_job', {'jobIdentifier': job_arn})
         except ClientError as error:
-            if _code(error) != 'ConflictException':
+            # AWS answers a job that has ended with the former ("... State was: Completed").
+            if error_code(error) not in ('ValidationException', 'ConflictException'):
                 raise
+            refused = error
+        job = await self.get(job_arn)
+        if refused is not None and job['status'] not in (*ENDED, 'Stopping'):
+            raise refused
+        return job
 
-    async def output(self, job: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
-        """Iterate over the records that a job has written, in an order of its own; there may be none.
+    async def list(self, **query: Any) -> AsyncGenerator[dict[str, Any]]:
+        """Iterate over jobs, the newest first: the members of their summaries.
 
         Args:
-            job: The job, as `get` returns it.
+            **query: The members of a ListModelInvocationJobs request.
 
         Raises:
             botocore.exceptions.ClientError: AWS refused.
             botocore.exceptions.BotoCoreError: The network failed.
         """
-        file = job['inputDataConfig']['s3InputDataConfig']['s3Uri'].rpartition('/')[2]
-        folder = job['outputDataConfig']['s3OutputDataConfig']['s3Uri'].rstrip('/')
-        bucket, key = _location(f'{folder}/{job["jobArn"].rpartition("/")[2]}/{file}.out')
-        with await self._pool.lease(self._s3) as lease:
-            try:
-                response = await send(lease, lease.client.get_object, {'Bucket': bucket, 'Key': key})
-            except ClientError as error:
-                if _code(error) == 'NoSuchKey':
-                    return
-                raise
-            # Imported with the client that sent this.
-            from pydantic_ai_aiobedrock._client.transport import read_in_chunks
-
-            rest = b''
-            async for chunk in read_in_chunks(response['Body'], CHUNK_BYTES, f's3://{bucket}/{key}'):
-                *lines, rest = (rest + chunk).split(b'\n')
-                for line in lines:
-                    yield from_json(line)
-            if rest.strip():
-                yield from_json(rest)
-
-    async def _upload(self, file: str, records: Iterable[bytes]) -> None:
-        bucket, key = _location(file)
-        place: dict[str, Any] = {'Bucket': bucket, 'Key': key}
-        pieces = _pieces(records)
-        begin = list(islice(pieces, 2))
-        with await self._pool.lease(self._s3) as lease:
-            client = lease.client
-            if len(begin) < 2:
-                await send(lease, client.put_object, {**place, 'Body': b''.join(begin)})
+        query = {'sortBy': 'CreationTime', 'sortOrder': 'Descending', **query}
+        while True:
+            page = await self._call('list_model_invocation_jobs', query)
+            for job in page.get('invocationJobSummaries', []):
+                yield {**job, **page.get('recordCounts', {}).get(job['jobArn'], {})}
+            if (token := page.get('nextToken')) is None:
                 return
-            upload = await send(lease, client.create_multipart_upload, place)
-            place['UploadId'] = upload['UploadId']
-            parts: list[dict[str, Any]] = []
-            try:
-                for number, piece in enumerate(chain(begin, pieces), 1):
-                    sent = await send(lease, client.upload_part, {**place, 'PartNumber': number, 'Body': piece})
-                    checks = {name: sent[name] for name in ('ETag', 'ChecksumCRC32') if name in sent}
-                    parts.append({'PartNumber': number, **checks})
-                await send(lease, client.complete_multipart_upload, {**place, 'MultipartUpload': {'Parts': parts}})
-            except BaseException:
-                # Parts are stored, and paid for, until they are given up.
-                with anyio.move_on_after(ABORT_SECONDS, shield=True), suppress(BotoCoreError, ClientError):
-                    await send(lease, client.abort_multipart_upload, place)
-                raise
+            query['nextToken'] = token
 
-    async def _call(self, spec: ClientSpec, operation: str, **parameters: Any) -> dict[str, Any]:
-        with await self._pool.lease(spec) as lease:
+    async def _find(self, name: str) -> str | None:
+        """Return the ARN of the job of a name, if there is one."""
+        async with aclosing(self.list(nameContains=name)) as jobs:
+            async for job in jobs:
+                if job['jobName'] == name:
+                    return job['jobArn']
+        return None
+
+    async def _confirmed(self, name: str, input_uri: str, error: Exception) -> str:
+        """Return the ARN of a job that was created although the request failed with an error."""
+        try:
+            job_arn = await self._find(name)
+        except Exception as failure:
+            _raise_unconfirmed(name, input_uri, error, failure)
+        if job_arn is None:
+            say_also(error, f'There is no job {name!r}.')
+            await self._files.discard(input_uri, error)
+            raise error
+        return job_arn
+
+    async def _withdraw(
+        self, creating: asyncio.Task[dict[str, Any]], name: str, input_uri: str, cancelled: asyncio.CancelledError
+    ) -> None:
+        """Stop the job that a cancelled request has created, if it has."""
+        await asyncio.wait([creating], timeout=GIVE_UP_SECONDS)
+        creating.cancel()
+        await asyncio.wait([creating])
+        refused = creating.cancelled() or creating.exception()
+        if isinstance(refused, ClientError) and error_status(refused) < 500:
+            await self._files.discard(input_uri, cancelled)
+            return
+        job_arn = None
+        with anyio.move_on_after(GIVE_UP_SECONDS) as scope:
+            try:
+                job_arn = await self._find(name) if refused else creating.result()['jobArn']
+                if job_arn is not None:
+                    await self.stop(job_arn)
+            except Exception as error:
+                say_also(cancelled, _left(job_arn or name, input_uri, str(error)))
+                return
+        if scope.cancelled_caught:
+            say_also(cancelled, _left(job_arn or name, input_uri, f'it took more than {GIVE_UP_SECONDS} s'))
+            return
+        await self._files.discard(input_uri, cancelled)
+
+    async def _call(self, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        with await self._pool.lease(self._spec) as lease:
             return await send(lease, getattr(lease.client, operation), parameters)
 
 
-def _pieces(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """Put lines together to parts of an upload, as they are asked for."""
-    piece = bytearray()
-    for line in lines:
-        piece += line
-        if len(piece) >= PART_BYTES:
-            yield bytes(piece)
-            piece.clear()
-    if piece:
-        yield bytes(piece)
+def _left(job: str, input_uri: str, reason: str) -> str:
+    return (
+        f'The batch inference job {job} may be running, and billed: stopping it failed ({reason}). '
+        f'Its input is {input_uri}.'
+    )
 
 
-def _location(s3_uri: str) -> tuple[str, str]:
-    bucket, _, key = s3_uri.removeprefix('s3://').partition('/')
-    return bucket, key
-
-
-def _code(error: ClientError) -> str:
-    response: Any = error.response
-    return response.get('Error', {}).get('Code', '')
-
-
-def _status(error: ClientError) -> int:
-    response: Any = error.response
-    return response.get('ResponseMetadata', {}).get('HTTPStatusCode', 500)
+def _raise_unconfirmed(name: str, input_uri: str, error: Exception, failure: Exception) -> NoReturn:
+    say_also(
+        error,
+        f'The batch inference job {name!r} may be running, and billed: looking it up failed ({failure}). Look for '
+        f'it with ListModelInvocationJobs (nameContains={name!r}) before you submit its requests again. Its input is '
+        f'{input_uri}.',
+    )
+    raise error

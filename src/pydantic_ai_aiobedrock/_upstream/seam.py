@@ -304,14 +304,19 @@ def batch_types() -> Any:
     return import_module('pydantic_ai.models.batch')
 
 
-def batch_job_error(model_name: str, error: dict[str, str]) -> ModelAPIError:
+def batch_job_error(model_name: str, error: dict[str, str], status_code: int = 400) -> ModelAPIError:
     """Return the exception for a job that failed as a whole, which each of its requests fails with."""
-    return _batch_codec().BatchJobError(status_code=400, model_name=model_name, body={'Error': error})
+    return _batch_codec().BatchJobError(status_code=status_code, model_name=model_name, body={'Error': error})
 
 
 def batch_unrun_error(model_name: str, result: Any) -> ModelAPIError:
     """Return the exception for a request that a job ended without running."""
     return _batch_codec().unrun_error(model_name, result)
+
+
+def batch_is_resubmitted(result: Any, error: ModelAPIError) -> bool:
+    """Return whether pydantic-ai submits a request with this result again, in a new batch."""
+    return import_module('pydantic_ai.models._batch_settings').resubmittable(result, error)
 
 
 def batch_priced(response: ModelResponse) -> ModelResponse:

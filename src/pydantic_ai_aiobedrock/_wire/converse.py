@@ -24,6 +24,7 @@ __all__ = [
     'ConverseEncodeError',
     'ConverseStreamError',
     'decode_event',
+    'decode_request',
     'decode_response',
     'encode_request',
 ]
@@ -127,6 +128,17 @@ def encode_request(params: Mapping[str, Any]) -> bytes:
             return json.dumps(body).encode()
     except RecursionError:
         raise ConverseEncodeError('is nested too deeply, or contains itself') from None
+
+
+def decode_request(body: bytes) -> dict[str, Any]:
+    """Decode the body of a request that `encode_request` has encoded.
+
+    Raises:
+        ConverseDecodeError: It is not a JSON object, or a blob in it is not base64.
+    """
+    request = _json_object(body)
+    _settle(request, _REQUEST)
+    return request
 
 
 def decode_response(body: bytes) -> dict[str, Any]:
