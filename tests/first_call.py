@@ -49,9 +49,9 @@ async def first_call(how: str) -> float:
     session = None
     if how == 'session':
         # Otherwise the first call imports it, together with aiohttp.
-        import aioboto3
+        from aiobotocore.session import AioSession
 
-        session = aioboto3.Session()
+        session = AioSession()
     provider = BedrockProvider(session=session)
     # The imports leave a collection due that takes longer than anything here, and that any program has at some moment.
     gc.collect()

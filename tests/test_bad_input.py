@@ -11,7 +11,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import aioboto3
 import boto3
 import botocore.config
 import pytest
@@ -20,6 +19,7 @@ from pydantic_ai import Agent, ModelRequest
 from pydantic_ai.exceptions import AgentRunError, ModelAPIError, ModelHTTPError, UserError
 from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.providers.bedrock import BedrockProvider as UpstreamProvider
+from sessions import client_of
 
 from local_bedrock import LocalBedrock
 from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockEmbeddingModel, BedrockProvider, SessionPool
@@ -356,9 +356,9 @@ def boto3_client() -> Any:
 
 def test_a_boto3_client() -> None:
     expected = (
-        'The `bedrock_client` is a boto3 client, which blocks the event loop. Leave it out, pass an aioboto3 client '
-        "(`async with aioboto3.Session().client('bedrock-runtime') as client`), or use BedrockConverseModel and "
-        'BedrockProvider of pydantic_ai for boto3 clients.'
+        'The `bedrock_client` is a boto3 client, which blocks the event loop. Leave it out, pass an aioboto3 '
+        'or aiobotocore client, entered with `async with`, or use BedrockConverseModel and BedrockProvider of '
+        'pydantic_ai for boto3 clients.'
     )
     provider = BedrockProvider(region_name=REGION)
     model = BedrockConverseModel(NOVA, provider=provider)
@@ -372,13 +372,13 @@ def test_a_boto3_client() -> None:
         assert str(raised.value) == expected
 
 
-async def test_an_aioboto3_client_that_was_not_entered(bedrock: LocalBedrock) -> None:
-    context: Any = aioboto3.Session().client('bedrock-runtime', region_name=REGION, endpoint_url=bedrock.base_url)
+async def test_a_client_that_was_not_entered(bedrock: LocalBedrock) -> None:
+    context: Any = client_of(bedrock)
     with pytest.raises(UserError) as raised:
         BedrockProvider(bedrock_client=context)
     assert str(raised.value) == (
-        'The `bedrock_client` must be an open aioboto3 or aiobotocore client, not ClientCreatorContext: open it with '
-        "`async with aioboto3.Session().client('bedrock-runtime') as client`."
+        'The `bedrock_client` must be an open aioboto3 or aiobotocore client, not ClientCreatorContext: enter it with '
+        '`async with`, and pass the client that this returns.'
     )
     async with context as client:
         assert BedrockProvider(bedrock_client=client).base_url == bedrock.base_url
@@ -455,7 +455,7 @@ async def test_use_after_the_pool_was_closed(provider: BedrockProvider, bedrock:
 
 @pytest.mark.parametrize('use', [run, stream, count_tokens, embed])
 def test_a_client_on_a_loop_that_it_does_not_belong_to(bedrock: LocalBedrock, use: Use) -> None:
-    context: Any = aioboto3.Session().client('bedrock-runtime', region_name=REGION, endpoint_url=bedrock.base_url)
+    context = client_of(bedrock)
 
     async def bring() -> BedrockProvider:
         return BedrockProvider(bedrock_client=await context.__aenter__())

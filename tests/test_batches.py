@@ -12,8 +12,8 @@ from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from typing import Any
 
-import aioboto3
 import pytest
+from aiobotocore.session import AioSession
 from packaging.version import Version
 from pydantic import BaseModel, TypeAdapter
 from pydantic_ai import Agent, ModelRequest, NativeOutput, Tool, UserError
@@ -346,7 +346,7 @@ async def test_an_api_key_opens_no_file_in_s3() -> None:
 
 @needs_batches
 async def test_a_brought_client_opens_no_file_in_s3(redirected: None) -> None:
-    async with aioboto3.Session().client('bedrock-runtime') as client:
+    async with AioSession().create_client('bedrock-runtime') as client:
         provider = BedrockProvider(bedrock_client=client)
         with pytest.raises(UserError, match='leave `bedrock_client` out'):
             BedrockConverseModel(MODEL, provider=provider, batch_inference=INFERENCE)

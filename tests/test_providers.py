@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import aioboto3
 import boto3
 import pytest
 from aiobotocore.config import AioConfig
@@ -19,6 +18,7 @@ from pydantic_ai.exceptions import ModelAPIError
 from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.providers import Provider
 from pydantic_ai.providers.bedrock import BedrockProvider as UpstreamProvider
+from sessions import aioboto3_session
 
 from local_bedrock import LocalBedrock, NoResponse, RecordedRequest
 from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider, SessionPool
@@ -95,7 +95,8 @@ def test_the_region_is_the_arguments_before_the_sessions_the_environments_and_th
     monkeypatch: pytest.MonkeyPatch, aws_config: Path
 ) -> None:
     aws_config.write_text('[default]\nregion = eu-west-1\n[profile other]\nregion = eu-west-2\n')
-    session = aioboto3.Session(region_name='eu-west-3')
+    session: Any = AioSession()
+    session.set_config_variable('region', 'eu-west-3')
     assert spec_of(BedrockProvider()).region_name == 'eu-west-1'
     assert spec_of(BedrockProvider(profile_name='other')).region_name == 'eu-west-2'
     assert spec_of(BedrockProvider(session=session)).region_name == 'eu-west-3'
@@ -221,7 +222,7 @@ async def test_an_api_key_is_used_instead_of_a_signature_even_if_there_are_keys(
 async def test_a_session_gives_region_and_credentials(bedrock: LocalBedrock, kind: str) -> None:
     session: Any
     if kind == 'aioboto3':
-        session = aioboto3.Session(region_name='us-east-1', **keys_of(bedrock))
+        session = aioboto3_session(region_name='us-east-1', **keys_of(bedrock))
     else:
         session = AioSession()
         session.set_config_variable('region', 'us-east-1')

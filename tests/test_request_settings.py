@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from time import monotonic
 from typing import Any
 
-import aioboto3
 import pytest
 from pydantic_ai import Agent
 from pydantic_ai.direct import model_request, model_request_stream
@@ -16,6 +15,7 @@ from pydantic_ai.exceptions import ModelAPIError, ModelHTTPError, UserError
 from pydantic_ai.messages import ModelRequest
 from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.settings import ModelSettings
+from sessions import client_of
 
 from local_bedrock import THROTTLING, LocalBedrock, NoResponse, Reply, ToolCall, Truncate
 from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider, SessionPool
@@ -251,13 +251,7 @@ async def test_nobody_is_warned_of_settings_that_are_honoured(model: BedrockConv
 
 
 async def test_a_client_that_is_brought_along_honours_neither_and_says_so(bedrock: LocalBedrock) -> None:
-    async with aioboto3.Session().client(
-        'bedrock-runtime',
-        region_name=bedrock.region_name,
-        endpoint_url=bedrock.base_url,
-        aws_access_key_id=bedrock.aws_access_key_id,
-        aws_secret_access_key=bedrock.aws_secret_access_key,
-    ) as client:
+    async with client_of(bedrock) as client:
         model = BedrockConverseModel(NOVA, provider=BedrockProvider(bedrock_client=client))
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter('always')

@@ -19,6 +19,10 @@ class UnusableConfigurationError(BotoCoreError):
     fmt = '{reason}'
 
 
+class EngineMismatchError(RuntimeError):
+    """The installed botocore is not a release that the installed aiobotocore is written for."""
+
+
 class PoolTimeoutError(ConnectTimeoutError):
     """No connection, or no client, became free in time.
 

@@ -242,13 +242,13 @@ def as_async_client(client: Any) -> BedrockRuntime | BroughtClient:
         case BaseClient():
             raise UserError(
                 'The `bedrock_client` is a boto3 client, which blocks the event loop. Leave it out, pass an aioboto3 '
-                "client (`async with aioboto3.Session().client('bedrock-runtime') as client`), or use "
-                'BedrockConverseModel and BedrockProvider of pydantic_ai for boto3 clients.'
+                'or aiobotocore client, entered with `async with`, or use BedrockConverseModel and BedrockProvider of '
+                'pydantic_ai for boto3 clients.'
             )
         case _:
             raise UserError(
                 f'The `bedrock_client` must be an open aioboto3 or aiobotocore client, not {type(client).__name__}: '
-                "open it with `async with aioboto3.Session().client('bedrock-runtime') as client`."
+                'enter it with `async with`, and pass the client that this returns.'
             )
 
 

@@ -12,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import aioboto3
 import pytest
 import trustme
 from aiobotocore.config import AioConfig
@@ -21,6 +20,7 @@ from aiobotocore.session import AioSession
 from botocore.exceptions import BotoCoreError
 from connect_proxy import ConnectProxy
 from credential_sources import CredentialSources, current, hello, runtime, text_of, write_credentials
+from sessions import aioboto3_session
 
 from local_bedrock import AccessKey, LocalBedrock
 from pydantic_ai_aiobedrock import SessionPool
@@ -131,7 +131,7 @@ def session_of(kind: str) -> dict[str, Any]:
         case 'none':
             return {}
         case 'aioboto3':
-            return {'session': aioboto3.Session()}
+            return {'session': aioboto3_session()}
         case 'aiobotocore':
             return {'session': AioSession()}
         case _:

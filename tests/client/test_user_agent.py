@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any
 
-import aioboto3
 from aiobotocore.config import AioConfig
+from aiobotocore.session import AioSession
+from sessions import aioboto3_session
 
 from local_bedrock import LocalBedrock
 from pydantic_ai_aiobedrock import BedrockProvider, SessionPool
@@ -16,13 +18,14 @@ REQUEST: dict[str, Any] = {
 }
 
 
-async def test_the_header_is_that_of_a_plain_aioboto3_client(bedrock: LocalBedrock) -> None:
+async def test_the_header_is_that_of_a_plain_client(bedrock: LocalBedrock) -> None:
     keys = {
         'aws_access_key_id': bedrock.aws_access_key_id,
         'aws_secret_access_key': bedrock.aws_secret_access_key,
     }
     config = AioConfig(user_agent_extra='my-service/1.2', user_agent_appid='my-app', retries={'mode': 'standard'})
-    async with aioboto3.Session().client(
+    create: Any = AioSession().create_client if find_spec('aioboto3') is None else aioboto3_session().client
+    async with create(
         'bedrock-runtime', region_name=bedrock.region_name, endpoint_url=bedrock.base_url, config=config, **keys
     ) as plain:
         await plain.converse(**REQUEST)

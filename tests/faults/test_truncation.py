@@ -14,13 +14,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
-import aioboto3
 import aiohttp
 import pytest
 from aiohttp.base_protocol import BaseProtocol
 from botocore.exceptions import ResponseStreamingError
 from pydantic_ai import Agent
 from pydantic_ai.exceptions import ModelAPIError
+from sessions import client_of
 
 from local_bedrock import EventsReply, LocalBedrock, Reply, ToolCall
 from local_bedrock.replies import Ending
@@ -192,14 +192,7 @@ async def test_a_stream_that_is_cut_over_http_is_not_taken_for_whole(
 async def test_a_stream_of_a_brought_client_that_is_cut_over_http_is_not_taken_for_whole(caller: Caller) -> None:
     """botocore passes over half a frame at a clean end, so that the missing `messageStop` is all there is to see."""
     bedrock = caller.bedrock
-    async with aioboto3.Session().client(
-        'bedrock-runtime',
-        endpoint_url=bedrock.base_url,
-        region_name=bedrock.region_name,
-        aws_access_key_id=bedrock.aws_access_key_id,
-        aws_secret_access_key=bedrock.aws_secret_access_key,
-        aws_session_token=bedrock.aws_session_token,
-    ) as client:
+    async with client_of(bedrock, aws_session_token=bedrock.aws_session_token) as client:
         model = BedrockConverseModel(NOVA, provider=BedrockProvider(bedrock_client=client))
         for at in CUTS:
             text, cause = await cut(bedrock, model, at, 'end')

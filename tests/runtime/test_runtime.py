@@ -8,7 +8,6 @@ import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-import aioboto3
 import pytest
 from aiobotocore.session import AioSession
 from botocore.exceptions import ClientError, EventStreamError, NoCredentialsError, ResponseStreamingError
@@ -17,6 +16,7 @@ from generation import EndlessGeneration, eventually
 from pydantic_ai import Agent, ModelRequest
 from pydantic_ai.exceptions import ModelAPIError, ModelHTTPError, UserError
 from pydantic_ai.models import ModelRequestParameters
+from sessions import aioboto3_session, client_of
 
 from local_bedrock import LocalBedrock, Reply, ToolCall, Truncate, exception_event
 from pydantic_ai_aiobedrock import (
@@ -312,7 +312,7 @@ async def brought(request: pytest.FixtureRequest, bedrock: LocalBedrock) -> Asyn
     session = AioSession()
     session.register_component('data_loader', LOADER)
     if request.param == 'aioboto3':
-        context: Any = aioboto3.Session(botocore_session=session).client('bedrock-runtime', **arguments)
+        context: Any = aioboto3_session(botocore_session=session).client('bedrock-runtime', **arguments)
     else:
         context = session.create_client('bedrock-runtime', **arguments)
     async with context as client:
@@ -434,13 +434,7 @@ async def test_a_brought_client_keeps_what_else_it_offers(brought: Any) -> None:
 
 
 def test_a_brought_client_is_refused_on_another_loop(bedrock: LocalBedrock) -> None:
-    context: Any = aioboto3.Session().client(
-        'bedrock-runtime',
-        region_name=bedrock.region_name,
-        endpoint_url=bedrock.base_url,
-        aws_access_key_id=bedrock.aws_access_key_id,
-        aws_secret_access_key=bedrock.aws_secret_access_key,
-    )
+    context = client_of(bedrock)
 
     async def open_and_use() -> BedrockProvider:
         provider = BedrockProvider(bedrock_client=await context.__aenter__())
@@ -466,9 +460,7 @@ def test_a_brought_client_is_refused_on_another_loop(bedrock: LocalBedrock) -> N
 
 
 def test_a_brought_client_that_was_never_used_is_refused_on_another_loop_too(bedrock: LocalBedrock) -> None:
-    context: Any = aioboto3.Session().client(
-        'bedrock-runtime', region_name=bedrock.region_name, endpoint_url=bedrock.base_url
-    )
+    context = client_of(bedrock)
 
     async def bring() -> BedrockProvider:
         return BedrockProvider(bedrock_client=await context.__aenter__())

@@ -9,22 +9,23 @@ import textwrap
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from time import perf_counter
 from typing import Any, cast
 
 import botocore.session
-from aiobotocore.config import AioConfig
 from botocore.exceptions import BotoCoreError, NoCredentialsError, ProfileNotFound
 from botocore.httpsession import get_cert_path
 from botocore.utils import get_environ_proxies
 from pydantic_ai.exceptions import UserError
 
+from pydantic_ai_aiobedrock._config.engine import check_engine
 from pydantic_ai_aiobedrock._config.redaction import redact_url
 from pydantic_ai_aiobedrock._doctor.diagnosis import SKEW_SECONDS, Circumstances, Problem, clock_skew, diagnose
 from pydantic_ai_aiobedrock._pool.session_pool import SessionPool
 from pydantic_ai_aiobedrock._runtime.runtime import BedrockRuntime
 from pydantic_ai_aiobedrock._upstream import seam
+from pydantic_ai_aiobedrock.errors import EngineMismatchError
 from pydantic_ai_aiobedrock.providers import BedrockProvider
 
 MODEL = 'us.amazon.nova-lite-v1:0'
@@ -109,6 +110,14 @@ def examine(region: str | None = None, model: str = MODEL, profile: str | None =
         meaning = f'This release is tested with pydantic-ai-slim {seam.SUPPORTED}: install one of these.'
         report.problems.append(Problem('untested_pydantic_ai', meaning))
     try:
+        check_engine()
+    except EngineMismatchError as error:
+        report.problems.append(Problem('engine_mismatch', str(error)))
+        return report
+    # Not at the top: some releases of botocore that aiobotocore does not allow keep it from being imported.
+    from aiobotocore.config import AioConfig
+
+    try:
         provider = BedrockProvider(
             region_name=region,
             profile_name=profile,
@@ -142,8 +151,15 @@ def _versions() -> dict[str, str]:
         'Python': platform.python_version(),
         'pydantic-ai-slim': version('pydantic-ai-slim'),
         'tested range': seam.SUPPORTED,
-        **{name: version(name) for name in _ENGINE},
+        **{name: _version(name) for name in _ENGINE},
     }
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return 'not installed'
 
 
 def _is_tested(release: str) -> bool:

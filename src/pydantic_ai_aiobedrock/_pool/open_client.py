@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError
 
 from pydantic_ai_aiobedrock._config.client_spec import ClientSpec
+from pydantic_ai_aiobedrock._config.engine import check_engine
 from pydantic_ai_aiobedrock._in_thread import start_in_thread
 from pydantic_ai_aiobedrock.errors import UnusableConfigurationError
 
@@ -24,6 +25,7 @@ async def open_client(spec: ClientSpec) -> OpenClient:
 
     Raises:
         botocore.exceptions.BotoCoreError: The spec, or the AWS configuration that it names, is not usable.
+        EngineMismatchError: The installed aiobotocore and botocore do not belong together.
     """
     try:
         return await start_in_thread(lambda: _open(spec))
@@ -35,6 +37,8 @@ async def open_client(spec: ClientSpec) -> OpenClient:
 
 
 def _open(spec: ClientSpec) -> OpenClient:
+    # Before the engine is imported, which fails for some releases that do not belong together.
+    check_engine()
     # aiohttp and aiobotocore take longer to import than all of this package; a program that never calls pays nothing.
     from pydantic_ai_aiobedrock._client.client_factory import make_client
 

@@ -29,7 +29,12 @@ from pydantic_ai.exceptions import ModelAPIError, UserError
 from pydantic_ai_aiobedrock._upstream import seam
 from pydantic_ai_aiobedrock._wire.converse import ConverseDecodeError, ConverseEncodeError
 from pydantic_ai_aiobedrock._wire.frames import EventStreamDecodeError
-from pydantic_ai_aiobedrock.errors import PoolClosedError, UnusableConfigurationError, WrongLoopError
+from pydantic_ai_aiobedrock.errors import (
+    EngineMismatchError,
+    PoolClosedError,
+    UnusableConfigurationError,
+    WrongLoopError,
+)
 
 NO_CREDENTIALS = (
     'No AWS credentials were found. Set `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, or '
@@ -99,7 +104,7 @@ def map_other_errors(model_name: str) -> Generator[None]:
         raise UserError(NO_CREDENTIALS) from error
     except _CONFIGURATION_ERRORS as error:
         raise UserError(f'The AWS configuration or credentials are not usable: {error}') from error
-    except (PoolClosedError, WrongLoopError, ConverseEncodeError) as error:
+    except (EngineMismatchError, PoolClosedError, WrongLoopError, ConverseEncodeError) as error:
         raise UserError(str(error)) from error
     except (EventStreamDecodeError, ConverseDecodeError) as error:
         raise ModelAPIError(model_name=model_name, message=f'Failed to decode the response stream: {error}') from error
