@@ -255,13 +255,6 @@ def test_a_job_that_has_not_begun_is_stopped_without_output(converse: Any, bedro
     assert bedrock.objects.list('s3://batches/out/') == []
 
 
-def test_a_job_that_has_ended_cannot_be_stopped(converse: Any, bedrock: LocalBedrock) -> None:
-    arn = start(converse)
-    with pytest.raises(converse.exceptions.ConflictException, match='is Completed'):
-        converse.stop_model_invocation_job(jobIdentifier=arn)
-    assert status(converse, arn) == 'Completed'
-
-
 @pytest.mark.parametrize('state', ['Submitted', 'Validating', 'Scheduled'])
 def test_a_job_that_does_not_begin_in_time_expires(converse: Any, bedrock: LocalBedrock, state: Any) -> None:
     bedrock.jobs.hold(state)

@@ -5,15 +5,24 @@ from __future__ import annotations
 import json
 import ssl
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import yarl
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, HTTPClientError, ResponseStreamingError
+from botocore.exceptions import ConnectionError as BotoConnectionError
 from support.batches import INPUT, ROLE, prompts, request, start, status
 from support.requests import NOVA, MakeClient
 
-from local_bedrock import THROTTLING, LocalBedrock
+from local_bedrock import (
+    EXPIRED_TOKEN,
+    INTERNAL_SERVER_ERROR,
+    THROTTLING,
+    ErrorReply,
+    LocalBedrock,
+    NoResponse,
+    Truncate,
+)
 
 S3_URI = {'s3InputDataConfig': {'s3Uri': 's3://batches/in/'}}
 
@@ -69,9 +78,31 @@ def test_a_job_is_told_as_it_was_created(converse: Any) -> None:
 def test_a_second_request_with_the_same_token_is_the_same_job(converse: Any) -> None:
     first = start(converse, clientRequestToken='token-1')
     assert start(converse, clientRequestToken='token-1') == first
-    assert start(converse, 'other', clientRequestToken='token-1') == first
     assert start(converse, 'other', clientRequestToken='token-2') != first
     assert len(converse.list_model_invocation_jobs()['invocationJobSummaries']) == 2
+
+
+def test_a_token_is_for_one_request(converse: Any) -> None:
+    start(converse, clientRequestToken='token-1')
+    with pytest.raises(converse.exceptions.ConflictException, match='client request token'):
+        start(converse, 'other', clientRequestToken='token-1')
+    assert names(converse.list_model_invocation_jobs()) == ['job']
+
+
+def test_options_of_operators_are_returned_as_they_were_set(converse: Any) -> None:
+    output = {
+        's3OutputDataConfig': {
+            's3Uri': 's3://batches/out/',
+            's3EncryptionKeyId': 'arn:aws:kms:us-east-1:123456789012:key/12345678-1234-1234-1234-123456789012',
+            's3BucketOwner': '123456789012',
+        }
+    }
+    records = {'s3InputDataConfig': {'s3Uri': INPUT, 's3BucketOwner': '210987654321'}}
+    arn = start(converse, outputDataConfig=output, inputDataConfig=records, timeoutDurationInHours=168)
+    (listed,) = converse.list_model_invocation_jobs()['invocationJobSummaries']
+    for job in (converse.get_model_invocation_job(jobIdentifier=arn), listed):
+        assert (job['outputDataConfig'], job['inputDataConfig']) == (output, records)
+        assert job['timeoutDurationInHours'] == 168
 
 
 def test_a_name_is_used_once(converse: Any) -> None:
@@ -144,6 +175,23 @@ def test_a_job_of_another_account_is_not_found(converse: Any) -> None:
     arn = start(converse)
     with pytest.raises(converse.exceptions.ResourceNotFoundException):
         status(converse, arn.replace('123456789012', '210987654321'))
+
+
+@pytest.mark.parametrize('end', ['Completed', 'Stopped', 'Failed'])
+def test_a_job_that_has_ended_cannot_be_stopped(converse: Any, served: LocalBedrock, end: str) -> None:
+    if end != 'Completed':
+        served.jobs.hold()
+    arn = start(converse)
+    if end == 'Stopped':
+        converse.stop_model_invocation_job(jobIdentifier=arn)
+        served.jobs.go_on()
+    elif end == 'Failed':
+        assert status(converse, arn) == 'InProgress'
+        served.jobs.fail('No capacity.')
+    assert status(converse, arn) == end
+    with pytest.raises(converse.exceptions.ValidationException, match=f'State was: {end}') as error:
+        converse.stop_model_invocation_job(jobIdentifier=arn)
+    assert refused(error)[:2] == (400, 'ValidationException')
 
 
 # List
@@ -223,6 +271,58 @@ def test_faults_can_be_for_one_operation(converse: Any, served: LocalBedrock) ->
     with pytest.raises(converse.exceptions.ThrottlingException):
         status(converse, arn)
     assert status(converse, arn) == 'Completed'
+
+
+CREATED = 'CreateModelInvocationJob'
+
+
+@pytest.mark.parametrize('operation', [CREATED, 'ListModelInvocationJobs', 'StopModelInvocationJob', 'PutObject'])
+@pytest.mark.parametrize(
+    ('fault', 'code'),
+    [
+        (THROTTLING, {'ThrottlingException', 'SlowDown'}),
+        (INTERNAL_SERVER_ERROR, {'InternalServerException', 'InternalError'}),
+        (EXPIRED_TOKEN, {'ExpiredTokenException', 'ExpiredToken'}),
+    ],
+)
+def test_an_error_can_be_for_each_operation(
+    converse: Any, make_client: MakeClient, served: LocalBedrock, operation: str, fault: ErrorReply, code: set[str]
+) -> None:
+    rule = served.fault(fault, operation=cast('Any', operation), times=1)
+    with pytest.raises(ClientError) as error:
+        ask(operation, converse, make_client('s3'))
+    assert refused(error)[1] in code
+    assert rule.used == 1
+
+
+@pytest.mark.parametrize('operation', [CREATED, 'ListModelInvocationJobs', 'GetObject', 'ListObjectsV2'])
+@pytest.mark.parametrize('fault', [NoResponse(), NoResponse('close'), Truncate(-1, 'reset'), Truncate(3, 'reset')])
+def test_a_connection_can_break_at_each_operation(
+    converse: Any, make_client: MakeClient, served: LocalBedrock, operation: str, fault: Any
+) -> None:
+    served.fault(fault, operation=cast('Any', operation), times=1)
+    s3 = make_client('s3')
+    with pytest.raises((HTTPClientError, BotoConnectionError, ResponseStreamingError)):
+        ask(operation, converse, s3)
+    # A request that got no response was not carried out; one whose response was lost was.
+    if operation == CREATED:
+        created = names(converse.list_model_invocation_jobs())
+        assert created == ([] if isinstance(fault, NoResponse) else ['job'])
+
+
+def ask(operation: str, control_plane: Any, s3: Any) -> None:
+    if operation == CREATED:
+        start(control_plane)
+    elif operation == 'ListModelInvocationJobs':
+        control_plane.list_model_invocation_jobs()
+    elif operation == 'StopModelInvocationJob':
+        control_plane.stop_model_invocation_job(jobIdentifier='abcdefghijkl')
+    elif operation == 'PutObject':
+        s3.put_object(Bucket='batches', Key='key', Body=b'content')
+    elif operation == 'GetObject':
+        s3.get_object(Bucket='batches', Key='in/records.jsonl')['Body'].read()
+    else:
+        s3.list_objects_v2(Bucket='batches')
 
 
 def test_requests_tell_which_job_they_are_about(converse: Any, served: LocalBedrock) -> None:

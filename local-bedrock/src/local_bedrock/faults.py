@@ -17,7 +17,7 @@ class Truncate:
     """Cut the body after so many bytes.
 
     Args:
-        at: Bytes of the body that are sent.
+        at: Bytes of the body that are sent; 0 sends the head alone, -1 nothing: the response is lost as a whole.
         then: How the response ends.
     """
 

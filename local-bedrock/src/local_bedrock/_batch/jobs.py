@@ -15,7 +15,7 @@ from local_bedrock._batch.run_record import answer_record
 from local_bedrock._model.json_access import structure
 from local_bedrock._model.runtime import Runtime
 from local_bedrock._s3.objects import ObjectStore
-from local_bedrock.errors import ErrorReply, RefusedError
+from local_bedrock.errors import ErrorReply, RefusedError, validation_error
 from local_bedrock.requests import RecordedRequest
 
 JobStatus = Literal[
@@ -137,22 +137,21 @@ class Jobs:
     # What is asked over HTTP
 
     def create(self, request: Mapping[str, Any]) -> Job:
-        """Start a job, or return the one that was created with the same token.
+        """Start a job, or return the job that was created with the same token.
 
         Raises:
-            RefusedError: There is no such model, or a job of this name exists.
+            RefusedError: There is no such model, a job of this name exists, or the token belongs to another request.
         """
         self._runtime.check_model(request['modelId'])
         token = request.get('clientRequestToken')
-        for job in self.known.values():
-            if token is not None and job.request.get('clientRequestToken') == token:
-                return job
-            if job.request['jobName'] == request['jobName']:
-                raise RefusedError(
-                    ErrorReply(
-                        400, 'ConflictException', f'The provided job name is already in use: {request["jobName"]}'
-                    )
-                )
+        if token is not None:
+            for job in self.known.values():
+                if job.request.get('clientRequestToken') == token:
+                    if job.request != request:
+                        raise _conflict('The client request token was used with other parameters before.')
+                    return job
+        if any(job.request['jobName'] == request['jobName'] for job in self.known.values()):
+            raise _conflict(f'The provided job name is already in use: {request["jobName"]}')
         account = request['roleArn'].split(':')[4] or _ACCOUNT
         job_id = ''.join(self._chance.choices(string.ascii_lowercase + string.digits, k=12))
         now = self._clock()
@@ -198,9 +197,8 @@ class Jobs:
             RefusedError: It has ended.
         """
         if job.has_ended:
-            raise RefusedError(
-                ErrorReply(400, 'ConflictException', f'The model invocation job is {job.status}: it cannot be stopped.')
-            )
+            # Its end is in the words of AWS: https://github.com/apache/airflow/pull/48964 (2025-04-08)
+            raise validation_error(f'The model invocation job cannot be stopped. State was: {job.status}')
         self._start(job, self._stop(job))
 
     # What tests ask
@@ -297,6 +295,10 @@ class Jobs:
         self._enter(job, 'Stopping')
         await self._resting(job)
         self._end(job, 'Stopped')
+
+
+def _conflict(message: str) -> RefusedError:
+    return RefusedError(ErrorReply(400, 'ConflictException', message))
 
 
 def _written(moment: datetime | None) -> str | None:
