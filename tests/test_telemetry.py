@@ -15,7 +15,7 @@ from opentelemetry import metrics
 
 from local_bedrock import THROTTLING, LocalBedrock, NoResponse, exception_event
 from pydantic_ai_aiobedrock import BedrockProvider, PoolTimeoutError, SessionPool
-from pydantic_ai_aiobedrock._config.call_options import CallOptions, call_options, calling_with
+from pydantic_ai_aiobedrock._config.call_options import CallOptions
 from pydantic_ai_aiobedrock._runtime.runtime import BedrockRuntime
 
 sdk = pytest.importorskip('opentelemetry.sdk.metrics', reason='what is exported is read by the OpenTelemetry SDK')
@@ -179,10 +179,8 @@ async def test_waiting_in_vain_is_counted(client: BedrockRuntime, bedrock: Local
     bedrock.reply(EndlessGeneration())
     narrow = BedrockRuntime(client.pool, replace(client.spec, max_connections=1), client.meta.endpoint_url)
     async with (await narrow.converse_stream(**REQUEST))['stream']:
-        token = call_options.set(CallOptions(pool_timeout=0.01))
         with pytest.raises(PoolTimeoutError):
-            await narrow.converse(**REQUEST)
-        call_options.reset(token)
+            await narrow.call('converse', REQUEST, CallOptions(pool_timeout=0.01))
     points = read()
     assert only(points, f'{OWN}.pool.timeouts').value == 1
     errors = {point.attributes.get('error.type') for point in points['gen_ai.client.operation.duration']}
@@ -281,12 +279,12 @@ async def test_a_call_measures_the_same_whoever_prepares_its_request(
 async def test_an_attempt_that_is_handed_to_botocore_took_as_long_as_it_did(
     client: BedrockRuntime, bedrock: LocalBedrock, read: Read
 ) -> None:
-    with calling_with(max_attempts=1, read_timeout=0.1):
-        await client.converse(**hello())
-        read()
-        bedrock.fault(NoResponse('hang'), times=1)
-        with pytest.raises(ReadTimeoutError):
-            await client.converse(**hello())
+    options = CallOptions(max_attempts=1, read_timeout=0.1)
+    await client.call('converse', hello(), options)
+    read()
+    bedrock.fault(NoResponse('hang'), times=1)
+    with pytest.raises(ReadTimeoutError):
+        await client.call('converse', hello(), options)
     attempt = only(read(), 'http.client.request.duration')
     assert attempt.sum >= 0.1
     assert attempt.attributes['error.type'] == 'ReadTimeoutError'

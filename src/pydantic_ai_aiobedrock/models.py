@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, cast
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from pydantic_ai.exceptions import ModelAPIError, UserError
 from pydantic_ai.messages import ModelMessage, ModelResponse
@@ -16,7 +17,7 @@ from pydantic_ai.settings import ModelSettings, merge_model_settings
 from pydantic_ai.tools import RunContext
 from pydantic_ai.usage import RequestUsage
 
-from pydantic_ai_aiobedrock._config.call_options import calling_with
+from pydantic_ai_aiobedrock._config.call_options import CallOptions, call_options, calling_with
 from pydantic_ai_aiobedrock._runtime.runtime import BedrockRuntime
 from pydantic_ai_aiobedrock._upstream import batch_records, seam
 from pydantic_ai_aiobedrock._upstream.error_mapping import map_api_errors, map_shape_errors
@@ -29,28 +30,26 @@ from pydantic_ai_aiobedrock.streaming import BedrockStreamedResponse
 if TYPE_CHECKING:
     from pydantic_ai.models.batch import BatchRequest, BatchResult, EncodedBatchRequest
 
-    from pydantic_ai_aiobedrock._client.user_client import BroughtClient
+    from pydantic_ai_aiobedrock._client.user_client import UserClient
 
 _schemas = AdaptedSchemas()
-
-_Response = TypeVar('_Response', bound=Mapping[str, object])
-
 
 # Timeouts of 0 and None stand for something else further down.
 _AT_ONCE, _NEVER = 0.001, 366 * 86_400.0
 
 
 async def call_bedrock(
-    client: object,
-    method: Callable[..., Awaitable[_Response]],
+    client: BedrockRuntime | UserClient,
+    method: Callable[..., object],
     params: Mapping[str, Any],
     extra_headers: Mapping[str, str] | None,
-) -> _Response:
-    """Send one request on the event loop, in place of upstream's worker thread."""
-    if not extra_headers:
-        return await method(**params)
-    with calling_with(extra_headers=extra_headers):
-        return await method(**params)
+) -> dict[str, Any]:
+    """Send one request on the event loop, instead of upstream's worker thread."""
+    operation: Any = method.__name__
+    options = call_options.get()
+    if extra_headers:
+        options = replace(options, extra_headers=extra_headers)
+    return await client.call(operation, params, options)
 
 
 if TYPE_CHECKING:
@@ -116,7 +115,7 @@ class BedrockConverseModel(RunsBatches, seam.SendsAnyMember, seam.ProcessesWithi
             self.batch_identity()
 
     @property
-    def client(self) -> BedrockRuntime | BroughtClient:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def client(self) -> BedrockRuntime | UserClient:  # pyright: ignore[reportIncompatibleMethodOverride]
         """The client that the requests are sent by: the provider's, unless one was assigned here."""
         return cast(Any, super()).client
 
@@ -243,7 +242,7 @@ class BedrockConverseModel(RunsBatches, seam.SendsAnyMember, seam.ProcessesWithi
             options['max_attempts'] = _attempts(max_retries)
         if (timeout := settings.get('timeout')) is not None:
             options |= _timeouts(timeout, client)
-        return calling_with(**options) if options else nullcontext()
+        return calling_with(CallOptions(**options)) if options else nullcontext()
 
 
 def _attempts(max_retries: Any) -> int:
@@ -266,5 +265,5 @@ def _timeouts(timeout: Any, client: BedrockRuntime) -> dict[str, float]:
     if len(set(phases)) == 1:
         # A long wait for an answer is no wish for a long wait for a connection, as with pydantic-ai's own clients.
         connect = min(connect, client.spec.connect_timeout)
-        pool = min(pool, client.pool._limits.pool_timeout)  # pyright: ignore[reportPrivateUsage]
+        pool = min(pool, client.pool.pool_timeout)
     return {'connect_timeout': connect, 'read_timeout': read, 'pool_timeout': pool}

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from aiobotocore.config import AioConfig
     from aiobotocore.session import AioSession
 
-    from pydantic_ai_aiobedrock._client.user_client import BroughtClient
+    from pydantic_ai_aiobedrock._client.user_client import UserClient
 
 
 class BedrockProvider(UpstreamProvider):
@@ -108,7 +108,7 @@ class BedrockProvider(UpstreamProvider):
         Raises:
             UserError: There is no region; the profile does not exist; an argument or a variable is not usable.
         """
-        self._runtime: BedrockRuntime | BroughtClient
+        self._runtime: BedrockRuntime | UserClient
         self._entered: list[tuple[asyncio.AbstractEventLoop, Callable[[], None]]] = []
         if bedrock_client is not None:
             self._runtime = as_async_client(bedrock_client)
@@ -159,7 +159,7 @@ class BedrockProvider(UpstreamProvider):
         return self._runtime.meta.endpoint_url
 
     @property
-    def client(self) -> BedrockRuntime | BroughtClient:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def client(self) -> BedrockRuntime | UserClient:  # pyright: ignore[reportIncompatibleMethodOverride]
         """The client: `converse`, `converse_stream`, `count_tokens` and `invoke_model` as coroutines."""
         return self._runtime
 
@@ -222,7 +222,7 @@ def as_provider(provider: str | Provider[Any]) -> Provider[Any]:
     return provider
 
 
-def as_async_client(client: Any) -> BedrockRuntime | BroughtClient:
+def as_async_client(client: Any) -> BedrockRuntime | UserClient:
     """Return a client to send by: a runtime of this package as it is, a client of aioboto3 wrapped.
 
     Raises:
@@ -232,13 +232,13 @@ def as_async_client(client: Any) -> BedrockRuntime | BroughtClient:
         return client
     from aiobotocore.client import AioBaseClient
 
-    from pydantic_ai_aiobedrock._client.user_client import BroughtClient
+    from pydantic_ai_aiobedrock._client.user_client import UserClient
 
     match client:
-        case BroughtClient():
+        case UserClient():
             return client
         case AioBaseClient():
-            return BroughtClient(client)
+            return UserClient(client)
         case BaseClient():
             raise UserError(
                 'The `bedrock_client` is a boto3 client, which blocks the event loop. Leave it out, pass an aioboto3 '

@@ -242,4 +242,4 @@ async def test_bedrock_itself_is_verified_with_a_session_that_has_a_default_conf
             await client.converse(**hello())
         assert not bedrock.requests
         with await pool.lease(client.spec) as lease:
-            assert isinstance(lease.client._endpoint.http_session, HTTPSession)
+            assert isinstance(lease.client._transport, HTTPSession)

@@ -119,7 +119,7 @@ async def test_a_call_is_retried_once_and_then_says_that_the_new_credentials_are
     await client.converse(**hello())
     write_credentials(credentials_file, bedrock.rotate_credentials())
     bedrock.revoke(bedrock.aws_access_key_id)
-    with pytest.raises(ClientError, match='new ones from shared-credentials-file, asked for after others were refused'):
+    with pytest.raises(ClientError, match='new ones from shared-credentials-file, resolved after others were refused'):
         await client.converse(**hello())
     assert [request.error_code for request in bedrock.requests] == [
         None,

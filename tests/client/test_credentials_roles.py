@@ -276,7 +276,7 @@ def client_credentials(client: BedrockRuntime) -> object:
     """Return what botocore holds as the credentials of the one client that is open."""
     (loop_pool,) = client.pool._loops.values()
     (pooled,) = loop_pool._clients.values()
-    return pooled.opened.client._get_credentials()
+    return pooled.opened._client._get_credentials()
 
 
 async def settled(client: BedrockRuntime) -> None:

@@ -22,7 +22,7 @@ from local_bedrock import INTERNAL_SERVER_ERROR, THROTTLING, ErrorReply, LocalBe
 from pydantic_ai_aiobedrock import SessionPool
 from pydantic_ai_aiobedrock._client import fast_path
 from pydantic_ai_aiobedrock._client.transport import HTTPSession
-from pydantic_ai_aiobedrock._config.call_options import calling_with
+from pydantic_ai_aiobedrock._config.call_options import NO_OPTIONS, CallOptions
 from pydantic_ai_aiobedrock._config.client_spec import ClientSpec
 from pydantic_ai_aiobedrock._runtime.runtime import BedrockRuntime
 
@@ -45,9 +45,9 @@ def sent_by(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     makers: list[str] = []
     send = HTTPSession.send
 
-    async def noting_send(self: HTTPSession, request: Any) -> Any:
+    async def noting_send(self: HTTPSession, request: Any, *options: Any) -> Any:
         makers.append('prepared' if type(request).__module__.startswith('pydantic_ai_aiobedrock') else 'botocore')
-        return await send(self, request)
+        return await send(self, request, *options)
 
     monkeypatch.setattr(HTTPSession, 'send', noting_send)
     return makers
@@ -66,9 +66,11 @@ def keys(bedrock: LocalBedrock) -> dict[str, Any]:
     }
 
 
-async def answer(client: Any, operation: str, params: Mapping[str, Any]) -> dict[str, Any]:
+async def answer(
+    client: BedrockRuntime, operation: Any, params: Mapping[str, Any], options: CallOptions = NO_OPTIONS
+) -> dict[str, Any]:
     """Return the response, with the events of a stream in a list."""
-    response = await getattr(client, operation)(**params)
+    response = await client.call(operation, params, options)
     if 'stream' in response:
         async with response['stream'] as stream:
             return {**response, 'stream': [event async for event in stream]}
@@ -121,15 +123,14 @@ async def test_what_is_made_of_an_answer_is_what_botocore_makes_of_it(
 ) -> None:
     client = runtime(bedrock, pool, **keys(bedrock))
     responses: list[dict[str, Any]] = []
-    with calling_with(max_attempts=attempts):
-        for _ in range(2):
-            response = await answer(client, operation, hello())
-            metadata = response['ResponseMetadata']
-            assert metadata['RequestId'] == metadata['HTTPHeaders'].pop('x-amzn-requestid')
-            del metadata['RequestId'], metadata['HTTPHeaders']['date']
-            for event in response.get('stream', [response]):
-                event.get('metadata', event).get('metrics', {}).clear()
-            responses.append(response)
+    for _ in range(2):
+        response = await answer(client, operation, hello(), CallOptions(max_attempts=attempts))
+        metadata = response['ResponseMetadata']
+        assert metadata['RequestId'] == metadata['HTTPHeaders'].pop('x-amzn-requestid')
+        del metadata['RequestId'], metadata['HTTPHeaders']['date']
+        for event in response.get('stream', [response]):
+            event.get('metadata', event).get('metrics', {}).clear()
+        responses.append(response)
     assert sent_by == ['botocore', 'prepared']
     assert responses[0] == responses[1]
 
@@ -161,8 +162,7 @@ async def test_extra_headers_are_signed_by_botocore(
     client = runtime(bedrock, pool, **keys(bedrock))
     for _ in range(2):
         await client.converse(**hello())
-        with calling_with(extra_headers={'x-trace': 'a'}):
-            await client.converse(**hello())
+        await client.call('converse', hello(), CallOptions(extra_headers={'x-trace': 'a'}))
     assert sent_by == ['botocore', 'botocore', 'prepared', 'botocore']
     assert [request.headers.get('x-trace') for request in bedrock.requests] == [None, 'a', None, 'a']
     assert 'x-trace' in bedrock.requests[-1].headers['Authorization']
@@ -174,8 +174,7 @@ async def test_a_call_waits_no_longer_than_its_own_timeout(
     client = runtime(bedrock, pool, **keys(bedrock))
     await client.converse(**hello())
     bedrock.fault(NoResponse('hang'), times=1)
-    with calling_with(read_timeout=0.05):
-        assert text_of(await client.converse(**hello()))
+    assert text_of(await client.call('converse', hello(), CallOptions(read_timeout=0.05)))
     assert sent_by == ['botocore', 'prepared', 'botocore']
 
 
@@ -259,12 +258,12 @@ async def test_a_broken_connection_is_tried_again_by_botocore(
 ) -> None:
     client = runtime(bedrock, pool, **keys(bedrock))
     await client.converse(**hello())
-    with calling_with(max_attempts=1):
-        # A client of its own.
-        await client.converse(**hello())
-        bedrock.fault(NoResponse(), times=1)
-        with pytest.raises(ConnectionClosedError):
-            await client.converse(**hello())
+    once = CallOptions(max_attempts=1)
+    # A client of its own.
+    await client.call('converse', hello(), once)
+    bedrock.fault(NoResponse(), times=1)
+    with pytest.raises(ConnectionClosedError):
+        await client.call('converse', hello(), once)
     bedrock.fault(NoResponse(), times=1)
     response = await client.converse(**hello())
     assert response['ResponseMetadata']['RetryAttempts'] == 1
@@ -339,7 +338,7 @@ async def test_credentials_that_can_not_be_had_fail_the_call(
             raise CredentialRetrievalError(provider='test', error_msg='gone')
 
     with await pool.lease(client.spec) as lease:
-        lease.client._request_signer._credentials = Gone()
+        lease.client._client._request_signer._credentials = Gone()
     with pytest.raises(CredentialRetrievalError, match='gone'):
         await client.converse(**hello())
     assert sent_by == ['botocore']

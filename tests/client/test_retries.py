@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from contextlib import nullcontext
 from email.utils import formatdate
 from pathlib import Path
 from time import time
@@ -33,7 +32,7 @@ from local_bedrock import (
     exception_event,
 )
 from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider, SessionPool
-from pydantic_ai_aiobedrock._config.call_options import CallOptions, call_options, calling_with
+from pydantic_ai_aiobedrock._config.call_options import CallOptions
 
 
 @pytest.fixture
@@ -179,10 +178,8 @@ async def test_one_call_may_be_given_its_own_number_of_attempts(
     bedrock.fault(SERVICE_UNAVAILABLE)
     for given, tried in ((5, 5), (None, 2), (1, 1)):
         bedrock.requests.clear()
-        token = call_options.set(CallOptions(max_attempts=given))
         with pytest.raises(ClientError):
-            await client.converse(**hello())
-        call_options.reset(token)
+            await client.call('converse', hello(), CallOptions(max_attempts=given))
         assert len(bedrock.requests) == tried
 
 
@@ -279,8 +276,7 @@ async def test_retry_after_is_waited_for_no_longer_than_for_an_answer(
     await client.warm_up()
     sleeps.noted.clear()
     bedrock.fault(asking_for('3600'), times=1)
-    with nullcontext() if by_client else calling_with(read_timeout=1):
-        await client.converse(**hello())
+    await client.call('converse', hello(), CallOptions() if by_client else CallOptions(read_timeout=1))
     assert sleeps.noted == [pytest.approx(1, abs=0.3)]
 
 

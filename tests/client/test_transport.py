@@ -48,8 +48,8 @@ def transport_of(client: BedrockRuntime) -> HTTPSession:
     (loop_pool,) = client.pool._loops.values()
     (pooled,) = loop_pool._clients.values()
     assert pooled.opened is not None
-    assert pooled.opened.transport is not None
-    return pooled.opened.transport
+    assert pooled.opened._transport is not None
+    return pooled.opened._transport
 
 
 def free_port() -> int:

@@ -80,7 +80,7 @@ async def test_objects_show_no_secret(caller: Caller) -> None:
     client = caller.provider.client
     lease = await client.pool.lease(client.spec)
     things = [caller.provider, caller.model, client, client.spec, client.pool, client.pool.stats(), lease]
-    things += [lease.identity, lease.client]
+    things += [lease.client.identity, lease.client]
     lease.release()
     for thing in things:
         assert not secrets_in(f'{thing} {thing!r}', caller.secrets), type(thing)

@@ -1,11 +1,10 @@
-"""Makes the client that a `ClientSpec` describes; `opening` has that done off the event loop."""
+"""Makes the client that a `ClientSpec` describes; `open_client` does so off the event loop."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from importlib.util import find_spec
 from typing import Any, cast
@@ -15,35 +14,21 @@ from aiobotocore.session import AioSession
 from botocore.exceptions import BotoCoreError, ClientError, CredentialRetrievalError
 
 from pydantic_ai_aiobedrock import _telemetry
-from pydantic_ai_aiobedrock._client import codec_hooks, fast_path, job_hooks, retry_after, sigv4
+from pydantic_ai_aiobedrock._client import codec_hooks, job_hooks, retry_after
+from pydantic_ai_aiobedrock._client.botocore_call import add_extra_headers
+from pydantic_ai_aiobedrock._client.client import Client
 from pydantic_ai_aiobedrock._client.credential_requests import CompleteConfig, verify_requests
 from pydantic_ai_aiobedrock._client.credentials import BearerToken, Resolved, ResolvedCredentials
 from pydantic_ai_aiobedrock._client.event_stream import ConverseEventStream
+from pydantic_ai_aiobedrock._client.fast_path import FastPath
 from pydantic_ai_aiobedrock._client.transport import HTTPSession
-from pydantic_ai_aiobedrock._client.user_agent import RememberedUserAgent
 from pydantic_ai_aiobedrock._config.botocore_loader import data_loader, hasten
-from pydantic_ai_aiobedrock._config.call_options import add_extra_headers, on_own_behalf
+from pydantic_ai_aiobedrock._config.call_options import on_own_behalf
 from pydantic_ai_aiobedrock._config.client_spec import Aioboto3Session, ClientSpec, botocore_session
 from pydantic_ai_aiobedrock._config.identity import Identity
 
 
-class OpenClient:
-    """A signed client, and how to close it."""
-
-    def __init__(self, client: Any, context: AbstractAsyncContextManager[Any], transport: HTTPSession | None) -> None:
-        self.client = client
-        self.transport: HTTPSession | None = transport
-        self.identity: Identity | None = None
-        self._context = context
-
-    async def aclose(self) -> None:
-        """Close the client's connections, those in use too."""
-        if self.identity is not None:
-            self.identity.close()
-        await self._context.__aexit__(None, None, None)
-
-
-async def make_client(spec: ClientSpec) -> OpenClient:
+async def make_client(spec: ClientSpec) -> Client:
     """Make and enter a client, reading whatever files that takes.
 
     Raises:
@@ -53,7 +38,7 @@ async def make_client(spec: ClientSpec) -> OpenClient:
     return await (_make_pooled(spec) if spec.session is None else _make_brought(spec, spec.session))
 
 
-async def _create(spec: ClientSpec, session: Aioboto3Session | AioSession) -> OpenClient:
+async def _create(spec: ClientSpec, session: Aioboto3Session | AioSession, identity: Identity | None = None) -> Client:
     transports: list[HTTPSession] = []
 
     def http_session(**arguments: Any) -> HTTPSession:
@@ -73,33 +58,33 @@ async def _create(spec: ClientSpec, session: Aioboto3Session | AioSession) -> Op
     )
     client = await context.__aenter__()
     transport = transports[0] if transports else None
+    fast_path: FastPath | None = None
     match spec.service_name:
         case 'bedrock-runtime':
-            _equip(client, transport)
+            _equip(client)
+            if transport is not None:
+                fast_path = FastPath.of(client, transport)
         case 'bedrock':
             job_hooks.install(client)
         case 's3':
             pass
-    return OpenClient(client, context, transport)
+    return Client(client, context, transport, fast_path, identity)
 
 
-def _equip(client: Any, transport: HTTPSession | None) -> None:
+def _equip(client: Any) -> None:
     codec_hooks.install(client, ConverseEventStream)
     retry_after.install(client)
     _telemetry.install(client)
-    sigv4.install(client)
     client.meta.events.register_last('before-call.bedrock-runtime', add_extra_headers)
-    if transport is not None:
-        fast_path.install(client, transport)
 
 
-async def _make_brought(spec: ClientSpec, session: Aioboto3Session | AioSession) -> OpenClient:
+async def _make_brought(spec: ClientSpec, session: Aioboto3Session | AioSession) -> Client:
     hasten(botocore_session(session).get_component('data_loader'))
     verify_requests(botocore_session(session))
     return await _create(spec, session)
 
 
-async def _make_pooled(spec: ClientSpec) -> OpenClient:
+async def _make_pooled(spec: ClientSpec) -> Client:
     session = _new_session(spec)
     wrapped = botocore_session(session)
     identity: BearerToken | ResolvedCredentials | None = None
@@ -111,9 +96,7 @@ async def _make_pooled(spec: ClientSpec) -> OpenClient:
         if (resolved := await _resolve_credentials(spec)) is not None:
             identity = ResolvedCredentials(resolved, lambda: asyncio.run(_resolve_credentials(spec), debug=False))
         wrapped.register_component('credential_provider', _CredentialProvider(identity))
-    opened = await _create(spec, session)
-    opened.identity = identity
-    return opened
+    return await _create(spec, session, identity)
 
 
 async def _resolve_credentials(spec: ClientSpec) -> Resolved | None:
@@ -150,7 +133,6 @@ def _new_session(spec: ClientSpec) -> Aioboto3Session | AioSession:
         session = aioboto3.Session(botocore_session=wrapped)
     # Registered after the session is made, which appends a search path to the loader that it finds.
     wrapped.register_component('data_loader', data_loader(wrapped.get_config_variable('data_path')))
-    wrapped.register_component('user_agent_creator', RememberedUserAgent.from_environment())
     verify_requests(wrapped)
     return session
 

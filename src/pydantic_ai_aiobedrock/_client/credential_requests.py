@@ -23,7 +23,7 @@ from botocore.config import Config
 from botocore.utils import get_environ_proxies
 
 from pydantic_ai_aiobedrock._client.transport import HTTPSession, PreparedRequest
-from pydantic_ai_aiobedrock._config.call_options import NO_OPTIONS, call_options, on_own_behalf
+from pydantic_ai_aiobedrock._config.call_options import NO_OPTIONS, CallOptions, on_own_behalf
 
 _verifying: WeakSet[AioSession] = WeakSet()
 
@@ -52,13 +52,9 @@ def verify_requests(session: AioSession) -> None:
 class CredentialHTTPSession(HTTPSession):
     """Sends a request for credentials, to which the options of the call that needs them do not apply."""
 
-    async def send(self, request: PreparedRequest) -> AioAWSResponse:
+    async def send(self, request: PreparedRequest, options: CallOptions | None = None) -> AioAWSResponse:
         """Send one request, like `HTTPSession`."""
-        token = call_options.set(NO_OPTIONS)
-        try:
-            return await super().send(request)
-        finally:
-            call_options.reset(token)
+        return await super().send(request, NO_OPTIONS if options is None else options)
 
 
 class CompleteConfig(AioConfig):

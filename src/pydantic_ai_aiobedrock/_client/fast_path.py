@@ -10,21 +10,21 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import partial
 from time import perf_counter
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from botocore import UNSIGNED
 
 from pydantic_ai_aiobedrock import _telemetry
 from pydantic_ai_aiobedrock._client import sigv4
+from pydantic_ai_aiobedrock._client.botocore_call import call_botocore
 from pydantic_ai_aiobedrock._client.event_stream import ConverseEventStream
-from pydantic_ai_aiobedrock._client.listeners import Instrumentation
+from pydantic_ai_aiobedrock._client.listeners import Listeners
 from pydantic_ai_aiobedrock._client.transport import HTTPSession
-from pydantic_ai_aiobedrock._config.call_options import call_options
+from pydantic_ai_aiobedrock._config.call_options import CallOptions
 from pydantic_ai_aiobedrock._wire.converse import decode_response, encode_request
 
 REMEMBERED = 256
@@ -80,12 +80,9 @@ class _Template:
     metadata: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class _Operation:
+class _Operation(NamedTuple):
     name: str
     streams: bool
-    call: Callable[..., Awaitable[dict[str, Any]]]
-    """botocore's own."""
     model: Any
 
 
@@ -93,46 +90,50 @@ _current: ContextVar[_Call | None] = ContextVar('current', default=None)
 """The call that this task makes through botocore."""
 
 
-def install(client: Any, transport: HTTPSession) -> None:
-    """Let `converse` and `converse_stream` of this client send prepared requests wherever nobody can tell."""
-    retries: Mapping[str, Any] = client.meta.config.retries or {}
-    # Each invocation of a Lambda function has a trace id of its own, which botocore sends along.
-    if retries.get('mode') != 'standard' or 'AWS_LAMBDA_FUNCTION_NAME' in os.environ:
-        return
-    try:
-        calls = PreparedCalls(client, transport)
-    except LookupError:
-        return
-    client.converse = partial(calls.send, _operation(client, 'Converse', client.converse, False))
-    client.converse_stream = partial(calls.send, _operation(client, 'ConverseStream', client.converse_stream, True))
-
-
-def _operation(client: Any, name: str, call: Callable[..., Any], streams: bool) -> _Operation:
-    events = client.meta.events
-    for event, handler in (('before-call', _take_over), ('choose-signer', _leave_unsigned), ('before-send', _see)):
-        events.register_first(f'{event}.bedrock-runtime.{name}', handler)
-    return _Operation(name, streams, call, client.meta.service_model.operation_model(name))
-
-
-class PreparedCalls:
-    """The calls of one client, and the requests that botocore has prepared for them."""
+class FastPath:
+    """The requests that botocore has prepared for one client, and the calls that are made after them."""
 
     def __init__(self, client: Any, transport: HTTPSession) -> None:
+        """Take a client of Bedrock Runtime and its transport; `of` says whether it can have a fast path."""
+        self._client = client
         self._transport = transport
         self._signer: Any = client._request_signer
         self._events: Any = client.meta.events
-        self._instrumentation = Instrumentation(client)
+        self._listeners = Listeners(client)
         self._server = _telemetry.server_attributes(client.meta.endpoint_url)
         self._templates: dict[tuple[str, str], _Template] = {}
+        self._operations = {
+            'converse': _operation(client, 'Converse', streams=False),
+            'converse_stream': _operation(client, 'ConverseStream', streams=True),
+        }
 
-    async def send(self, operation: _Operation, /, **params: Any) -> dict[str, Any]:
-        """Send one request, by botocore or after one that botocore sent."""
-        model_id = params.get('modelId')
-        if type(model_id) is not str or call_options.get().extra_headers or self._instrumentation.is_found():
-            return await operation.call(**params)
-        key = operation.name, model_id
+    @classmethod
+    def of(cls, client: Any, transport: HTTPSession) -> FastPath | None:
+        """Return the fast path of a client that has just been made, or None if all of its calls are botocore's."""
+        retries: Mapping[str, Any] = client.meta.config.retries or {}
+        # Each invocation of a Lambda function has a trace id of its own, which botocore sends along.
+        if retries.get('mode') != 'standard' or 'AWS_LAMBDA_FUNCTION_NAME' in os.environ:
+            return None
+        try:
+            return cls(client, transport)
+        except LookupError:
+            return None
+
+    def takes(self, operation: str, params: Mapping[str, Any], options: CallOptions) -> bool:
+        """Return whether a call is of the kind that is prepared here, with nobody else to take part in it."""
+        return (
+            operation in self._operations
+            and type(params.get('modelId')) is str
+            and not options.extra_headers
+            and not self._listeners.found()
+        )
+
+    async def call(self, operation_name: str, params: Mapping[str, Any], options: CallOptions) -> dict[str, Any]:
+        """Send one request, through botocore or modelled on one that botocore sent."""
+        operation = self._operations[operation_name]
+        key = operation_name, params['modelId']
         if (template := self._templates.get(key)) is None:
-            return await self._learn(operation, key, params)
+            return await self._learn(key, params, options)
         body = encode_request(params)
         headers = dict(template.headers)
         if (signature := template.signature) is None:
@@ -140,7 +141,7 @@ class PreparedCalls:
         else:
             credentials = await self._signer._credentials.get_frozen_credentials()
             if bool(credentials.token) is not template.has_token or not signature.is_proven(credentials):
-                return await self._learn(operation, key, params)
+                return await self._learn(key, params, options)
             headers['X-Amz-Date'] = timestamp = sigv4.timestamp()
             if template.has_token:
                 headers['X-Amz-Security-Token'] = credentials.token
@@ -150,14 +151,14 @@ class PreparedCalls:
         sent_at = perf_counter()
         outcome: Any
         try:
-            outcome = await self._transport.send(_Request(template.url, headers, body, operation.streams))
+            outcome = await self._transport.send(_Request(template.url, headers, body, operation.streams), options)
         except Exception as error:
             outcome = error
         if isinstance(outcome, Exception) or not 200 <= outcome.status_code < 300:
             call = _Call(None, outcome, body, invocation_id, sent_at)
             # The traceback of an exception holds this frame.
             del outcome
-            return await _through_botocore(operation, params, call)
+            return await self._through_botocore(operation_name, params, options, call)
         return await self._answered(operation, template, outcome, sent_at, len(body))
 
     async def _answered(
@@ -197,9 +198,9 @@ class PreparedCalls:
         )
         return answer
 
-    async def _learn(self, operation: _Operation, key: tuple[str, str], params: dict[str, Any]) -> dict[str, Any]:
+    async def _learn(self, key: tuple[str, str], params: Mapping[str, Any], options: CallOptions) -> dict[str, Any]:
         call = _Call()
-        answer = await _through_botocore(operation, params, call)
+        answer = await self._through_botocore(key[0], params, options, call)
         metadata: dict[str, Any] = answer['ResponseMetadata']
         self._templates.pop(key, None)
         if call.request is not None and not metadata['RetryAttempts']:
@@ -208,6 +209,15 @@ class PreparedCalls:
             if len(self._templates) > REMEMBERED:
                 del self._templates[next(iter(self._templates))]
         return answer
+
+    async def _through_botocore(
+        self, operation: str, params: Mapping[str, Any], options: CallOptions, call: _Call
+    ) -> dict[str, Any]:
+        token = _current.set(call)
+        try:
+            return await call_botocore(self._client, operation, params, options)
+        finally:
+            _current.reset(token)
 
     async def _bearer(self) -> str:
         token: Any = self._signer._auth_token
@@ -240,12 +250,11 @@ def _template(request: Any, metadata: Mapping[str, Any]) -> _Template | None:
     )
 
 
-async def _through_botocore(operation: _Operation, params: dict[str, Any], call: _Call) -> dict[str, Any]:
-    token = _current.set(call)
-    try:
-        return await operation.call(**params)
-    finally:
-        _current.reset(token)
+def _operation(client: Any, name: str, *, streams: bool) -> _Operation:
+    events = client.meta.events
+    for event, handler in (('before-call', _take_over), ('choose-signer', _leave_unsigned), ('before-send', _see)):
+        events.register_first(f'{event}.bedrock-runtime.{name}', handler)
+    return _Operation(name, streams, client.meta.service_model.operation_model(name))
 
 
 def _take_over(params: dict[str, Any], context: dict[str, Any], **_: object) -> None:

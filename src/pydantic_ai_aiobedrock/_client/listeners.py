@@ -32,7 +32,7 @@ _LISTENING: Final = frozenset({'stub', 'monitoring'})
 """botocore's own modules that have a hand in calls, or look on, for others: Stubber and client-side monitoring."""
 
 
-class Instrumentation:
+class Listeners:
     """What stands around the calls of one client: handlers of its events, wrappers of its methods, a debug log."""
 
     def __init__(self, client: Any) -> None:
@@ -49,7 +49,7 @@ class Instrumentation:
         self._looked_at: object = None
         self._handled = True
 
-    def is_found(self) -> bool:
+    def found(self) -> bool:
         """Look again, at what may have changed since the last time."""
         # The emitter replaces this dict whenever a handler is registered or unregistered.
         if self._emitter._lookup_cache is not self._looked_at:
@@ -77,7 +77,7 @@ def _steps(client: Any) -> Iterator[tuple[Any, str, FunctionType]]:
         LookupError: They are not, or no longer, botocore's.
     """
     for owner, names in (
-        (client, ('_make_api_call', '_make_request')),
+        (client, ('converse', 'converse_stream', '_make_api_call', '_make_request')),
         (client._endpoint, ('make_request', 'create_request', '_send_request', '_do_get_response', '_send')),
         (client._request_signer, ('sign',)),
     ):

@@ -26,7 +26,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from pydantic_ai_aiobedrock._client.error_translation import translate, translate_reading
-from pydantic_ai_aiobedrock._config.call_options import NO_OPTIONS, call_options
+from pydantic_ai_aiobedrock._config.call_options import NO_OPTIONS, CallOptions, call_options
 from pydantic_ai_aiobedrock._config.redaction import redact_url
 from pydantic_ai_aiobedrock._in_thread import start_in_thread
 from pydantic_ai_aiobedrock.errors import PoolClosedError
@@ -119,8 +119,12 @@ class HTTPSession:
         if session is not None:
             await session.close()
 
-    async def send(self, request: PreparedRequest) -> AioAWSResponse:
+    async def send(self, request: PreparedRequest, options: CallOptions | None = None) -> AioAWSResponse:
         """Send one signed request; read the whole body unless it is streamed.
+
+        Args:
+            request: The request.
+            options: The timeouts of the call; from the context if omitted, as botocore passes none on.
 
         Raises:
             HTTPClientError: Or one of its subclasses, as aiobotocore's session raises for the same cause.
@@ -138,7 +142,7 @@ class HTTPSession:
         headers['Accept-Encoding'] = 'identity'
         # Over TLS, botocore streams the bodies of S3, and says so itself; aiohttp takes that from an argument only.
         chunked = headers.pop('Transfer-Encoding', '').lower() == 'chunked' or None
-        options = call_options.get()
+        options = call_options.get() if options is None else options
         timeout = self._timeout
         if options is not NO_OPTIONS:
             timeout = aiohttp.ClientTimeout(

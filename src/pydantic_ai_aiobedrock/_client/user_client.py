@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from typing import Any
 
 import aiohttp
 from aiobotocore.client import AioBaseClient
 
+from pydantic_ai_aiobedrock._client.botocore_call import add_extra_headers, call_botocore
 from pydantic_ai_aiobedrock._client.error_translation import translate_reading
 from pydantic_ai_aiobedrock._client.transport import read_body
-from pydantic_ai_aiobedrock._config.call_options import add_extra_headers
+from pydantic_ai_aiobedrock._config.call_options import NO_OPTIONS, CallOptions
 from pydantic_ai_aiobedrock.errors import IncompleteStreamError, WrongLoopError
 
 
-class BroughtClient:
+class UserClient:
     """A Bedrock Runtime client that the user opened, used on the event loop that it belongs to."""
 
     def __init__(self, client: AioBaseClient) -> None:
@@ -34,22 +35,30 @@ class BroughtClient:
         """Whatever else the client has."""
         return getattr(self.client, name)
 
+    async def call(
+        self, operation: str, params: Mapping[str, Any], options: CallOptions = NO_OPTIONS
+    ) -> dict[str, Any]:
+        """Send one request; the stream of a streamed answer is the client's own. See `BedrockRuntime.call`."""
+        response = await call_botocore(self._checked(), operation, params, options)
+        if operation == 'invoke_model':
+            return {**response, 'body': await read_body(response['body'], self.meta.endpoint_url)}
+        return response
+
     async def converse(self, **params: Any) -> dict[str, Any]:
         """See `BedrockRuntime.converse`."""
-        return await self._checked().converse(**params)
+        return await self.call('converse', params)
 
     async def converse_stream(self, **params: Any) -> dict[str, Any]:
         """See `BedrockRuntime.converse_stream`; the stream is the client's own."""
-        return await self._checked().converse_stream(**params)
+        return await self.call('converse_stream', params)
 
     async def count_tokens(self, **params: Any) -> dict[str, Any]:
         """See `BedrockRuntime.count_tokens`."""
-        return await self._checked().count_tokens(**params)
+        return await self.call('count_tokens', params)
 
     async def invoke_model(self, **params: Any) -> dict[str, Any]:
         """See `BedrockRuntime.invoke_model`."""
-        response = await self._checked().invoke_model(**params)
-        return {**response, 'body': await read_body(response['body'], self.meta.endpoint_url)}
+        return await self.call('invoke_model', params)
 
     def _checked(self) -> Any:
         loop = asyncio.get_running_loop()

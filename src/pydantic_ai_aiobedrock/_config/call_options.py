@@ -1,17 +1,16 @@
-"""What one call asks for beyond its client's configuration."""
+"""CallOptions: the timeouts, headers and attempts of a single call, beyond its client's configuration."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, MutableMapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class CallOptions:
-    """What one call asks for beyond its client's configuration.
+    """Options of a single call, beyond its client's configuration.
 
     Attributes:
         extra_headers: HTTP headers to add to the request before it is signed.
@@ -31,28 +30,21 @@ class CallOptions:
 NO_OPTIONS = CallOptions()
 
 call_options: ContextVar[CallOptions] = ContextVar('call_options', default=NO_OPTIONS)
-"""The options of the call that this task makes. A retry is sent by the same task, so it sees them too."""
+"""The options of the call that this task makes, where they cross code that passes no argument of ours on.
 
+That is Pydantic AI's, between a model's settings and its client, and botocore's, between a client and its transport.
+Everywhere else the options are an argument.
+"""
 
 on_own_behalf: ContextVar[bool] = ContextVar('on_own_behalf', default=False)
 """True while this package opens a client or sends a request: requests for credentials are then caused by it."""
 
 
 @contextmanager
-def calling_with(**options: Any) -> Generator[None]:
-    """Add fields of `CallOptions` to the options of the calls that this task makes within the context."""
-    token = call_options.set(replace(call_options.get(), **options))
+def calling_with(options: CallOptions) -> Generator[None]:
+    """Carry the options of a call through other people's code."""
+    token = call_options.set(options)
     try:
         yield
     finally:
         call_options.reset(token)
-
-
-def add_extra_headers(params: MutableMapping[str, Any], **_: object) -> None:
-    """Add the call's extra headers to a request that is about to be signed: a handler of botocore's `before-call`."""
-    if extra_headers := call_options.get().extra_headers:
-        headers: MutableMapping[str, str] = params['headers']
-        for name, value in extra_headers.items():
-            for existing in [key for key in headers if key.lower() == name.lower()]:
-                del headers[existing]
-            headers[name] = value

@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from pydantic_ai_aiobedrock import _telemetry
 from pydantic_ai_aiobedrock._config.client_spec import ClientSpec
-from pydantic_ai_aiobedrock._config.identity import Identity
 from pydantic_ai_aiobedrock._pool.open_client import open_client
 from pydantic_ai_aiobedrock.errors import PoolClosedError, PoolTimeoutError
 
 if TYPE_CHECKING:
-    from pydantic_ai_aiobedrock._client.client_factory import OpenClient
+    from pydantic_ai_aiobedrock._client.client import Client
 
 
 class PoolLimits(NamedTuple):
@@ -47,7 +46,7 @@ class PooledClient:
         self.spec: ClientSpec = spec
         self.state: ClientState = ClientState.OPENING
         self.opening: asyncio.Task[None] | None = None
-        self.opened: OpenClient | None = None
+        self.opened: Client | None = None
         self.leases: int = 0
         self.idle_since: float = 0.0
 
@@ -65,14 +64,13 @@ class PooledClient:
 class Lease:
     """The right to make one call, or read one stream, with `client`. Release it once, on every path."""
 
-    __slots__ = ('_pool', '_pooled', 'client', 'identity')
+    __slots__ = ('_pool', '_pooled', 'client')
 
     def __init__(self, pool: LoopPool, pooled: PooledClient) -> None:
         self._pool: LoopPool | None = pool
         self._pooled = pooled
         assert pooled.opened is not None
-        self.client: Any = pooled.opened.client
-        self.identity: Identity | None = pooled.opened.identity
+        self.client: Client = pooled.opened
 
     def release(self) -> None:
         """Give the lease back; a second time is harmless. Only on the lease's own loop."""
@@ -198,24 +196,24 @@ class LoopPool:
     def abandon(self) -> None:
         """Drop the connections of a loop that was closed under them; nothing can be awaited any more."""
         for pooled in (*self._clients.values(), *self._retired):
-            if pooled.opened is not None and pooled.opened.transport is not None:
-                pooled.opened.transport.abandon()
+            if pooled.opened is not None:
+                pooled.opened.abandon()
         self._clients.clear()
         self._retired.clear()
 
     def counts(self) -> Counter[str]:
         """Count what `PoolStats` names."""
         pooled_clients = [*self._clients.values(), *self._retired]
-        transports = [p.opened.transport for p in pooled_clients if p.opened is not None and p.opened.transport]
+        clients = [pooled.opened for pooled in pooled_clients if pooled.opened is not None]
         return Counter(
             clients=sum(1 for pooled in pooled_clients if pooled.state is not ClientState.OPENING),
             leases=sum(pooled.leases for pooled in pooled_clients),
-            in_flight=sum(transport.connections_in_use for transport in transports),
+            in_flight=sum(client.connections_in_use for client in clients),
             waiting=sum(len(queue) for queue in self._waiting.values()),
-            connections=sum(transport.open_connections for transport in transports),
+            connections=sum(client.open_connections for client in clients),
             opened=self._opened,
             evicted=self._evicted,
-            connections_opened=self._connections_opened + sum(t.connections_opened for t in transports),
+            connections_opened=self._connections_opened + sum(client.connections_opened for client in clients),
         )
 
     def _settle(self) -> tuple[list[PooledClient], list[PooledClient]]:
@@ -326,8 +324,7 @@ class LoopPool:
         pooled.state = ClientState.CLOSED
         if (opened := pooled.opened) is not None:
             pooled.opened = None
-            if opened.transport is not None:
-                self._connections_opened += opened.transport.connections_opened
+            self._connections_opened += opened.connections_opened
             await opened.aclose()
 
     def _watch_idle(self) -> None:

@@ -13,10 +13,10 @@ from pydantic_ai_aiobedrock._in_thread import start_in_thread
 from pydantic_ai_aiobedrock.errors import UnusableConfigurationError
 
 if TYPE_CHECKING:
-    from pydantic_ai_aiobedrock._client.client_factory import OpenClient
+    from pydantic_ai_aiobedrock._client.client import Client
 
 
-async def open_client(spec: ClientSpec) -> OpenClient:
+async def open_client(spec: ClientSpec) -> Client:
     """Open a client without holding up the running loop.
 
     botocore reads its service model, endpoint rules, configuration and credential files, and a TLS context its CA
@@ -36,7 +36,7 @@ async def open_client(spec: ClientSpec) -> OpenClient:
         raise UnusableConfigurationError(reason=f'{type(error).__name__}: {error}') from error
 
 
-def _open(spec: ClientSpec) -> OpenClient:
+def _open(spec: ClientSpec) -> Client:
     # Before the engine is imported, which fails for some releases that do not belong together.
     check_engine()
     # aiohttp and aiobotocore take longer to import than all of this package; a program that never calls pays nothing.

@@ -90,6 +90,11 @@ class SessionPool:
         )
         return f'<SessionPool {state}>'
 
+    @property
+    def pool_timeout(self) -> float:
+        """Seconds that a call waits at most for a client and a free connection."""
+        return self._limits.pool_timeout
+
     async def lease(self, spec: ClientSpec, pool_timeout: float | None = None) -> Lease:
         """Wait for a client of this spec, and for a free connection of it.
 

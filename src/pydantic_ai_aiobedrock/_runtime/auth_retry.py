@@ -1,32 +1,25 @@
-"""Sends one request by a leased client, and once more with new credentials where AWS refused the old ones."""
+"""Sends one request with a leased client, and again with new credentials if AWS refused the old ones."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
 from botocore.exceptions import ClientError, NoCredentialsError
 
-from pydantic_ai_aiobedrock._config.call_options import on_own_behalf
+from pydantic_ai_aiobedrock._config.call_options import NO_OPTIONS, CallOptions
 from pydantic_ai_aiobedrock._config.identity import NotRenewedError
 from pydantic_ai_aiobedrock._pool.loop_pool import Lease
 
-_Response = TypeVar('_Response')
 
-
-async def send(lease: Lease, operation: Callable[..., Awaitable[_Response]], params: dict[str, Any]) -> _Response:
-    """Send a request, and once more when AWS refused the credentials and there are others."""
-    token = on_own_behalf.set(True)
+async def send(
+    lease: Lease, operation: str, params: Mapping[str, Any], options: CallOptions = NO_OPTIONS
+) -> dict[str, Any]:
+    """Send a request, and once more if AWS refused the credentials and there are others."""
+    client = lease.client
+    identity = client.identity
     try:
-        return await _send(lease, operation, params)
-    finally:
-        on_own_behalf.reset(token)
-
-
-async def _send(lease: Lease, operation: Callable[..., Awaitable[_Response]], params: dict[str, Any]) -> _Response:
-    identity = lease.identity
-    try:
-        return await operation(**params)
+        return await client.call(operation, params, options)
     except NoCredentialsError:
         # There may be some by the next call.
         lease.retire()
@@ -39,10 +32,10 @@ async def _send(lease: Lease, operation: Callable[..., Awaitable[_Response]], pa
         except NotRenewedError as reason:
             raise _explained(error, f'{reason}.') from error
     try:
-        return await operation(**params)
+        return await client.call(operation, params, options)
     except ClientError as error:
         if identity.is_refused(error):
-            explanation = f'The credentials are new ones from {identity.source}, asked for after others were refused.'
+            explanation = f'The credentials are new ones from {identity.source}, resolved after others were refused.'
             raise _explained(error, explanation) from error
         raise
 

@@ -67,20 +67,20 @@ class BatchFiles:
         with await self._pool.lease(self._spec) as lease:
             if len(begin) < 2:
                 try:
-                    await send(lease, lease.client.put_object, {**place, **self._encryption, 'Body': b''.join(begin)})
+                    await send(lease, 'put_object', {**place, **self._encryption, 'Body': b''.join(begin)})
                 except BaseException as error:
                     # The answer may be all that was lost.
                     await self.discard(uri, error)
                     raise
                 return
-            upload = await send(lease, lease.client.create_multipart_upload, {**place, **self._encryption})
+            upload = await send(lease, 'create_multipart_upload', {**place, **self._encryption})
             multipart = {**place, 'UploadId': upload['UploadId']}
             size = 0
             parts: list[dict[str, Any]] = []
             try:
                 for number, piece in enumerate(chain(begin, pieces), 1):
                     part = {**multipart, 'PartNumber': number, 'Body': piece}
-                    sent = await send(lease, lease.client.upload_part, part)
+                    sent = await send(lease, 'upload_part', part)
                     checks = {name: sent[name] for name in ('ETag', 'ChecksumCRC32') if name in sent}
                     parts.append({'PartNumber': number, **checks})
                     size += len(piece)
@@ -116,7 +116,7 @@ class BatchFiles:
             botocore.exceptions.BotoCoreError: The network failed.
         """
         with await self._pool.lease(self._spec) as lease:
-            await send(lease, lease.client.delete_object, self._place(uri))
+            await send(lease, 'delete_object', self._place(uri))
 
     async def discard(self, uri: str, cause: BaseException) -> None:
         """Delete a file that `cause` made useless; if that fails, `cause` says that the file is left."""
@@ -130,14 +130,14 @@ class BatchFiles:
 
     async def _complete(self, lease: Any, completion: dict[str, Any], size: int) -> None:
         try:
-            await send(lease, lease.client.complete_multipart_upload, completion)
+            await send(lease, 'complete_multipart_upload', completion)
         except ClientError as error:
             if error_code(error) != 'NoSuchUpload':
                 raise
             # An earlier attempt may have completed it, and its answer was lost.
             head = {'Bucket': completion['Bucket'], 'Key': completion['Key'], **self._owner}
             try:
-                found = await send(lease, lease.client.head_object, head)
+                found = await send(lease, 'head_object', head)
             except ClientError:
                 raise error from None
             if found['ContentLength'] != size:
@@ -147,7 +147,7 @@ class BatchFiles:
         left = f'Parts of the upload {multipart["UploadId"]} of {uri} may be left, and billed'
         with anyio.move_on_after(CLEANUP_SECONDS, shield=True) as scope:
             try:
-                await send(lease, lease.client.abort_multipart_upload, multipart)
+                await send(lease, 'abort_multipart_upload', multipart)
             except (BotoCoreError, ClientError) as error:
                 if not isinstance(error, ClientError) or error_code(error) != 'NoSuchUpload':
                     say_also(cause, f'{left}: aborting it failed ({error}).')
@@ -160,7 +160,7 @@ class BatchFiles:
         while True:
             try:
                 with await self._pool.lease(self._spec) as lease:
-                    response = await send(lease, lease.client.get_object, request)
+                    response = await send(lease, 'get_object', request)
                     # The rest must be the rest of the same file.
                     request['IfMatch'] = response['ETag']
                     # Imported with the client that sent this.

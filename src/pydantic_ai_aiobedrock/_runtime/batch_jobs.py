@@ -171,7 +171,7 @@ class ModelInvocationJobs:
 
     async def _call(self, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
         with await self._pool.lease(self._spec) as lease:
-            return await send(lease, getattr(lease.client, operation), parameters)
+            return await send(lease, operation, parameters)
 
 
 def _left(job: str, input_uri: str, reason: str) -> str:

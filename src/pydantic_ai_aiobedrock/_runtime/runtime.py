@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pydantic_ai_aiobedrock import _telemetry
-from pydantic_ai_aiobedrock._config.call_options import call_options
+from pydantic_ai_aiobedrock._config.call_options import NO_OPTIONS, CallOptions
 from pydantic_ai_aiobedrock._config.client_spec import ClientSpec
 from pydantic_ai_aiobedrock._pool.loop_pool import Lease
 from pydantic_ai_aiobedrock._pool.session_pool import SessionPool
@@ -14,7 +15,12 @@ from pydantic_ai_aiobedrock._runtime.auth_retry import send
 
 if TYPE_CHECKING:
     from pydantic_ai_aiobedrock._client.event_stream import ConverseEventStream
-    from pydantic_ai_aiobedrock._client.transport import HTTPSession
+
+
+Operation = Literal['converse', 'converse_stream', 'count_tokens', 'invoke_model']
+
+_FAMILIES: Final = {'converse': 'chat', 'converse_stream': 'chat'}
+"""Operations by the names of OpenTelemetry's conventions for generative AI, if they have any."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,44 @@ class BedrockRuntime:
     def __repr__(self) -> str:
         return f'<BedrockRuntime {self.meta.endpoint_url} ({self.meta.region_name})>'
 
+    async def call(
+        self, operation: Operation, params: Mapping[str, Any], options: CallOptions = NO_OPTIONS
+    ) -> dict[str, Any]:
+        """Send a request, with options of this call alone.
+
+        Args:
+            operation: The operation, by the name of its method here.
+            params: The parameters of the operation.
+            options: The timeouts, headers and attempts of this call.
+
+        Returns:
+            The response of the operation: see its method.
+
+        Raises:
+            botocore.exceptions.ClientError: AWS answered with an error.
+            botocore.exceptions.BotoCoreError: The request could not be signed or sent, or was not answered.
+            PoolClosedError: The pool is closed.
+        """
+        with _telemetry.Operation(_FAMILIES.get(operation, operation), params, self.meta.endpoint_url) as measured:
+            lease = await self._lease(options)
+            measured.waited()
+            try:
+                response: dict[str, Any] = await send(lease, operation, params, options)
+                if operation == 'invoke_model':
+                    # Imported with the client that sent this.
+                    from pydantic_ai_aiobedrock._client.transport import read_body
+
+                    response = {**response, 'body': await read_body(response['body'], self.meta.endpoint_url)}
+            except BaseException:
+                lease.release()
+                raise
+            if operation == 'converse_stream':
+                stream: ConverseEventStream = response['stream']
+                stream.own(measured.until_closed(stream.progress, lease))
+            else:
+                lease.release()
+            return response
+
     async def converse(self, **params: Any) -> dict[str, Any]:
         """Send messages to a model: `modelId`, `messages`, and the other members of a Converse request.
 
@@ -50,12 +94,9 @@ class BedrockRuntime:
             The members of the Converse response, and `ResponseMetadata`.
 
         Raises:
-            botocore.exceptions.ClientError: AWS answered with an error.
-            botocore.exceptions.BotoCoreError: The request could not be signed or sent, or was not answered.
-            PoolClosedError: The pool is closed.
+            Exception: Like `call`.
         """
-        with self._operation('chat', params) as operation, await self._lease(operation) as lease:
-            return await send(lease, lease.client.converse, params)
+        return await self.call('converse', params)
 
     async def converse_stream(self, **params: Any) -> dict[str, Any]:
         """Send messages to a model, like `converse`, and stream its answer.
@@ -64,18 +105,9 @@ class BedrockRuntime:
             `stream`, a `ConverseEventStream` to be read to its end or closed, and `ResponseMetadata`.
 
         Raises:
-            Exception: As `converse` does.
+            Exception: Like `call`.
         """
-        with self._operation('chat', params) as operation:
-            lease = await self._lease(operation)
-            try:
-                response = await send(lease, lease.client.converse_stream, params)
-            except BaseException:
-                lease.release()
-                raise
-            stream: ConverseEventStream = response['stream']
-            stream.own(operation.until_closed(stream.progress, lease))
-            return response
+        return await self.call('converse_stream', params)
 
     async def count_tokens(self, **params: Any) -> dict[str, Any]:
         """Count the tokens of a request, without sending it to the model: `modelId` and `input`.
@@ -84,10 +116,9 @@ class BedrockRuntime:
             `inputTokens`, and `ResponseMetadata`.
 
         Raises:
-            Exception: As `converse` does.
+            Exception: Like `call`.
         """
-        with self._operation('count_tokens', params) as operation, await self._lease(operation) as lease:
-            return await send(lease, lease.client.count_tokens, params)
+        return await self.call('count_tokens', params)
 
     async def invoke_model(self, **params: Any) -> dict[str, Any]:
         """Invoke a model with a body in the model's own format: `modelId`, `body`, `contentType`, `accept`.
@@ -96,14 +127,9 @@ class BedrockRuntime:
             `body`, read whole, as an `io.BytesIO`; `contentType`, and `ResponseMetadata`.
 
         Raises:
-            Exception: As `converse` does.
+            Exception: Like `call`.
         """
-        with self._operation('invoke_model', params) as operation, await self._lease(operation) as lease:
-            response = await send(lease, lease.client.invoke_model, params)
-            # Imported with the client that sent this.
-            from pydantic_ai_aiobedrock._client.transport import read_body
-
-            return {**response, 'body': await read_body(response['body'], self.meta.endpoint_url)}
+        return await self.call('invoke_model', params)
 
     async def warm_up(self, connections: int = 1) -> None:
         """Open the client of the running event loop, and connections to the endpoint, ahead of the first call.
@@ -122,17 +148,10 @@ class BedrockRuntime:
         if not connections > 0:
             raise ValueError(f'`connections` must be positive, not {connections!r}.')
         with await self.pool.lease(self.spec) as lease:
-            transport: HTTPSession = lease.client._endpoint.http_session
-            await transport.connect(min(connections, self.spec.max_connections), self.meta.endpoint_url)
+            await lease.client.connect(min(connections, self.spec.max_connections), self.meta.endpoint_url)
 
-    def _operation(self, name: str, params: dict[str, Any]) -> _telemetry.Operation:
-        return _telemetry.Operation(name, params, self.meta.endpoint_url)
-
-    async def _lease(self, operation: _telemetry.Operation) -> Lease:
-        options = call_options.get()
+    async def _lease(self, options: CallOptions) -> Lease:
         spec = self.spec
         if options.max_attempts is not None:
             spec = replace(spec, max_attempts=options.max_attempts)
-        lease = await self.pool.lease(spec, options.pool_timeout)
-        operation.waited()
-        return lease
+        return await self.pool.lease(spec, options.pool_timeout)
