@@ -28,7 +28,7 @@ def longest_stall(how: str) -> float:
         check=True,
         capture_output=True,
         text=True,
-        timeout=15,
+        timeout=100,
     )
     return float(output.stdout)
 

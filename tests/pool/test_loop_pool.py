@@ -39,7 +39,7 @@ def run(bedrock: LocalBedrock, program: str, *, exit_status: int = 0, flags: tup
         env={**environment(bedrock), 'PYTHONASYNCIODEBUG': '0'},
         capture_output=True,
         text=True,
-        timeout=19,
+        timeout=100,
         check=False,
     )
     assert done.returncode == exit_status, done.stderr
