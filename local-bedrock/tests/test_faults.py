@@ -19,7 +19,6 @@ from support.requests import CLAUDE, NOVA, Post, user
 
 from local_bedrock import (
     THROTTLING,
-    Answer,
     DropConnection,
     EventsReply,
     Fault,
@@ -31,6 +30,7 @@ from local_bedrock import (
     RawReply,
     RecordedRequest,
     Reply,
+    Response,
     SlowBody,
     SlowHeaders,
     StreamEvent,
@@ -335,7 +335,7 @@ async def test_no_response_uses_no_reply_up(bedrock: LocalBedrock, post: Post) -
 
 
 async def test_a_fault_can_be_any_function_of_the_answer(bedrock: LocalBedrock, post: Post) -> None:
-    def slow_and_odd(answer: Answer) -> None:
+    def slow_and_odd(answer: Response) -> None:
         answer.status = 299
         answer.headers['X-Odd'] = 'yes'
         answer.close = True

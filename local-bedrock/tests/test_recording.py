@@ -18,12 +18,12 @@ from support.requests import NOVA, user
 
 from local_bedrock import (
     THROTTLING,
-    Answer,
     EventsReply,
     LocalBedrock,
     RawReply,
     RecordedRequest,
     Reply,
+    Response,
     SourceError,
     Truncate,
 )
@@ -195,7 +195,7 @@ async def test_what_a_client_leaves_is_not_recorded_and_left_at_aws_too(
 async def test_a_response_that_a_fault_swallows_leaves_no_connection(
     aws: LocalBedrock, recorder: LocalBedrock, http: aiohttp.ClientSession
 ) -> None:
-    def swallow(answer: Answer) -> None:
+    def swallow(answer: Response) -> None:
         answer.truncate_at, answer.then = -1, 'close'
 
     aws.reply(Reply('on and on', delay_per_event=(0, 30)))

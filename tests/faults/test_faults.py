@@ -23,7 +23,6 @@ from local_bedrock import (
     SERVICE_UNAVAILABLE,
     THROTTLING,
     TOO_MANY_TOKENS,
-    Answer,
     DropConnection,
     ErrorReply,
     Fault,
@@ -31,6 +30,7 @@ from local_bedrock import (
     InsertEvent,
     NoResponse,
     OversizedFrame,
+    Response,
     SlowBody,
     SlowHeaders,
     StreamEvent,
@@ -82,7 +82,7 @@ def row(name: str, fault: Fault, once: Outcome, each_time: Outcome | None = None
     return Row(name, fault, once, once if each_time is None else each_time)
 
 
-def stopped_for_ever(answer: Answer) -> None:
+def stopped_for_ever(answer: Response) -> None:
     """Send the head, and then nothing."""
     answer.delays = lambda number, piece: 60.0
 
@@ -108,7 +108,7 @@ class CutAfter:
     events: int
     last: bytes
 
-    def __call__(self, answer: Answer) -> None:
+    def __call__(self, answer: Response) -> None:
         InsertEvent(self.last, self.events)(answer)
         Truncate(OFFSETS[self.events] + len(self.last))(answer)
 

@@ -5,11 +5,11 @@ Models are called, and batch inference jobs run, with the S3 that those read and
 It needs no AWS account and no pydantic-ai: any client that can be pointed at an endpoint will do.
 """
 
+from local_bedrock._batch.job import RestingStatus
 from local_bedrock._batch.job_control import JobControl
-from local_bedrock._batch.jobs import RestingStatus
 from local_bedrock._model.default_model import respond
+from local_bedrock._model.runtime import UnrecordedRequestError
 from local_bedrock._model.schemas import fill_schema
-from local_bedrock._recording.exchanges import UnrecordedRequestError
 from local_bedrock._s3.objects import ObjectStore
 from local_bedrock.errors import (
     ACCESS_DENIED,
@@ -43,7 +43,7 @@ from local_bedrock.keys import AccessKey
 from local_bedrock.quotas import Quota, Throttle
 from local_bedrock.replies import AnyReply, Ending, EventsReply, RawReply, Reply, ReplyFunction, ToolCall
 from local_bedrock.requests import LocalBedrockStats, Operation, RecordedRequest
-from local_bedrock.response import Answer, SourceError
+from local_bedrock.response import Response, SourceError
 from local_bedrock.routing import RuntimeOperation, Service
 from local_bedrock.rules import Rule
 from local_bedrock.server import LocalBedrock
@@ -60,7 +60,6 @@ __all__ = (
     'TOO_MANY_TOKENS',
     'TOO_MANY_TOKENS_PER_DAY',
     'AccessKey',
-    'Answer',
     'AnyReply',
     'DropConnection',
     'Ending',
@@ -82,6 +81,7 @@ __all__ = (
     'RecordedRequest',
     'Reply',
     'ReplyFunction',
+    'Response',
     'RestingStatus',
     'Rule',
     'RuntimeOperation',

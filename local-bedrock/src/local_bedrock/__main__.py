@@ -10,9 +10,6 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from botocore.exceptions import BotoCoreError
-from botocore.session import Session
-
 from local_bedrock.server import LocalBedrock
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -67,6 +64,9 @@ def _endpoint(options: argparse.Namespace) -> LocalBedrock:
     if options.command == 'replay':
         return LocalBedrock.replay(*options.files, **place)
     if options.command == 'record':
+        # Only recording needs AWS's credentials.
+        from botocore.session import Session
+
         session = None if options.profile is None else Session(profile=options.profile)
         return LocalBedrock.record(options.to, endpoint_url=options.endpoint_url, session=session, **place)
     return LocalBedrock(latency=options.latency, tokens_per_second=options.tokens_per_second, **place)
@@ -105,6 +105,14 @@ async def serve(endpoint: LocalBedrock, options: argparse.Namespace) -> None:
         await stop.wait()
 
 
+def _is_of_botocore(error: Exception) -> bool:
+    if 'botocore' not in sys.modules:
+        return False
+    from botocore.exceptions import BotoCoreError
+
+    return isinstance(error, BotoCoreError)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status."""
     options = _arguments(sys.argv[1:] if arguments is None else arguments)
@@ -116,7 +124,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         what = error if error.filename is None else f'{error.filename}: {error.strerror}'
         sys.stderr.write(f'LocalBedrock cannot {options.command}: {what}\n')
         return 1
-    except (BotoCoreError, ValueError) as error:
+    except Exception as error:
+        if not (isinstance(error, ValueError) or _is_of_botocore(error)):
+            raise
         sys.stderr.write(f'LocalBedrock cannot {options.command}: {error}\n')
         return 1
     return 0

@@ -9,7 +9,7 @@ from typing import Literal
 from local_bedrock.errors import ErrorReply
 from local_bedrock.frames import StreamEvent, encode_event, encode_frame, encode_headers
 from local_bedrock.replies import Ending
-from local_bedrock.response import Answer
+from local_bedrock.response import Response
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class Truncate:
     at: int
     then: Ending = 'end'
 
-    def __call__(self, answer: Answer) -> None:
+    def __call__(self, response: Response) -> None:
         """Do it."""
-        answer.truncate_at, answer.then = self.at, self.then
+        response.truncate_at, response.then = self.at, self.then
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class NoResponse:
 
     then: Literal['reset', 'close', 'hang'] = 'reset'
 
-    def __call__(self, answer: Answer) -> None:
+    def __call__(self, response: Response) -> None:
         """Do it."""
-        answer.truncate_at, answer.then = -1, self.then
+        response.truncate_at, response.then = -1, self.then
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,9 @@ class SlowHeaders:
 
     interval: float
 
-    def __call__(self, answer: Answer) -> None:
+    def __call__(self, response: Response) -> None:
         """Do it."""
-        answer.header_interval = self.interval
+        response.header_interval = self.interval
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,9 @@ class SlowBody:
     interval: float
     piece_size: int = 16
 
-    def __call__(self, answer: Answer) -> None:
+    def __call__(self, response: Response) -> None:
         """Do it."""
-        answer.piece_interval, answer.chunk_sizes = self.interval, (self.piece_size,)
+        response.piece_interval, response.chunk_sizes = self.interval, (self.piece_size,)
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class FlipBit:
     at: int
     piece: int = 0
 
-    def __call__(self, answer: Answer) -> None:
+    def __call__(self, response: Response) -> None:
         """Do it."""
 
         def flip(number: int, piece: bytes) -> list[bytes]:
@@ -97,7 +97,7 @@ class FlipBit:
             at = self.at % len(piece)
             return [piece[:at] + bytes((piece[at] ^ 1,)) + piece[at + 1 :]]
 
-        answer.edits.append(flip)
+        response.edits.append(flip)
 
 
 @dataclass(frozen=True)
@@ -112,9 +112,9 @@ class WrongChecksum:
     event: int = 0
     of: Literal['message', 'prelude'] = 'message'
 
-    def __call__(self, answer: Answer) -> None:
+    def __call__(self, response: Response) -> None:
         """Do it."""
-        FlipBit(-1 if self.of == 'message' else 8, self.event)(answer)
+        FlipBit(-1 if self.of == 'message' else 8, self.event)(response)
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class InsertEvent:
     after: int = 1
     end: bool = False
 
-    def __call__(self, answer: Answer) -> None:
+    def __call__(self, response: Response) -> None:
         """Do it."""
         inserted = self.event if isinstance(self.event, bytes) else encode_event(self.event)
 
@@ -142,8 +142,8 @@ class InsertEvent:
                 return [piece]
             return [inserted] if self.end else [inserted, piece]
 
-        if answer.chunked:
-            answer.edits.append(insert)
+        if response.chunked:
+            response.edits.append(insert)
 
 
 def exception_event(name: str, message: str = '', *, after: int = 1) -> InsertEvent:
@@ -155,9 +155,9 @@ def exception_event(name: str, message: str = '', *, after: int = 1) -> InsertEv
 class DropConnection:
     """Answer whole, then close the keep-alive connection without having said so."""
 
-    def __call__(self, answer: Answer) -> None:
+    def __call__(self, response: Response) -> None:
         """Do it."""
-        answer.drop_after = True
+        response.drop_after = True
 
 
 # Adds nothing to the text but its padding.
@@ -178,14 +178,14 @@ class OversizedFrame:
     after: int = 1
     sent: int | None = None
 
-    def __call__(self, answer: Answer) -> None:
+    def __call__(self, response: Response) -> None:
         """Do it."""
         headers = encode_headers([(':event-type', 'contentBlockDelta'), (':message-type', 'event')])
         # Beyond what is sent, nothing of the frame is made: it may say that it has 4 GiB.
         sent = self.size if self.sent is None else min(self.sent, self.size)
         payload = _EMPTY_DELTA.ljust(sent - 2, b'a') + b'"}'
         frame = encode_frame(headers, payload, payload_size=self.size)
-        InsertEvent(frame if self.sent is None else frame[: self.sent], self.after)(answer)
+        InsertEvent(frame if self.sent is None else frame[: self.sent], self.after)(response)
 
 
 @dataclass(frozen=True)
@@ -200,6 +200,6 @@ class FailConnection:
     then: Literal['reset', 'close', 'hang', 'alert'] = 'reset'
 
 
-Fault = ErrorReply | FailConnection | Callable[[Answer], None]
+Fault = ErrorReply | FailConnection | Callable[[Response], None]
 """An error that is answered, the failure of a connection, or what changes the answer: anything that is called with an
-`Answer` will do."""
+`Response` will do."""

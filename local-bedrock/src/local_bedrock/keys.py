@@ -5,6 +5,10 @@ from __future__ import annotations
 import secrets
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
+
+AuthScheme = Literal['sigv4', 'bearer']
+"""A way to authenticate: an AWS Signature Version 4, or a bearer token."""
 
 
 @dataclass(frozen=True)

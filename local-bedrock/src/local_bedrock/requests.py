@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from local_bedrock._http.signatures import AuthScheme
 from local_bedrock._model.json_access import structure, structures
+from local_bedrock.keys import AuthScheme
 from local_bedrock.routing import Operation, Service
 
 __all__ = ('LocalBedrockStats', 'Operation', 'RecordedRequest')

@@ -35,7 +35,7 @@ _LAST_CHUNK = b'0\r\n\r\n'
 
 
 @dataclass
-class Answer:
+class Response:
     """A response as it is going to be written; faults change its fields."""
 
     status: int
@@ -90,7 +90,7 @@ class SourceError(ConnectionError):
     """What answers come from has failed; where an answer has begun, its connection is closed in the middle of it."""
 
 
-class Written(web.StreamResponse):
+class WrittenResponse(web.StreamResponse):
     """Tells aiohttp that the response has been written already."""
 
     def __init__(self, *, keep_alive: bool) -> None:
@@ -124,80 +124,82 @@ def _status_line(status: int) -> str:
     return f'HTTP/1.1 {status} {phrase}'
 
 
-async def write_answer(answer: Answer, http: web.BaseRequest, record: RecordedRequest) -> Written:
+async def write_response(response: Response, http: web.BaseRequest, record: RecordedRequest) -> WrittenResponse:
     """Write a response to the end that it is to have.
 
     Raises:
         ConnectionError: The client has gone away.
     """
-    if answer.delay_before > 0:
-        await asyncio.sleep(answer.delay_before)
-    if answer.truncate_at == -1:
-        return await _end_early(answer, http)
-    keep_alive = http.keep_alive and not answer.close
-    if answer.damaged or not isinstance(answer.pieces, Sequence):
-        return await _write_slowly(answer, http, record, keep_alive)
-    length = None if answer.chunked else answer.length or sum(map(len, answer.pieces))
-    record.status = answer.status
-    parts = [_head(answer, length, keep_alive)]
+    if response.delay_before > 0:
+        await asyncio.sleep(response.delay_before)
+    if response.truncate_at == -1:
+        return await _end_early(response, http)
+    keep_alive = http.keep_alive and not response.close
+    if response.damaged or not isinstance(response.pieces, Sequence):
+        return await _write_slowly(response, http, record, keep_alive)
+    length = None if response.chunked else response.length or sum(map(len, response.pieces))
+    record.status = response.status
+    parts = [_head(response, length, keep_alive)]
     size = 0
-    for piece in answer.pieces:
-        parts.append(_http_chunk(piece) if answer.chunked else piece)
+    for piece in response.pieces:
+        parts.append(_http_chunk(piece) if response.chunked else piece)
         size += len(piece)
         if size >= _WRITE_SIZE:
             await http.writer.write(b''.join(parts))
             record.bytes_sent += size
             parts, size = [], 0
-    if answer.chunked:
+    if response.chunked:
         parts.append(_LAST_CHUNK)
     await http.writer.write(b''.join(parts))
     record.bytes_sent += size
-    return _finish(answer, http, keep_alive)
+    return _finish(response, http, keep_alive)
 
 
-async def _write_slowly(answer: Answer, http: web.BaseRequest, record: RecordedRequest, keep_alive: bool) -> Written:
+async def _write_slowly(
+    response: Response, http: web.BaseRequest, record: RecordedRequest, keep_alive: bool
+) -> WrittenResponse:
     """Write piece by piece, with every delay and every damage that the answer asks for."""
-    async with aclosing(_prepared(answer)) as pieces:
+    async with aclosing(_prepared(response)) as pieces:
         length = None
-        if not answer.chunked:
-            whole = b''.join([piece async for piece in _prepared(replace(answer, delays=None, piece_interval=0.0))])
+        if not response.chunked:
+            whole = b''.join([piece async for piece in _prepared(replace(response, delays=None, piece_interval=0.0))])
             length = len(whole)
-            if answer.truncate_at is not None and answer.then == 'end':
-                length = min(length, answer.truncate_at)
-        await _write_head(_head(answer, length, keep_alive), answer.header_interval, http)
-        record.status = answer.status
+            if response.truncate_at is not None and response.then == 'end':
+                length = min(length, response.truncate_at)
+        await _write_head(_head(response, length, keep_alive), response.header_interval, http)
+        record.status = response.status
         async for piece in pieces:
-            left = None if answer.truncate_at is None else answer.truncate_at - record.bytes_sent
+            left = None if response.truncate_at is None else response.truncate_at - record.bytes_sent
             if left is not None and len(piece) >= left:
                 if left:
-                    await http.writer.write(_http_chunk(piece[:left]) if answer.chunked else piece[:left])
+                    await http.writer.write(_http_chunk(piece[:left]) if response.chunked else piece[:left])
                     record.bytes_sent += left
-                if answer.then != 'end':
-                    return await _end_early(answer, http)
+                if response.then != 'end':
+                    return await _end_early(response, http)
                 break
             if piece:
-                await http.writer.write(_http_chunk(piece) if answer.chunked else piece)
+                await http.writer.write(_http_chunk(piece) if response.chunked else piece)
                 record.bytes_sent += len(piece)
-    if answer.chunked:
+    if response.chunked:
         await http.writer.write(_LAST_CHUNK)
-    return _finish(answer, http, keep_alive)
+    return _finish(response, http, keep_alive)
 
 
-async def _prepared(answer: Answer) -> AsyncGenerator[bytes, None]:
+async def _prepared(response: Response) -> AsyncGenerator[bytes, None]:
     """Yield the pieces as they are sent: edited, cut anew, each when its time has come."""
     number = 0
-    sizes = cycle(answer.chunk_sizes) if answer.chunk_sizes else None
-    async for piece in _iterate(answer.pieces):
-        if answer.delays is not None and (delay := answer.delays(number, piece)) > 0:
+    sizes = cycle(response.chunk_sizes) if response.chunk_sizes else None
+    async for piece in _iterate(response.pieces):
+        if response.delays is not None and (delay := response.delays(number, piece)) > 0:
             await asyncio.sleep(delay)
         edited: Sequence[bytes] = (piece,)
-        for edit in answer.edits:
+        for edit in response.edits:
             edited = [part for before in edited for part in edit(number, before)]
         number += 1
         for part in edited:
             for cut in _cut(part, sizes):
-                if answer.piece_interval > 0:
-                    await asyncio.sleep(answer.piece_interval)
+                if response.piece_interval > 0:
+                    await asyncio.sleep(response.piece_interval)
                 yield cut
 
 
@@ -231,17 +233,17 @@ async def _write_head(head: bytes, interval: float, http: web.BaseRequest) -> No
         await http.writer.write(line)
 
 
-async def _end_early(answer: Answer, http: web.BaseRequest) -> Written:
-    if answer.then == 'hang':
+async def _end_early(response: Response, http: web.BaseRequest) -> WrittenResponse:
+    if response.then == 'hang':
         # Ends when the client goes away or the server closes: either cancels the handler.
         await asyncio.Event().wait()
     transport = http.transport
     if transport is not None:
-        if answer.then == 'reset':
+        if response.then == 'reset':
             reset(transport)
         else:
             transport.close()
-    return Written(keep_alive=False)
+    return WrittenResponse(keep_alive=False)
 
 
 def reset(transport: asyncio.Transport) -> None:
@@ -250,22 +252,22 @@ def reset(transport: asyncio.Transport) -> None:
     transport.abort()
 
 
-def _finish(answer: Answer, http: web.BaseRequest, keep_alive: bool) -> Written:
-    keep_alive = keep_alive and not answer.drop_after
+def _finish(response: Response, http: web.BaseRequest, keep_alive: bool) -> WrittenResponse:
+    keep_alive = keep_alive and not response.drop_after
     if not keep_alive and http.transport is not None:
         http.transport.close()
-    return Written(keep_alive=keep_alive)
+    return WrittenResponse(keep_alive=keep_alive)
 
 
 def _http_chunk(piece: bytes) -> bytes:
     return b'%x\r\n%b\r\n' % (len(piece), piece)
 
 
-def _head(answer: Answer, length: int | None, keep_alive: bool) -> bytes:
+def _head(response: Response, length: int | None, keep_alive: bool) -> bytes:
     # The order in which AWS sends them.
-    rest = [f'{name}: {value}' for name, value in answer.headers.items()]
+    rest = [f'{name}: {value}' for name, value in response.headers.items()]
     lines = [
-        _status_line(answer.status),
+        _status_line(response.status),
         f'Date: {_http_date(int(time()))}',
         *rest[:1],
         'Transfer-Encoding: chunked' if length is None else f'Content-Length: {length}',

@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from local_bedrock._batch.job_control import JobControl
 from local_bedrock._batch.jobs import Jobs
-from local_bedrock._http.handler import Endpoint
-from local_bedrock._http.lifetime import Serving
+from local_bedrock._http.handler import Handler
+from local_bedrock._http.lifetime import Lifetime, LoopThread
 from local_bedrock._http.listener import Refusal
 from local_bedrock._http.signatures import utc_now
-from local_bedrock._http.threads import ServingThread
 from local_bedrock._model.default_model import respond
 from local_bedrock._model.render import Manner
 from local_bedrock._model.runtime import Runtime
@@ -89,7 +88,7 @@ class LocalBedrock:
         """
         runtime = Runtime(models, responder, Manner(latency, tokens_per_second, seed), quotas=Quotas(quotas))
         objects = ObjectStore(buckets)
-        self._endpoint = Endpoint(
+        self._endpoint = Handler(
             region_name=region_name,
             keyring=Keyring.of(credentials, api_keys),
             runtime=runtime,
@@ -99,8 +98,8 @@ class LocalBedrock:
             keep_requests=keep_requests,
         )
         self._host, self._port, self._tls = host, port, tls
-        self._serving: Serving | None = None
-        self._thread: ServingThread | None = None
+        self._serving: Lifetime | None = None
+        self._thread: LoopThread | None = None
 
     @classmethod
     def record(
@@ -406,7 +405,7 @@ class LocalBedrock:
             self._serving.act(act)
 
     @property
-    def _now_serving(self) -> Serving:
+    def _now_serving(self) -> Lifetime:
         if self._serving is None:
             raise RuntimeError('LocalBedrock is not serving: enter it first, with "async with" or "with".')
         return self._serving
@@ -414,7 +413,7 @@ class LocalBedrock:
     async def __aenter__(self) -> LocalBedrock:
         if self._serving is not None:
             raise RuntimeError('LocalBedrock is serving already.')
-        serving = Serving(self._endpoint, self._tls)
+        serving = Lifetime(self._endpoint, self._tls)
         await serving.start(self._host, self._port)
         self._serving = serving
         return self
@@ -425,7 +424,7 @@ class LocalBedrock:
             await serving.close()
 
     def __enter__(self) -> LocalBedrock:
-        self._thread = ServingThread(self)
+        self._thread = LoopThread(self)
         self._thread.start_serving()
         return self
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from local_bedrock._batch.jobs import Jobs, RestingStatus
+from local_bedrock._batch.job import RestingStatus
+from local_bedrock._batch.jobs import Jobs
 
 
 class JobControl:

@@ -6,98 +6,18 @@ import asyncio
 import random
 import string
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Any, Literal
+from datetime import datetime
+from typing import Any
 
-from local_bedrock._batch.files import BatchFile, InputError, RecordCounts, check_output, read_input, write_output
+from local_bedrock._batch.files import InputError, check_output, read_input, write_output
+from local_bedrock._batch.job import Job, JobStatus, RestingStatus
 from local_bedrock._batch.run_record import answer_record
-from local_bedrock._model.json_access import structure
 from local_bedrock._model.runtime import Runtime
 from local_bedrock._s3.objects import ObjectStore
 from local_bedrock.errors import ErrorReply, RefusedError, validation_error
 from local_bedrock.requests import RecordedRequest
 
-JobStatus = Literal[
-    'Submitted',
-    'Validating',
-    'Scheduled',
-    'InProgress',
-    'Stopping',
-    'Stopped',
-    'Completed',
-    'PartiallyCompleted',
-    'Failed',
-    'Expired',
-]
-RestingStatus = Literal['Submitted', 'Validating', 'Scheduled', 'InProgress', 'Stopping']
-
-_ENDED = frozenset({'Stopped', 'Completed', 'PartiallyCompleted', 'Failed', 'Expired'})
-_DEFAULT_HOURS = 24
 _ACCOUNT = '000000000000'
-
-
-@dataclass
-class Job:
-    """A batch inference job."""
-
-    arn: str
-    request: Mapping[str, Any]
-    """What it was created with."""
-    submitted: datetime
-    modified: datetime
-    status: JobStatus = 'Submitted'
-    message: str | None = None
-    ended: datetime | None = None
-    files: list[BatchFile] = field(default_factory=list[BatchFile])
-    processed: int = 0
-    """How many records have been answered."""
-    at_rest: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
-    """Set while it does not move: it is held, it waits for a reply, or it has ended."""
-    task: asyncio.Task[None] | None = field(default=None, repr=False)
-
-    @property
-    def id(self) -> str:
-        """The last part of the ARN."""
-        return self.arn.rpartition('/')[2]
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether nothing more will become of it."""
-        return self.status in _ENDED
-
-    @property
-    def invocation_type(self) -> Literal['InvokeModel', 'Converse']:
-        """How it invokes its model."""
-        return 'Converse' if self.request.get('modelInvocationType') == 'Converse' else 'InvokeModel'
-
-    @property
-    def input_uri(self) -> str:
-        """Where its records are."""
-        return structure(self.request, 'inputDataConfig', 's3InputDataConfig')['s3Uri']
-
-    @property
-    def output_uri(self) -> str:
-        """Where it writes to."""
-        return structure(self.request, 'outputDataConfig', 's3OutputDataConfig')['s3Uri']
-
-    def describe(self) -> dict[str, Any]:
-        """Return what GetModelInvocationJob says of it."""
-        hours = self.request.get('timeoutDurationInHours') or _DEFAULT_HOURS
-        described = {
-            'jobArn': self.arn,
-            **{name: value for name, value in self.request.items() if name != 'tags' and value is not None},
-            'status': self.status,
-            'message': self.message,
-            'submitTime': _written(self.submitted),
-            'lastModifiedTime': _written(self.modified),
-            'endTime': _written(self.ended),
-            'jobExpirationTime': _written(self.submitted + timedelta(hours=hours)),
-            'timeoutDurationInHours': hours,
-            'modelInvocationType': self.invocation_type,
-            **RecordCounts.of(self.files).members,
-        }
-        return {name: value for name, value in described.items() if value is not None}
 
 
 class Jobs:
@@ -299,7 +219,3 @@ class Jobs:
 
 def _conflict(message: str) -> RefusedError:
     return RefusedError(ErrorReply(400, 'ConflictException', message))
-
-
-def _written(moment: datetime | None) -> str | None:
-    return None if moment is None else f'{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03}Z'

@@ -10,18 +10,19 @@ from urllib.parse import parse_qsl
 
 from pydantic_core import to_json
 
-from local_bedrock._batch.jobs import Job, Jobs
-from local_bedrock._model.render import json_answer
+from local_bedrock._batch.job import Job
+from local_bedrock._batch.jobs import Jobs
+from local_bedrock._model.render import json_response
 from local_bedrock._model.runtime import decoded
 from local_bedrock._model.validation import ServiceModel
 from local_bedrock.errors import validation_error
 from local_bedrock.requests import RecordedRequest
-from local_bedrock.response import Answer
+from local_bedrock.response import Response
 
 _MOST_RESULTS = 1000
 
 
-async def answer_job_request(record: RecordedRequest, jobs: Jobs) -> Answer:
+async def answer_job_request(record: RecordedRequest, jobs: Jobs) -> Response:
     """Answer a request about batch inference jobs.
 
     Raises:
@@ -47,7 +48,7 @@ async def answer_job_request(record: RecordedRequest, jobs: Jobs) -> Answer:
             said = {}
         case _:
             said = _listed(await jobs.all(), query)
-    return json_answer(record, to_json(said), {})
+    return json_response(record, to_json(said), {})
 
 
 def _listed(jobs: list[Job], query: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,22 +5,20 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Sequence
 from time import monotonic
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 from urllib.parse import quote
 
 from multidict import CIMultiDict, CIMultiDictProxy
 from pydantic_core import from_json, to_json
 
 from local_bedrock._batch.files import BatchRecord
+from local_bedrock._batch.job import Job
 from local_bedrock._model.json_access import structure
-from local_bedrock._model.render import error_answer
+from local_bedrock._model.render import error_response
 from local_bedrock._model.runtime import Runtime
 from local_bedrock.errors import RefusedError, validation_error
 from local_bedrock.requests import RecordedRequest
-from local_bedrock.response import Answer
-
-if TYPE_CHECKING:
-    from local_bedrock._batch.jobs import Job
+from local_bedrock.response import Response
 
 _PATHS = {'Converse': 'converse', 'InvokeModel': 'invoke'}
 
@@ -49,29 +47,29 @@ async def answer_record(
         if job.invocation_type == 'Converse' and 'toolConfig' in record.model_input:
             # As the user guide has it, in words of our own; with InvokeModel, tools are part of a model's own format.
             raise validation_error('Batch inference of type Converse does not support toolConfig.')
-        answer = await runtime.answer(request)
+        response = await runtime.answer(request)
     except RefusedError as refused:
-        answer = error_answer(refused.reply, request)
+        response = error_response(refused.reply, request)
     finally:
         request.ended = monotonic()
-    request.status, request.error_code = answer.status, answer.error_code
-    _note(record, answer)
+    request.status, request.error_code = response.status, response.error_code
+    _note(record, response)
 
 
-def _note(record: BatchRecord, answer: Answer) -> None:
-    body = b''.join(cast('Sequence[bytes]', answer.pieces))
+def _note(record: BatchRecord, response: Response) -> None:
+    body = b''.join(cast('Sequence[bytes]', response.pieces))
     try:
         output = from_json(body)
     except ValueError:
         output = body.decode(errors='replace')
-    if answer.status >= 400:
+    if response.status >= 400:
         members = cast('dict[str, Any]', output) if isinstance(output, dict) else {'message': output}
         message = members.get('message', members.get('Message'))
-        record.outcome = {'error': {'errorCode': answer.status, 'errorMessage': message}}
+        record.outcome = {'error': {'errorCode': response.status, 'errorMessage': message}}
         return
     record.outcome = {'modelOutput': output}
     usage = structure({'output': output}, 'output', 'usage')
-    headers = {name.lower(): value for name, value in answer.headers.items()}
+    headers = {name.lower(): value for name, value in response.headers.items()}
     for kind in ('input', 'output'):
         said = usage.get(f'{kind}Tokens', headers.get(f'x-amzn-bedrock-{kind}-token-count', 0))
         setattr(record, f'{kind}_tokens', int(said))

@@ -11,7 +11,7 @@ from typing import Any, cast
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
-from local_bedrock._http.handler import Endpoint
+from local_bedrock._http.handler import Handler
 from local_bedrock.faults import FailConnection
 from local_bedrock.response import reset
 
@@ -23,7 +23,7 @@ _ALERT = b'\x15\x03\x03\x00\x02\x02\x28'
 class Connections(web.Server):
     """aiohttp's server, which takes connections that have been accepted already."""
 
-    def __init__(self, endpoint: Endpoint, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, endpoint: Handler, tls: ssl.SSLContext | None) -> None:
         super().__init__(endpoint.handle, handler_cancellation=True, access_log=None)
         self._endpoint, self._tls = endpoint, tls
         self._transports: dict[asyncio.BaseProtocol, asyncio.Transport] = {}

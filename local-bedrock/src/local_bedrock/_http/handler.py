@@ -18,7 +18,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from local_bedrock._batch.jobs import Jobs
 from local_bedrock._batch.operations import answer_job_request
 from local_bedrock._http.signatures import SignedRequest, authenticate
-from local_bedrock._model.render import error_answer, unknown_operation
+from local_bedrock._model.render import error_response, unknown_operation
 from local_bedrock._model.runtime import Runtime, decoded
 from local_bedrock._s3.objects import ObjectStore
 from local_bedrock._s3.s3 import answer_object_request
@@ -26,7 +26,7 @@ from local_bedrock.errors import ErrorReply, RefusedError
 from local_bedrock.faults import FailConnection, Fault, NoResponse
 from local_bedrock.keys import Keyring
 from local_bedrock.requests import LocalBedrockStats, RecordedRequest
-from local_bedrock.response import Answer, SourceError, Written, write_answer
+from local_bedrock.response import Response, SourceError, WrittenResponse, write_response
 from local_bedrock.routing import target
 from local_bedrock.rules import Script
 
@@ -54,7 +54,7 @@ def _shown(headers: CIMultiDictProxy[str]) -> CIMultiDictProxy[str]:
 
 
 @dataclass
-class Endpoint:
+class Handler:
     """What answers: the keys that it accepts, the script that it follows, the requests that it has seen."""
 
     region_name: str
@@ -113,7 +113,7 @@ class Endpoint:
             throttled=self.runtime.quotas.throttled,
         )
 
-    async def handle(self, http: web.BaseRequest) -> Written:
+    async def handle(self, http: web.BaseRequest) -> WrittenResponse:
         """Answer one request."""
         task = cast('asyncio.Task[Any]', asyncio.current_task())
         self.handling.add(task)
@@ -125,21 +125,21 @@ class Endpoint:
                 await http.writer.write(b'HTTP/1.1 100 Continue\r\n\r\n')
             body = await http.content.read()
             record = self._record(http, body)
-            answer = await self._answer(record, http, body)
-            self.streams_generating += answer.chunked
+            response = await self._answer(record, http, body)
+            self.streams_generating += response.chunked
             try:
-                return await write_answer(answer, http, record)
+                return await write_response(response, http, record)
             finally:
-                self.streams_generating -= answer.chunked
-                if answer.done is not None:
-                    answer.done()
+                self.streams_generating -= response.chunked
+                if response.done is not None:
+                    response.done()
         except SourceError as error:
             self.runtime.failures.append(error)
-            return Written(keep_alive=False)
+            return WrittenResponse(keep_alive=False)
         except ConnectionError:
             if record is not None:
                 record.disconnected = True
-            return Written(keep_alive=False)
+            return WrittenResponse(keep_alive=False)
         except asyncio.CancelledError:
             if record is not None:
                 record.disconnected = http.transport is None
@@ -178,7 +178,7 @@ class Endpoint:
         self.remember(record)
         return record
 
-    async def _answer(self, record: RecordedRequest, http: web.BaseRequest, body: bytes) -> Answer:
+    async def _answer(self, record: RecordedRequest, http: web.BaseRequest, body: bytes) -> Response:
         fault: Fault | None = None
         try:
             if record.operation is None and record.service != 's3' and self.runtime.source is None:
@@ -189,20 +189,20 @@ class Endpoint:
             rule = self.faults.choose(record)
             fault = None if rule is None else rule.action
             if isinstance(fault, ErrorReply):
-                answer = error_answer(fault, record)
+                response = error_response(fault, record)
             elif isinstance(fault, NoResponse):
                 # No reply is used up for what nobody is going to see.
-                answer = Answer(200, {}, ())
+                response = Response(200, {}, ())
             else:
-                answer = await self._served(record, http.headers)
+                response = await self._served(record, http.headers)
         except RefusedError as refused:
-            answer = error_answer(refused.reply, record)
+            response = error_response(refused.reply, record)
         if callable(fault):
-            fault(answer)
-        record.error_code = answer.error_code
-        return answer
+            fault(response)
+        record.error_code = response.error_code
+        return response
 
-    async def _served(self, record: RecordedRequest, headers: CIMultiDictProxy[str]) -> Answer:
+    async def _served(self, record: RecordedRequest, headers: CIMultiDictProxy[str]) -> Response:
         if record.service == 'bedrock-runtime':
             return await self.runtime.answer(record)
         if self.runtime.source is not None:

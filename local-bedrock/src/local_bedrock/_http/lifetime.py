@@ -1,25 +1,28 @@
-"""An endpoint while it serves: its listener, its connections, and the event loop that they belong to."""
+"""An endpoint while it serves, on the running loop or on a thread with a loop of its own."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
+import threading
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from functools import partial
 
 from local_bedrock._http.connections import Connections
-from local_bedrock._http.handler import Endpoint
+from local_bedrock._http.handler import Handler
 from local_bedrock._http.listener import Listener, Refusal
 from local_bedrock._model.validation import ServiceModel
 
-_ANSWER_SECONDS = 5.0
+_ACT_SECONDS = 5.0
+_START_SECONDS = 30.0
 
 
-class Serving:
+class Lifetime:
     """What is open from the start to the end."""
 
-    def __init__(self, endpoint: Endpoint, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, endpoint: Handler, tls: ssl.SSLContext | None) -> None:
         self._endpoint, self._tls = endpoint, tls
         self._loop = asyncio.get_running_loop()
         self._open = AsyncExitStack()
@@ -86,4 +89,47 @@ class Serving:
         async def acting() -> None:
             act()
 
-        asyncio.run_coroutine_threadsafe(acting(), self._loop).result(_ANSWER_SECONDS)
+        asyncio.run_coroutine_threadsafe(acting(), self._loop).result(_ACT_SECONDS)
+
+
+class LoopThread(threading.Thread):
+    """A thread that serves an endpoint on an event loop of its own."""
+
+    def __init__(self, server: AbstractAsyncContextManager[object]) -> None:
+        super().__init__(name='LocalBedrock', daemon=True)
+        self._server = server
+        self._ready = threading.Event()
+        self._error: BaseException | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping: asyncio.Event | None = None
+
+    def start_serving(self) -> None:
+        """Start, and return when the endpoint listens."""
+        self.start()
+        if not self._ready.wait(_START_SECONDS):
+            raise RuntimeError(f'LocalBedrock did not start within {_START_SECONDS:g} s.')
+        if self._error is not None:
+            self.join()
+            raise self._error
+
+    def stop_serving(self) -> None:
+        """Stop, and return when everything is closed."""
+        if self._loop is not None and self._stopping is not None:
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._stopping.set)
+        self.join()
+
+    def run(self) -> None:
+        """Serve until told to stop."""
+        try:
+            asyncio.run(self._serve())
+        except BaseException as error:
+            self._error = error
+        finally:
+            self._ready.set()
+
+    async def _serve(self) -> None:
+        self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
+        async with self._server:
+            self._ready.set()
+            await self._stopping.wait()

@@ -8,15 +8,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from hashlib import sha256
-from typing import Literal
 from urllib.parse import quote
 
 from multidict import CIMultiDictProxy
 
 from local_bedrock.errors import authentication_error
-from local_bedrock.keys import AccessKey, Keyring
-
-AuthScheme = Literal['sigv4', 'bearer']
+from local_bedrock.keys import AccessKey, AuthScheme, Keyring
 
 _ALGORITHM = 'AWS4-HMAC-SHA256'
 _TIMESTAMP = '%Y%m%dT%H%M%SZ'

@@ -16,7 +16,7 @@ from local_bedrock.errors import ErrorReply
 from local_bedrock.frames import Padding, StreamEvent, encode_event
 from local_bedrock.replies import AnyReply, EventsReply, RawReply, Reply
 from local_bedrock.requests import RecordedRequest
-from local_bedrock.response import Answer
+from local_bedrock.response import Response
 
 _WRITTEN_BY_US = ('transfer-encoding', 'content-length', 'connection', 'date')
 
@@ -34,7 +34,7 @@ class Manner:
         return Padding(f'{self.seed}:{record.model_id}:{len(record.raw_body)}')
 
 
-def render(reply: AnyReply, record: RecordedRequest, manner: Manner) -> Answer:
+def render(reply: AnyReply, record: RecordedRequest, manner: Manner) -> Response:
     """Return the answer that a reply stands for.
 
     Raises:
@@ -43,44 +43,44 @@ def render(reply: AnyReply, record: RecordedRequest, manner: Manner) -> Answer:
     if isinstance(reply, str):
         reply = Reply(reply)
     if isinstance(reply, ErrorReply):
-        return error_answer(reply, record)
+        return error_response(reply, record)
     if isinstance(reply, RawReply):
-        return raw_answer(reply, record)
+        return raw_response(reply, record)
     if isinstance(reply, EventsReply) and record.operation == 'ConverseStream':
-        answer = stream_answer(record, reply.headers)
+        response = stream_response(record, reply.headers)
         padding = manner.padding(record)
-        answer.pieces = [framed(event, padding) for event in reply.events]
-        answer.truncate_at, answer.then = reply.truncate_at, reply.then
-        answer.usage = next(filter(None, map(event_usage, reply.events)), None)
+        response.pieces = [framed(event, padding) for event in reply.events]
+        response.truncate_at, response.then = reply.truncate_at, reply.then
+        response.usage = next(filter(None, map(event_usage, reply.events)), None)
     elif isinstance(reply, Reply) and record.operation == 'ConverseStream':
-        answer = stream_answer(record, reply.headers)
+        response = stream_response(record, reply.headers)
         padding = manner.padding(record)
         events = list(stream_events(reply, record))
-        answer.pieces = [frame_event(name, event, padding) for name, event in events]
-        answer.usage = events[-1][1]['usage']
+        response.pieces = [frame_event(name, event, padding) for name, event in events]
+        response.usage = events[-1][1]['usage']
         if speed := reply.tokens_per_second or manner.tokens_per_second:
-            answer.delays = _pace(events, speed)
+            response.delays = _pace(events, speed)
     elif isinstance(reply, Reply) and record.operation == 'Converse':
         body, usage = converse_body(reply, record)
-        answer = json_answer(record, body, reply.headers)
-        answer.usage = usage
+        response = json_response(record, body, reply.headers)
+        response.usage = usage
         if speed := reply.tokens_per_second or manner.tokens_per_second:
-            answer.delay_before = usage['outputTokens'] / speed
+            response.delay_before = usage['outputTokens'] / speed
     elif isinstance(reply, Reply) and record.operation == 'CountTokens' and 'inputTokens' in reply.usage:
-        answer = json_answer(record, to_json({'inputTokens': reply.usage['inputTokens']}), reply.headers)
+        response = json_response(record, to_json({'inputTokens': reply.usage['inputTokens']}), reply.headers)
     else:
         raise TypeError(f'{type(reply).__name__} cannot answer {record.operation}: use RawReply or ErrorReply')
-    answer.delay_before += manner.latency if reply.delay_before is None else reply.delay_before
-    if answer.chunked:
-        _delay_events(answer, reply.delay_per_event)
-    return answer
+    response.delay_before += manner.latency if reply.delay_before is None else reply.delay_before
+    if response.chunked:
+        _delay_events(response, reply.delay_per_event)
+    return response
 
 
-def _delay_events(answer: Answer, delay: float | Sequence[float] | None) -> None:
+def _delay_events(response: Response, delay: float | Sequence[float] | None) -> None:
     if isinstance(delay, Sequence):
-        answer.delays = _later(answer.delays, delay)
+        response.delays = _later(response.delays, delay)
     elif delay is not None:
-        answer.piece_interval = delay
+        response.piece_interval = delay
 
 
 def _later(delays: Callable[[int, bytes], float] | None, each: Sequence[float]) -> Callable[[int, bytes], float]:
@@ -143,19 +143,19 @@ async def frames(
         await events.aclose()
 
 
-def json_answer(record: RecordedRequest, body: bytes, headers: Mapping[str, str]) -> Answer:
+def json_response(record: RecordedRequest, body: bytes, headers: Mapping[str, str]) -> Response:
     """Return the answer that a JSON body is."""
     common = {'Content-Type': 'application/json', 'x-amzn-RequestId': record.request_id}
-    return Answer(200, {**common, **headers}, (body,))
+    return Response(200, {**common, **headers}, (body,))
 
 
-def stream_answer(record: RecordedRequest, headers: Mapping[str, str]) -> Answer:
+def stream_response(record: RecordedRequest, headers: Mapping[str, str]) -> Response:
     """Return an event stream that has no events yet."""
     common = {'Content-Type': 'application/vnd.amazon.eventstream', 'x-amzn-RequestId': record.request_id}
-    return Answer(200, {**common, **headers}, (), chunked=True)
+    return Response(200, {**common, **headers}, (), chunked=True)
 
 
-def error_answer(reply: ErrorReply, record: RecordedRequest) -> Answer:
+def error_response(reply: ErrorReply, record: RecordedRequest) -> Response:
     """Return the answer that an error is."""
     if record.service == 's3':
         return object_error(reply, record)
@@ -166,25 +166,25 @@ def error_answer(reply: ErrorReply, record: RecordedRequest) -> Answer:
         **reply.headers,
     }
     body = to_json({reply.message_key: reply.message})
-    return Answer(reply.status, headers, (body,), error_code=reply.code, delay_before=reply.delay_before or 0.0)
+    return Response(reply.status, headers, (body,), error_code=reply.code, delay_before=reply.delay_before or 0.0)
 
 
-def unknown_operation(record: RecordedRequest) -> Answer:
+def unknown_operation(record: RecordedRequest) -> Response:
     """Return the answer to a path that names no operation."""
-    answer = error_answer(ErrorReply(404, 'UnknownOperationException', '', origin='front'), record)
-    answer.pieces = (
+    response = error_response(ErrorReply(404, 'UnknownOperationException', '', origin='front'), record)
+    response.pieces = (
         b'{"Output":{"__type":"com.amazon.coral.service#UnknownOperationException","message":null},"Version":"1.0"}',
     )
-    return answer
+    return response
 
 
-def raw_answer(reply: RawReply, record: RecordedRequest) -> Answer:
+def raw_response(reply: RawReply, record: RecordedRequest) -> Response:
     """Return the answer that a raw reply is."""
     given = {name.lower(): value for name, value in reply.headers.items()}
     headers = {name: value for name, value in reply.headers.items() if name.lower() not in _WRITTEN_BY_US}
     if 'x-amzn-requestid' not in given:
         headers['x-amzn-RequestId'] = record.request_id
-    return Answer(
+    return Response(
         reply.status,
         headers,
         (reply.body,),

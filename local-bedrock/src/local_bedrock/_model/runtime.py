@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Collection
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from pydantic_core import from_json, to_json
 
@@ -16,18 +16,50 @@ from local_bedrock._model.conversation import check_conversation
 from local_bedrock._model.embeddings import invoke_embedding
 from local_bedrock._model.json_access import structure
 from local_bedrock._model.model_ids import known
-from local_bedrock._model.render import Manner, error_answer, event_usage, frames, json_answer, render, stream_answer
-from local_bedrock._model.sources import Source
+from local_bedrock._model.render import (
+    Manner,
+    error_response,
+    event_usage,
+    frames,
+    json_response,
+    render,
+    stream_response,
+)
 from local_bedrock._model.tokens import request_tokens
 from local_bedrock._model.validation import ServiceModel
-from local_bedrock._recording.exchanges import UnrecordedRequestError
 from local_bedrock.errors import ErrorReply, serialization_error, validation_error
 from local_bedrock.frames import StreamEvent, encode_event
+from local_bedrock.keys import Keyring
 from local_bedrock.quotas import Quotas, Reservation, ThrottledError
 from local_bedrock.replies import AnyReply, ReplyFunction
 from local_bedrock.requests import RecordedRequest
-from local_bedrock.response import Answer, SourceError
+from local_bedrock.response import Response, SourceError
 from local_bedrock.rules import Script
+
+
+class UnrecordedRequestError(LookupError):
+    """No recorded exchange has this request."""
+
+
+class Source(Protocol):
+    """A source of responses other than a model of the endpoint: AWS, or a record of it."""
+
+    async def open(self, keyring: Keyring) -> None:
+        """Get ready, before the first request."""
+        ...
+
+    async def answer(self, request: RecordedRequest) -> Response:
+        """Return the response to a request.
+
+        Raises:
+            UnrecordedRequestError: None is recorded.
+            SourceError: None is available.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Close what was opened, after the last request."""
+        ...
 
 
 @dataclass
@@ -43,7 +75,7 @@ class Runtime:
     script: Script[AnyReply | ReplyFunction] = field(default_factory=Script[AnyReply | ReplyFunction])
     failures: list[Exception] = field(default_factory=list[Exception])
 
-    async def answer(self, record: RecordedRequest) -> Answer:
+    async def answer(self, record: RecordedRequest) -> Response:
         """Return the answer to a request.
 
         Raises:
@@ -59,24 +91,23 @@ class Runtime:
             return _throttled_stream(record, throttled.reply)
         if reservation is None:
             return await self._answer(record)
-        answer: Answer | None = None
         try:
-            answer = await self._answer(record)
-        finally:
-            if answer is None:
-                reservation.settle(None)
-        return _settling(answer, reservation)
+            response = await self._answer(record)
+        except BaseException:
+            reservation.settle(None)
+            raise
+        return _settling(response, reservation)
 
-    async def _answer(self, record: RecordedRequest) -> Answer:
+    async def _answer(self, record: RecordedRequest) -> Response:
         rule = self.script.choose(record)
         if rule is not None:
             reply = rule.action
         elif self.source is not None:
             return await self._from(self.source, record)
         elif record.operation == 'InvokeModel':
-            return json_answer(record, *invoke_embedding(record.model_id, record.body))
+            return json_response(record, *invoke_embedding(record.model_id, record.body))
         elif record.operation == 'CountTokens':
-            return json_answer(record, to_json({'inputTokens': request_tokens(record.body)}), {})
+            return json_response(record, to_json({'inputTokens': request_tokens(record.body)}), {})
         else:
             reply = self.responder
         try:
@@ -87,7 +118,7 @@ class Runtime:
                 reply = cast('AnyReply', await produced if inspect.isawaitable(produced) else produced)
             return render(reply, record, self.manner)
         except Exception as error:
-            return error_answer(self._failed(error), record)
+            return error_response(self._failed(error), record)
 
     def check_model(self, model_id: str) -> None:
         """Check that there is such a model.
@@ -113,23 +144,23 @@ class Runtime:
         else:
             check_conversation(record.body, record.model_id)
 
-    async def _from(self, source: Source, record: RecordedRequest) -> Answer:
+    async def _from(self, source: Source, record: RecordedRequest) -> Response:
         try:
             return await source.answer(record)
         except UnrecordedRequestError as error:
             self.failures.append(error)
-            return error_answer(ErrorReply(404, 'UnrecordedRequestException', str(error)), record)
+            return error_response(ErrorReply(404, 'UnrecordedRequestException', str(error)), record)
         except SourceError as error:
             self.failures.append(error)
-            return error_answer(ErrorReply(502, 'BadGatewayException', str(error)), record)
+            return error_response(ErrorReply(502, 'BadGatewayException', str(error)), record)
 
-    def _generated(self, events: AsyncGenerator[Any, None], record: RecordedRequest) -> Answer:
+    def _generated(self, events: AsyncGenerator[Any, None], record: RecordedRequest) -> Response:
         if record.operation != 'ConverseStream':
             raise TypeError(f'a generator of events cannot answer {record.operation}')
-        answer = stream_answer(record, {})
-        answer.pieces = frames(_noting_usage(events, answer), self.manner.padding(record), self._failed)
-        answer.delay_before = self.manner.latency
-        return answer
+        response = stream_response(record, {})
+        response.pieces = frames(_noting_usage(events, response), self.manner.padding(record), self._failed)
+        response.delay_before = self.manner.latency
+        return response
 
     def _failed(self, error: Exception) -> ErrorReply:
         """Note that a scripted reply has failed, and answer as a service does that has a bug, saying where it is."""
@@ -139,30 +170,30 @@ class Runtime:
         return ErrorReply(500, 'InternalServerException', f'A scripted reply failed: {error!r} ({where})')
 
 
-def _throttled_stream(record: RecordedRequest, reply: ErrorReply) -> Answer:
-    answer = stream_answer(record, {})
-    answer.pieces = (encode_event(StreamEvent.exception('throttlingException', reply.message)),)
-    answer.error_code = reply.code
-    return answer
+def _throttled_stream(record: RecordedRequest, reply: ErrorReply) -> Response:
+    response = stream_response(record, {})
+    response.pieces = (encode_event(StreamEvent.exception('throttlingException', reply.message)),)
+    response.error_code = reply.code
+    return response
 
 
-def _settling(answer: Answer, reservation: Reservation) -> Answer:
+def _settling(response: Response, reservation: Reservation) -> Response:
     """Give the tokens that were not used back when the response ends."""
-    done = answer.done
+    done = response.done
 
     def settle() -> None:
-        reservation.settle(answer.usage)
+        reservation.settle(response.usage)
         if done is not None:
             done()
 
-    answer.done = settle
-    return answer
+    response.done = settle
+    return response
 
 
-async def _noting_usage(events: AsyncGenerator[Any, None], answer: Answer) -> AsyncGenerator[Any, None]:
+async def _noting_usage(events: AsyncGenerator[Any, None], response: Response) -> AsyncGenerator[Any, None]:
     async with aclosing(events):
         async for event in events:
-            answer.usage = event_usage(event) or answer.usage
+            response.usage = event_usage(event) or response.usage
             yield event
 
 

@@ -24,10 +24,6 @@ _END = b'\n]\n'
 _SECRET_LENGTH = 8
 
 
-class UnrecordedRequestError(LookupError):
-    """No recorded exchange has this request."""
-
-
 @dataclass(frozen=True)
 class Exchange:
     """A request and its response, without what is secret in them."""

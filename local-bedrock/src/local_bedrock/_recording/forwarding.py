@@ -23,12 +23,12 @@ from botocore.httpsession import get_cert_path
 from botocore.loaders import Loader
 from botocore.utils import get_environ_proxies
 
-from local_bedrock._model.render import raw_answer
+from local_bedrock._model.render import raw_response
 from local_bedrock._recording.exchanges import Exchange, ExchangeFile, as_body
 from local_bedrock.keys import AccessKey, Keyring
 from local_bedrock.replies import RawReply
 from local_bedrock.requests import RecordedRequest
-from local_bedrock.response import Answer, SourceError
+from local_bedrock.response import Response, SourceError
 
 _RULES = 'bedrock-runtime/2023-09-30/endpoint-rule-set-1'
 # A model may think for long without a word; a client that loses patience ends the request.
@@ -112,7 +112,7 @@ class Forwarder:
         frozen = self._credentials.get_frozen_credentials()
         return AccessKey(str(frozen.access_key), str(frozen.secret_key), frozen.token)
 
-    async def answer(self, request: RecordedRequest) -> Answer:
+    async def answer(self, request: RecordedRequest) -> Response:
         """Return the answer of AWS, the body of a stream as it comes.
 
         Raises:
@@ -134,15 +134,15 @@ class Forwarder:
         except (aiohttp.ClientError, TimeoutError, BotoCoreError) as error:
             raise SourceError(f'{self._endpoint_url} cannot be asked: {error!r}') from error
         headers = {name.lower(): value for name, value in response.headers.items() if name.lower() not in _SECRET}
-        answer = raw_answer(RawReply(b'', status=response.status, headers=headers), request)
-        answer.done = response.close
+        passed = raw_response(RawReply(b'', status=response.status, headers=headers), request)
+        passed.done = response.close
         pieces = self._recorded(request, response, headers, key)
-        if answer.chunked:
-            answer.pieces = pieces
-            return answer
+        if passed.chunked:
+            passed.pieces = pieces
+            return passed
         async with response:
-            answer.pieces = [piece async for piece in pieces]
-        return answer
+            passed.pieces = [piece async for piece in pieces]
+        return passed
 
     def _signed(self, request: RecordedRequest, url: str, key: AccessKey | None) -> Mapping[str, str]:
         headers = {name: value for name, value in request.headers.items() if name.lower() not in _NOT_SENT}

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from local_bedrock._model.render import raw_answer
+from local_bedrock._model.render import raw_response
+from local_bedrock._model.runtime import UnrecordedRequestError
 from local_bedrock._recording.exchanges import (
     Body,
     Exchange,
-    UnrecordedRequestError,
     as_body,
     body_bytes,
     read_exchanges,
@@ -21,7 +21,7 @@ from local_bedrock.frames import split_frames
 from local_bedrock.keys import Keyring
 from local_bedrock.replies import RawReply
 from local_bedrock.requests import RecordedRequest
-from local_bedrock.response import Answer
+from local_bedrock.response import Response
 
 _SHOWN_DIFFERENCES = 5
 _SHOWN_CHARACTERS = 60
@@ -55,7 +55,7 @@ class Replay:
     async def close(self) -> None:
         """Do nothing: the files are closed already."""
 
-    async def answer(self, request: RecordedRequest) -> Answer:
+    async def answer(self, request: RecordedRequest) -> Response:
         """Return the recorded answer.
 
         Raises:
@@ -67,11 +67,11 @@ class Replay:
             raise UnrecordedRequestError(self._complaint(request, body))
         exchange = recorded.pop(0) if len(recorded) > 1 else recorded[0]
         response = body_bytes(exchange.response)
-        answer = raw_answer(RawReply(response, status=exchange.status, headers=exchange.headers), request)
-        if answer.chunked:
+        replayed = raw_response(RawReply(response, status=exchange.status, headers=exchange.headers), request)
+        if replayed.chunked:
             # Faults count the events of a stream.
-            answer.pieces = split_frames(response)
-        return answer
+            replayed.pieces = split_frames(response)
+        return replayed
 
     def _read(self) -> list[tuple[str, Exchange]]:
         return [

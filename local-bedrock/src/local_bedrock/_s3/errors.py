@@ -6,7 +6,7 @@ from xml.sax.saxutils import escape
 
 from local_bedrock.errors import ErrorReply, RefusedError
 from local_bedrock.requests import RecordedRequest
-from local_bedrock.response import Answer
+from local_bedrock.response import Response
 
 # What the verification of signatures refuses, by the beginning of code and message, and what S3 says to that.
 _IN_WORDS_OF_S3: tuple[tuple[str, str, int, str, str], ...] = (
@@ -62,7 +62,7 @@ def object_refusal(status: int, code: str, message: str) -> RefusedError:
     return RefusedError(ErrorReply(status, code, message))
 
 
-def object_error(reply: ErrorReply, record: RecordedRequest) -> Answer:
+def object_error(reply: ErrorReply, record: RecordedRequest) -> Response:
     """Return the answer that an error of S3 is; an error of Bedrock becomes what S3 says in its place."""
     status, code, message = reply.status, reply.code, reply.message
     for bedrocks, beginning, s3_status, s3_code, s3_message in _IN_WORDS_OF_S3:
@@ -78,4 +78,4 @@ def object_error(reply: ErrorReply, record: RecordedRequest) -> Answer:
     # The answer to HEAD has no body, and so tells nothing but its status.
     pieces = () if record.method == 'HEAD' else (body,)
     headers = {'Content-Type': 'application/xml', 'x-amz-request-id': record.request_id, **reply.headers}
-    return Answer(status, headers, pieces, error_code=code, delay_before=reply.delay_before or 0.0)
+    return Response(status, headers, pieces, error_code=code, delay_before=reply.delay_before or 0.0)

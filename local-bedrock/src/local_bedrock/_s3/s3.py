@@ -15,7 +15,7 @@ from local_bedrock._s3.objects import MultipartUpload, ObjectStore, StoredObject
 from local_bedrock._s3.payloads import payload
 from local_bedrock._s3.xml import Members, children, document, text_of
 from local_bedrock.requests import RecordedRequest
-from local_bedrock.response import Answer
+from local_bedrock.response import Response
 
 _KEPT = re.compile(r'(?i)content-(type|disposition|language|encoding)|cache-control|expires|x-amz-meta-.*')
 _RANGE = re.compile(r'bytes=(\d*)-(\d*)')
@@ -31,13 +31,13 @@ class _Request:
         self.bucket, _, self.key = record.resource.partition('/')
         self.query = dict(parse_qsl(record.path.partition('?')[2], keep_blank_values=True))
 
-    def answer(self, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
+    def answer(self, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
         """Return an answer without a body."""
-        return Answer(status, {**(headers or {}), **self._identity}, ())
+        return Response(status, {**(headers or {}), **self._identity}, ())
 
-    def document(self, name: str, members: Members) -> Answer:
+    def document(self, name: str, members: Members) -> Response:
         """Return an answer that is an XML document."""
-        return Answer(200, {'Content-Type': 'application/xml', **self._identity}, (document(name, members),))
+        return Response(200, {'Content-Type': 'application/xml', **self._identity}, (document(name, members),))
 
     @property
     def _identity(self) -> dict[str, str]:
@@ -86,7 +86,7 @@ class _Request:
         return upload
 
 
-def answer_object_request(record: RecordedRequest, headers: CIMultiDictProxy[str], objects: ObjectStore) -> Answer:
+def answer_object_request(record: RecordedRequest, headers: CIMultiDictProxy[str], objects: ObjectStore) -> Response:
     """Answer a request to S3.
 
     Raises:
@@ -102,25 +102,25 @@ def answer_object_request(record: RecordedRequest, headers: CIMultiDictProxy[str
     return _OPERATIONS[record.operation](request)
 
 
-def _create_bucket(request: _Request) -> Answer:
+def _create_bucket(request: _Request) -> Response:
     if not valid_bucket(request.bucket):
         raise object_refusal(400, 'InvalidBucketName', 'The specified bucket is not valid.')
     request.objects.create_bucket(request.bucket)
     return request.answer(headers={'Location': f'/{request.bucket}'})
 
 
-def _head_bucket(request: _Request) -> Answer:
+def _head_bucket(request: _Request) -> Response:
     return request.answer()
 
 
-def _delete_bucket(request: _Request) -> Answer:
+def _delete_bucket(request: _Request) -> Response:
     if request.objects.keys(request.bucket):
         raise object_refusal(409, 'BucketNotEmpty', 'The bucket you tried to delete is not empty')
     request.objects.delete_bucket(request.bucket)
     return request.answer(204)
 
 
-def _put_object(request: _Request) -> Answer:
+def _put_object(request: _Request) -> Response:
     if 'x-amz-copy-source' in request.headers:
         raise object_refusal(501, 'NotImplemented', 'LocalBedrock copies no objects.')
     if request.headers.get('If-None-Match') == '*' and (request.bucket, request.key) in request.objects.stored:
@@ -138,7 +138,7 @@ def _checksums(stored: StoredObject) -> dict[str, str]:
     }
 
 
-def _get_object(request: _Request) -> Answer:
+def _get_object(request: _Request) -> Response:
     stored = request.found
     if request.headers.get('If-Match', stored.etag).strip('"') not in ('*', stored.etag.strip('"')):
         raise _failed_condition()
@@ -177,12 +177,12 @@ def _extent(wanted: re.Match[str], size: int) -> tuple[int, int]:
     return start, end
 
 
-def _delete_object(request: _Request) -> Answer:
+def _delete_object(request: _Request) -> Response:
     request.objects.stored.pop((request.bucket, request.key), None)
     return request.answer(204)
 
 
-def _delete_objects(request: _Request) -> Answer:
+def _delete_objects(request: _Request) -> Response:
     asked = _parsed(request)
     keys = [text_of(each, 'Key') for each in children(asked, 'Object')]
     for key in keys:
@@ -191,7 +191,7 @@ def _delete_objects(request: _Request) -> Answer:
     return request.document('DeleteResult', [('Deleted', [('Key', key)]) for key in keys if not quiet])
 
 
-def _list_objects(request: _Request) -> Answer:
+def _list_objects(request: _Request) -> Response:
     query = request.query
     prefix, delimiter = query.get('prefix', ''), query.get('delimiter', '')
     most = min(int(query.get('max-keys') or _MAX_KEYS), _MAX_KEYS)
@@ -247,19 +247,19 @@ def _listed(key: str, stored: StoredObject) -> list[tuple[str, object]]:
     ]
 
 
-def _create_upload(request: _Request) -> Answer:
+def _create_upload(request: _Request) -> Response:
     upload_id = request.objects.begin_upload(request.bucket, request.key, request.kept_headers)
     members = [('Bucket', request.bucket), ('Key', request.key), ('UploadId', upload_id)]
     return request.document('InitiateMultipartUploadResult', members)
 
 
-def _upload_part(request: _Request) -> Answer:
+def _upload_part(request: _Request) -> Response:
     part = StoredObject(request.payload)
     request.upload.parts[int(request.query['partNumber'])] = part
     return request.answer(headers={'ETag': part.etag, 'x-amz-checksum-crc32': part.checksum})
 
 
-def _complete_upload(request: _Request) -> Answer:
+def _complete_upload(request: _Request) -> Response:
     upload = request.upload
     asked = [(int(text_of(each, 'PartNumber')), text_of(each, 'ETag')) for each in children(_parsed(request), 'Part')]
     numbers = [number for number, _ in asked]
@@ -289,7 +289,7 @@ def _complete_upload(request: _Request) -> Answer:
     return request.document('CompleteMultipartUploadResult', members)
 
 
-def _abort_upload(request: _Request) -> Answer:
+def _abort_upload(request: _Request) -> Response:
     _ = request.upload
     del request.objects.uploads[request.query['uploadId']]
     return request.answer(204)
@@ -310,7 +310,7 @@ def _failed_condition() -> Exception:
     return object_refusal(412, 'PreconditionFailed', 'At least one of the pre-conditions you specified did not hold')
 
 
-_OPERATIONS: Mapping[str, Callable[[_Request], Answer]] = {
+_OPERATIONS: Mapping[str, Callable[[_Request], Response]] = {
     'AbortMultipartUpload': _abort_upload,
     'CompleteMultipartUpload': _complete_upload,
     'CreateBucket': _create_bucket,
