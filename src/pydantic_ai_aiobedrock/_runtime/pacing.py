@@ -1,0 +1,309 @@
+"""Pace the calls of a model by the outcomes of earlier ones, without a clock and without I/O.
+
+    admit() -> True ------------------------> in flight --- finished(), cancelled() ---> done
+    admit() -> False --> waiting -- due() -->    |                                        ^
+                          ^  |                   |                                        |
+                          |  +-- expired, cancelled() ------------------------------------+
+                          +------ refused() -----+
+
+Before the first refusal every call goes at once. After it, calls leave the queue in the order of their arrival, at the
+rate that the account was seen to take. A quota is empty whenever it refuses, so the calls that were not refused between
+two refusals, divided by the time between them, are its rate: slow answers need not be awaited to know it.
+Tokens are measured likewise, less the reserved tokens that AWS returns when an answer ends.
+
+Call `due` after `admit` returned False, after every outcome, and at `next_wakeup`.
+Times are seconds of one monotonic clock.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Literal
+
+Quota = Literal['requests', 'tokens']
+
+ABOVE = 1.02
+WINDOW = 3.0
+SHORTEST_SPAN = 0.3
+DOUBLING = 0.4
+CALM = 1.5
+GROWTH = 0.04
+SLACK = 0.05
+FLOOR = 0.5
+CEILING = 1e9
+RECOVERED = 30.0
+
+
+class State(Enum):
+    """The place of a call."""
+
+    NEW = 'new'
+    WAITING = 'waiting'
+    FLYING = 'flying'
+    DONE = 'done'
+
+
+@dataclass(eq=False, slots=True)
+class Call:
+    """A call that is paced: create it for a request, and pass it along until the request ends.
+
+    Args:
+        tokens: The tokens that AWS reserves for it: the estimated input and `maxTokens`.
+    """
+
+    tokens: float = 0.0
+    state: State = field(default=State.NEW, init=False)
+    order: int = field(default=-1, init=False)
+    waiting_since: float = field(default=0.0, init=False)
+    paced: bool = field(default=False, init=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """The calls that go now, and those that waited in vain."""
+
+    released: tuple[Call, ...] = ()
+    expired: tuple[Call, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The figures of a model: `rate` is in calls or tokens per second, None while nothing is held back."""
+
+    throttling: bool
+    rate: float | None
+    quota: Quota | None
+    waiting: int
+    longest_wait: float
+    flying: int
+    throttled: int
+
+
+class _Meter:
+    """The learned rate of a quota, and the credit to send by it."""
+
+    def __init__(self, unit: float, now: float) -> None:
+        self.unit = max(unit, 1.0)
+        self.rate = 4.0 * self.unit
+        self.learned = False
+        self.credit = 0.0
+        self.taken = 0.0
+        self.marks: deque[tuple[float, float]] = deque([(now, 0.0)])
+        self.updated = now
+
+    def advance(self, now: float) -> None:
+        """Earn credit, and grow while nothing is refused."""
+        passed = max(now - self.updated, 0.0)
+        self.updated = max(now, self.updated)
+        if not self.learned:
+            self.rate *= 2 ** (passed / DOUBLING)
+        else:
+            calm = now - self.marks[-1][0] - max(CALM, 20 * self.unit / self.rate)
+            if calm > 0:
+                self.rate *= 1 + min(GROWTH * passed * (1 + calm), 1.0)
+        self.rate = min(self.rate, CEILING)
+        self.credit = min(self.credit + self.rate * passed, max(self.rate * SLACK, self.credit))
+
+    def take(self, cost: float) -> None:
+        """Count a call that is sent."""
+        self.credit -= cost
+        self.taken += cost
+
+    def give_back(self, cost: float) -> None:
+        """Count units that the quota did not keep."""
+        self.credit = min(self.credit + cost, max(self.rate * SLACK, self.credit, self.unit))
+        self.taken -= cost
+
+    def begin(self, now: float) -> None:
+        """Start measuring at a late refusal of the burst that was sent before the throttling was known."""
+        if not self.learned:
+            self.marks = deque([(now, self.taken)])
+
+    def refused(self, cost: float, now: float) -> None:
+        """Measure the rate between this refusal and those before it."""
+        self.taken -= cost
+        self.credit = min(self.credit + cost / 2, self.rate * SLACK)
+        self.marks.append((now, self.taken))
+        window = max(WINDOW, 30 * self.unit / self.rate)
+        while len(self.marks) > 2 and now - self.marks[1][0] >= window:
+            self.marks.popleft()
+        since, taken = self.marks[0]
+        if now - since >= SHORTEST_SPAN:
+            measured = (self.taken - taken) / (now - since)
+            self.rate = max(measured * ABOVE, FLOOR * self.unit)
+            self.learned = True
+
+
+class Pacing:
+    """The pace of the calls of one client, operation family and model.
+
+    Args:
+        patience: The seconds without any progress of the model after which a waiting call expires.
+    """
+
+    def __init__(self, patience: float = 60.0) -> None:
+        self.patience = patience
+        self.flying = 0
+        self.throttled = 0
+        self._orders = 0
+        self._queue: list[tuple[int, Call]] = []
+        self._waiting = 0
+        self._meters: dict[Quota, _Meter] = {}
+        self._progress = float('-inf')
+        self._last_refusal = float('-inf')
+        self._hold = float('-inf')
+
+    @property
+    def throttling(self) -> bool:
+        """Whether calls are paced now: compare before and after an event to log the beginning and the end."""
+        return bool(self._meters)
+
+    def admit(self, call: Call, now: float) -> bool:
+        """Accept a new call: True if it goes at once, False if it waits for `due`."""
+        if call.state is not State.NEW:
+            raise ValueError(f'a call is admitted once, this one is {call.state.value}')
+        call.order = self._orders
+        self._orders += 1
+        call.waiting_since = now
+        if not self._meters and not self._waiting and now >= self._hold:
+            self._send(call)
+            return True
+        self._wait(call)
+        return False
+
+    def due(self, now: float) -> Due:
+        """Release the calls that may go now, and those whose patience has ended."""
+        for meter in self._meters.values():
+            meter.advance(now)
+        released: list[Call] = []
+        expired: list[Call] = []
+        while (call := self._head()) is not None:
+            if now >= self._expiry(call):
+                expired.append(call)
+                call.state = State.DONE
+            elif now >= self._hold and all(meter.credit >= 0 for meter in self._meters.values()):
+                released.append(call)
+                self._send(call)
+            else:
+                break
+            heapq.heappop(self._queue)
+            self._waiting -= 1
+        if self._meters and not self._waiting and now - self._last_refusal >= RECOVERED:
+            self._meters.clear()
+        return Due(tuple(released), tuple(expired))
+
+    def next_wakeup(self, now: float) -> float | None:
+        """Return the time to call `due` again, None if nothing waits."""
+        call = self._head()
+        if call is None:
+            return None
+        at = max([now, self._hold, *(m.updated - m.credit / m.rate for m in self._meters.values() if m.credit < 0)])
+        return min(at + 1e-6, max(self._expiry(call), now))
+
+    def admitted(self, call: Call, now: float) -> None:
+        """Note that a call got through: the headers of its answer, or the first frame of its stream, arrived."""
+        self._flying(call)
+        self._progress = max(self._progress, now)
+
+    def refused(self, call: Call, now: float, quota: Quota = 'requests', retry_after: float | None = None) -> None:
+        """Take a throttled call back to the head of the queue.
+
+        Args:
+            call: A call in flight.
+            now: The time.
+            quota: The quota that refused it, by the words of the error.
+            retry_after: The seconds of `Retry-After`.
+        """
+        self._flying(call)
+        self.flying -= 1
+        self.throttled += 1
+        self._last_refusal = max(self._last_refusal, now)
+        if retry_after is not None:
+            self._hold = max(self._hold, now + retry_after)
+        for kind, meter in self._meters.items():
+            if call.paced and kind != quota:
+                meter.give_back(self._cost(kind, call))
+        meter = self._meters.get(quota)
+        if meter is None:
+            self._meters[quota] = _Meter(self._cost(quota, call), now)
+        else:
+            meter.advance(now)
+            if call.paced:
+                meter.refused(self._cost(quota, call), now)
+            else:
+                meter.begin(now)
+        self._wait(call)
+
+    def finished(self, call: Call, now: float, used_tokens: float | None = None) -> None:
+        """End a call that was answered; `used_tokens` are those of its usage, None if unknown."""
+        self.admitted(call, now)
+        self._end(call)
+        meter = self._meters.get('tokens')
+        if meter is not None and used_tokens is not None:
+            meter.advance(now)
+            meter.give_back(max(call.tokens - used_tokens, 0.0))
+
+    def failed(self, call: Call, now: float) -> None:
+        """End a call in flight that failed for a reason other than a quota."""
+        del now
+        self._flying(call)
+        self._end(call)
+
+    def cancelled(self, call: Call, now: float) -> None:
+        """Forget a call, waiting or in flight."""
+        del now
+        if call.state is State.WAITING:
+            self._waiting -= 1
+            call.state = State.DONE
+        elif call.state is State.FLYING:
+            self._end(call)
+
+    def report(self, now: float) -> Report:
+        """Return the figures of now."""
+        call = self._head()
+        quota = min(self._meters, key=lambda kind: self._meters[kind].credit, default=None)
+        return Report(
+            throttling=self.throttling,
+            rate=self._meters[quota].rate if quota else None,
+            quota=quota,
+            waiting=self._waiting,
+            longest_wait=max(now - call.waiting_since, 0.0) if call else 0.0,
+            flying=self.flying,
+            throttled=self.throttled,
+        )
+
+    def _head(self) -> Call | None:
+        while self._queue and self._queue[0][1].state is not State.WAITING:
+            heapq.heappop(self._queue)
+        return self._queue[0][1] if self._queue else None
+
+    def _wait(self, call: Call) -> None:
+        call.state = State.WAITING
+        self._waiting += 1
+        heapq.heappush(self._queue, (call.order, call))
+
+    def _send(self, call: Call) -> None:
+        call.state = State.FLYING
+        call.paced = bool(self._meters)
+        self.flying += 1
+        for kind, meter in self._meters.items():
+            meter.take(self._cost(kind, call))
+
+    def _end(self, call: Call) -> None:
+        call.state = State.DONE
+        self.flying -= 1
+
+    def _expiry(self, call: Call) -> float:
+        return max(call.waiting_since, self._progress) + self.patience
+
+    @staticmethod
+    def _cost(kind: Quota, call: Call) -> float:
+        return 1.0 if kind == 'requests' else max(call.tokens, 1.0)
+
+    @staticmethod
+    def _flying(call: Call) -> None:
+        if call.state is not State.FLYING:
+            raise ValueError(f'a call in flight is expected, this one is {call.state.value}')
