@@ -75,11 +75,12 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style and formatting with ruff; `-- --fix` repairs both."""
+    """Check style and formatting with ruff, imports with import-linter; `-- --fix` repairs the first two."""
     session.install(*nox.project.dependency_groups(PYPROJECT, 'lint'))
     fix = '--fix' in session.posargs
     session.run('ruff', 'check', *session.posargs)
     session.run('ruff', 'format', *(() if fix else ('--diff',)))
+    session.run('lint-imports', '--no-logo', env={'PYTHONPATH': os.pathsep.join(('src', 'local-bedrock/src'))})
 
 
 @nox.session

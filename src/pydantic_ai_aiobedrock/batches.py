@@ -13,7 +13,6 @@ from botocore.exceptions import ClientError
 from pydantic_ai.exceptions import UserError
 from pydantic_ai.models import check_allow_model_requests
 
-from pydantic_ai_aiobedrock._config.batch_inference import BatchInference, InvocationType, output_uris
 from pydantic_ai_aiobedrock._config.client_spec import ClientSpec
 from pydantic_ai_aiobedrock._runtime.batch_errors import error_code
 from pydantic_ai_aiobedrock._runtime.batch_files import BatchFiles
@@ -22,6 +21,7 @@ from pydantic_ai_aiobedrock._runtime.batch_output import read_record
 from pydantic_ai_aiobedrock._runtime.live_answers import answer_live
 from pydantic_ai_aiobedrock._runtime.runtime import BedrockRuntime
 from pydantic_ai_aiobedrock._upstream import batch_handles, batch_records, seam
+from pydantic_ai_aiobedrock._upstream.batch_inference import BatchInference, InvocationType, output_uris
 
 if TYPE_CHECKING:
     from pydantic_ai.models import Model

@@ -14,7 +14,7 @@ class WrongLoopError(RuntimeError):
 
 
 class UnusableConfigurationError(BotoCoreError):
-    """A client could not be opened: a setting, or a file that a setting names, is not usable."""
+    """A setting is not usable, or is missing, or a file that a setting names is not usable."""
 
     fmt = '{reason}'
 

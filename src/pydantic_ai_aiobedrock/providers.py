@@ -21,6 +21,7 @@ from pydantic_ai_aiobedrock._config.identity import ApiKey
 from pydantic_ai_aiobedrock._pool.session_pool import SessionPool, shared_pool
 from pydantic_ai_aiobedrock._runtime.runtime import BedrockRuntime
 from pydantic_ai_aiobedrock._upstream import seam
+from pydantic_ai_aiobedrock.errors import UnusableConfigurationError
 
 # Imported here, these would be most of what a program pays that never calls; whoever passes one has imported it.
 if TYPE_CHECKING:
@@ -131,6 +132,8 @@ class BedrockProvider(UpstreamProvider):
             endpoint_url = (
                 check_base_url(base_url) if base_url else resolve_endpoint(region_name, profile_name, session)
             )
+        except UnusableConfigurationError as error:
+            raise UserError(str(error)) from None
         except ProfileNotFound as error:
             raise UserError(
                 f'{error}. Name a profile of the AWS configuration files in `profile_name` or `AWS_PROFILE`.'

@@ -15,11 +15,11 @@ from credential_sources import current, write_credentials
 
 from local_bedrock import LocalBedrock
 from pydantic_ai_aiobedrock import SessionPool
-from pydantic_ai_aiobedrock._config.batch_inference import BatchInference, output_uris
 from pydantic_ai_aiobedrock._config.client_spec import ClientSpec
 from pydantic_ai_aiobedrock._runtime.batch_files import PART_BYTES, BatchFiles
 from pydantic_ai_aiobedrock._runtime.batch_jobs import ModelInvocationJobs
 from pydantic_ai_aiobedrock._runtime.batch_output import OutputRecord, read_record
+from pydantic_ai_aiobedrock._upstream.batch_inference import BatchInference, output_uris
 
 MODEL = 'us.amazon.nova-lite-v1:0'
 ROLE = 'arn:aws:iam::123456789012:role/bedrock-batch'

@@ -439,16 +439,3 @@ def test_no_other_file_touches_a_private_name_of_pydantic_ai(path: Path) -> None
         if isinstance(member, ast.FunctionDef | ast.AsyncFunctionDef)
     }
     assert (used | defined) & private == set()
-
-
-@pytest.mark.parametrize(
-    'path',
-    [
-        path
-        for path in modules()
-        if path.parent != SOURCE or path.stem in {'pool', 'loop_pool', 'runtime', 'jobs', 'transport'}
-    ],
-    ids=lambda path: path.relative_to(SOURCE).as_posix(),
-)
-def test_pool_wire_runtime_and_local_know_nothing_of_pydantic_ai(path: Path) -> None:
-    assert [name for name in imported(ast.parse(path.read_text())) if name.partition('.')[0] == 'pydantic_ai'] == []

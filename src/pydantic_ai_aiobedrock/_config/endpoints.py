@@ -12,11 +12,11 @@ from botocore.configprovider import ConfiguredEndpointProvider
 from botocore.endpoint_provider import EndpointProvider
 from botocore.exceptions import InvalidRegionError
 from botocore.utils import is_valid_endpoint_url, is_valid_ipv6_endpoint_url, validate_region_name
-from pydantic_ai.exceptions import UserError
 
 from pydantic_ai_aiobedrock._config.botocore_loader import data_loader
 from pydantic_ai_aiobedrock._config.client_spec import Aioboto3Session, botocore_session
 from pydantic_ai_aiobedrock._config.redaction import redact_url
+from pydantic_ai_aiobedrock.errors import UnusableConfigurationError
 
 if TYPE_CHECKING:
     from aiobotocore.session import AioSession
@@ -31,19 +31,21 @@ def resolve_region(
     """Return the region that botocore would sign for.
 
     Raises:
-        UserError: Neither the argument, the session, the environment nor the profile has one, or it can't be one.
+        UnusableConfigurationError: Neither the argument, the session, the environment nor the profile has one, or it
+            can't be one.
     """
     region: str | None = region_name or _configuration(profile_name, session).get_config_variable('region')
     if region is None:
         hint = ' (`AWS_REGION` is set, but the AWS SDKs for Python do not read it.)' if os.getenv('AWS_REGION') else ''
-        raise UserError(
-            'You must provide a region: pass `region_name` to BedrockProvider, set `AWS_DEFAULT_REGION`, or name a '
-            f'`region` in the profile of the AWS configuration file.{hint}'
+        raise UnusableConfigurationError(
+            reason='You must provide a region: pass `region_name` to BedrockProvider, set `AWS_DEFAULT_REGION`, or '
+            f'name a `region` in the profile of the AWS configuration file.{hint}'
         )
     try:
         validate_region_name(region)
     except InvalidRegionError:
-        raise UserError(f"{region!r} is not the name of an AWS region, such as 'us-east-1'.") from None
+        reason = f"{region!r} is not the name of an AWS region, such as 'us-east-1'."
+        raise UnusableConfigurationError(reason=reason) from None
     return region
 
 
@@ -55,11 +57,11 @@ def check_base_url(base_url: str, name: str = '`base_url`') -> str:
         name: What the URL was given as, for the error.
 
     Raises:
-        UserError: It is not an HTTP or HTTPS URL with a host, or has more than an endpoint can have.
+        UnusableConfigurationError: It is not an HTTP or HTTPS URL with a host, or has more than an endpoint can have.
     """
     if not _is_endpoint(base_url):
-        raise UserError(
-            f'{name} is not the URL of an endpoint: {redact_url(base_url)!r}. Pass one like '
+        raise UnusableConfigurationError(
+            reason=f'{name} is not the URL of an endpoint: {redact_url(base_url)!r}. Pass one like '
             "'https://bedrock-runtime.us-east-1.amazonaws.com', or leave it out for the region's own."
         )
     return base_url
