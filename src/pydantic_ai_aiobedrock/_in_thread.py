@@ -1,11 +1,15 @@
-"""Runs what blocks, or loads large files, in a thread of its own."""
+"""Runs functions that block, or load large files, in a thread of their own."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
-from typing import TypeVar, cast
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
+from typing import Any, TypeVar, cast
+
+_END_SECONDS = 5
+"""A process that was killed is gone after this time."""
 
 _T = TypeVar('_T')
 
@@ -13,7 +17,7 @@ _T = TypeVar('_T')
 def start_in_thread(function: Callable[[], _T]) -> asyncio.Future[_T]:
     """Run a function in a thread that ends with it.
 
-    The loop's default executor would keep its thread, and could be full of what the program runs there.
+    The loop's default executor would keep its thread, and could be full of the program's own work.
 
     Returns:
         The outcome. Cancelling it leaves the thread to end by itself.
@@ -33,13 +37,74 @@ def start_in_thread(function: Callable[[], _T]) -> asyncio.Future[_T]:
         result, failure = None, None
         try:
             result = function()
+        except StopIteration as error:
+            # A future refuses it, because it would end the generator that awaits the future.
+            failure = RuntimeError('StopIteration was raised.')
+            failure.__cause__ = error
         except BaseException as error:
             failure = error
         try:
             loop.call_soon_threadsafe(settle, result, failure)
         except RuntimeError:
-            # The loop was closed while the thread ran: nobody waits any more.
+            # The loop was closed while the thread ran: nothing waits for the outcome any more.
             return
 
     threading.Thread(target=run, name='pydantic-ai-aiobedrock', daemon=True).start()
     return outcome
+
+
+def start_loop_in_thread(make_coroutine: Callable[[], Coroutine[Any, Any, _T]]) -> asyncio.Future[_T]:
+    """Run a coroutine in a thread that ends with it, on an event loop of its own.
+
+    Returns:
+        The outcome. Cancelling it cancels the coroutine.
+    """
+    started: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any] | None]] = []
+    cancelled = threading.Event()
+
+    async def main() -> _T:
+        started.append((asyncio.get_running_loop(), asyncio.current_task()))
+        if cancelled.is_set():
+            raise asyncio.CancelledError
+        async with _processes_ended(asyncio.get_running_loop()):
+            return await make_coroutine()
+
+    def run() -> _T:
+        # Debug mode would complain that a task takes long, which is the purpose of the thread.
+        with asyncio.Runner(debug=False) as runner:
+            return runner.run(main())
+
+    def pass_on(outcome: asyncio.Future[_T]) -> None:
+        if outcome.cancelled():
+            cancelled.set()
+            for loop, task in started:
+                assert task is not None
+                # The loop may have been closed meanwhile.
+                with suppress(RuntimeError):
+                    loop.call_soon_threadsafe(task.cancel)
+
+    outcome = start_in_thread(run)
+    outcome.add_done_callback(pass_on)
+    return outcome
+
+
+@asynccontextmanager
+async def _processes_ended(loop: Any) -> AsyncGenerator[None]:
+    """Kill the processes that still run in the end, such as a `credential_process` that hangs."""
+    subprocess_exec = loop.subprocess_exec
+    transports: list[asyncio.SubprocessTransport] = []
+
+    async def noted(*args: Any, **kwargs: Any) -> Any:
+        transport, protocol = await subprocess_exec(*args, **kwargs)
+        transports.append(transport)
+        return transport, protocol
+
+    loop.subprocess_exec = noted
+    try:
+        yield
+    finally:
+        for transport in transports:
+            transport.close()
+        async with asyncio.timeout(_END_SECONDS):
+            while any(transport.get_returncode() is None for transport in transports):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)

@@ -1,4 +1,4 @@
-"""What can go wrong in the pool itself, apart from what AWS and the network say."""
+"""Errors of the pool and of its clients, apart from those that AWS and the network raise."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ class PoolClosedError(RuntimeError):
 
 
 class WrongLoopError(RuntimeError):
-    """A client that was brought along was used on an event loop that it does not belong to."""
+    """A caller-supplied client or session was used on an event loop that it does not belong to."""
 
 
 class UnusableConfigurationError(BotoCoreError):
@@ -19,24 +19,26 @@ class UnusableConfigurationError(BotoCoreError):
     fmt = '{reason}'
 
 
+class OpeningError(BotoCoreError):
+    """A client could not be opened: a setting, or a file that a setting names, is not usable."""
+
+    fmt = 'The client for {endpoint_url} could not be opened: {reason}'
+
+
 class EngineMismatchError(RuntimeError):
     """The installed botocore is not a release that the installed aiobotocore is written for."""
 
 
 class PoolTimeoutError(ConnectTimeoutError):
-    """No connection, or no client, became free in time.
+    """No connection, or no client, became free in time; the message names the limit that was reached.
 
-    A kind of connection timeout, so that whoever handles those (pydantic-ai raises `ModelTimeoutError`) handles this.
+    A kind of connection timeout, so that code that handles those (pydantic-ai raises `ModelTimeoutError`) handles this.
     """
 
-    fmt = (
-        'No connection to {endpoint_url} became free in {pool_timeout:g} seconds: {in_flight} calls are in flight '
-        '(`max_connections` is {max_connections}) and {waiting} are waiting. Run fewer agents at once, or raise '
-        '`max_connections` of the provider or `pool_timeout` of its SessionPool.'
-    )
+    fmt = 'No connection to {endpoint_url} became free in {pool_timeout:g} seconds: {reason}'
 
 
 class IncompleteStreamError(HTTPClientError):
-    """A ConverseStream response ended before its `messageStop`: what has arrived is not the whole answer."""
+    """A ConverseStream response ended before its `messageStop`: the answer is incomplete."""
 
     fmt = 'The response stream from {endpoint_url} ended before its messageStop event: the answer is not complete.'

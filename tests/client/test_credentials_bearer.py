@@ -119,7 +119,7 @@ async def test_an_api_key_given_as_text_fails_with_the_error_of_aws(bedrock: Loc
 
 @pytest.mark.parametrize(
     ('function', 'reason'),
-    [(lambda: '', 'the function gave no key'), (lambda: 1 / 0, 'division by zero')],
+    [(lambda: '', 'the function returned no key'), (lambda: 1 / 0, 'ZeroDivisionError: division by zero')],
     ids=['nothing', 'an error'],
 )
 async def test_a_function_that_gives_no_api_key_is_an_error_of_the_configuration(
@@ -136,7 +136,7 @@ async def test_a_function_that_fails_when_asked_again_says_why(bedrock: LocalBed
     client = runtime(bedrock, pool, api_key=lambda: next(answers, ''))
     await client.converse(**hello())
     bedrock.rotate_api_key()
-    with pytest.raises(ClientError, match='api_key, which failed when asked again: the function gave no key'):
+    with pytest.raises(ClientError, match='api_key, which failed when asked again: the function returned no key'):
         await client.converse(**hello())
 
 

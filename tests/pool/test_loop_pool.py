@@ -170,6 +170,64 @@ def test_closing_does_not_wait_for_ever_for_the_loop_of_another_thread(bedrock: 
     assert bedrock.stats().open_connections == 0
 
 
+def test_closing_cancels_nobody_when_the_loop_of_another_thread_ends_meanwhile(bedrock: LocalBedrock) -> None:
+    program = """
+    called, closing = threading.Event(), threading.Event()
+
+    async def call_and_end():
+        stream = (await provider.client.converse_stream(
+            modelId='us.amazon.nova-lite-v1:0', messages=[{'role': 'user', 'content': [{'text': 'hello'}]}]
+        ))['stream']
+        called.set()
+        while '[' in repr(pool):
+            await asyncio.sleep(0.001)
+
+    thread = threading.Thread(target=asyncio.run, args=[call_and_end()])
+    thread.start()
+    called.wait(15)
+    asyncio.run(pool.aclose(grace=15))
+    thread.join()
+    print(pool)
+    """
+    out, err = run(bedrock, program)
+    assert err == ''
+    assert out == '<SessionPool closed>\n'
+
+
+def test_the_repr_and_the_counts_of_a_pool_can_be_asked_for_from_another_thread(bedrock: LocalBedrock) -> None:
+    program = """
+    sys.setswitchinterval(1e-6)
+    done = threading.Event()
+    failures, asked = [], 0
+
+    def ask():
+        global asked
+        while not done.is_set():
+            try:
+                repr(pool), pool.stats()
+                asked += 1
+            except RuntimeError as error:
+                failures.append(error)
+                return
+
+    async def main():
+        providers = [BedrockProvider(aws_read_timeout=seconds) for seconds in range(1, 8)]
+        hello = {'modelId': 'us.amazon.nova-lite-v1:0', 'messages': [{'role': 'user', 'content': [{'text': 'hello'}]}]}
+        for _ in range(3):
+            await asyncio.gather(*(each.client.converse(**hello) for each in providers for _ in range(30)))
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    asyncio.run(main())
+    done.set()
+    thread.join()
+    print(asked > 0, failures)
+    """
+    out, err = run(bedrock, program)
+    assert err == ''
+    assert out == 'True []\n'
+
+
 @pytest.mark.parametrize('end', ['sys.exit(3)', 'os.kill(os.getpid(), signal.SIGINT); await asyncio.sleep(9)'])
 def test_a_script_that_leaves_in_the_middle_of_a_stream_says_nothing(bedrock: LocalBedrock, end: str) -> None:
     interrupted = 'SIGINT' in end

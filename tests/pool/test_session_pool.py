@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from aiobotocore.config import AioConfig
+from aiohttp.abc import AbstractResolver
 from categories import ModelTimeoutError
 from generation import eventually
 from pydantic_ai import Agent
@@ -197,7 +198,66 @@ def test_a_limit_that_is_not_positive_is_refused_by_name(name: str) -> None:
         SessionPool(**arguments)
 
 
+async def test_a_client_that_is_held_but_idle_makes_room_for_another_if_no_other_can(bedrock: LocalBedrock) -> None:
+    """Providers that are entered, one per tenant, do not fill the pool for good."""
+    pool = SessionPool(max_clients=2, pool_timeout=15)
+    held, idle, other, last = (runtime(bedrock, pool, aws_read_timeout=seconds) for seconds in (1.0, 2.0, 3.0, 4.0))
+    ends = [await pool.hold(client.spec) for client in (held, other)]
+    for client in (held, idle, other):
+        await client.converse(**HELLO)
+    with await pool.lease(held.spec):
+        pass
+    assert pool.stats().opened == 3, 'the idle client made room, though the held one was used before it'
+    await last.converse(**HELLO)
+    await held.converse(**HELLO)
+    assert pool.stats().clients == 2
+    for end in ends:
+        end()
+    await pool.aclose()
+
+
+async def test_a_client_that_is_held_costs_no_wakeups_while_it_is_idle(bedrock: LocalBedrock) -> None:
+    pool = SessionPool(idle_timeout=0.02)
+    client = runtime(bedrock, pool)
+    end = await pool.hold(client.spec)
+    await client.converse(**HELLO)
+    (loop_pool,) = pool._loops.values()
+    await eventually(lambda: loop_pool._sweep is None)
+    assert pool.stats().clients == 1
+    end()
+    await eventually(lambda: pool.stats().clients == 0)
+    await pool.aclose()
+
+
+async def test_a_lease_retires_the_client_that_it_is_of_and_no_newer_one(
+    bedrock: LocalBedrock, pool: SessionPool
+) -> None:
+    client = runtime(bedrock, pool)
+    old, older = await pool.lease(client.spec), await pool.lease(client.spec)
+    old.retire()
+    with await pool.lease(client.spec) as new:
+        older.retire()
+        older.release()
+        old.release()
+        with await pool.lease(client.spec) as newer:
+            assert newer.client is new.client
+    assert pool.stats().opened == 2
+
+
 # Waiting
+
+
+async def test_a_wait_for_room_in_the_pool_names_max_clients(bedrock: LocalBedrock) -> None:
+    pool = SessionPool(max_clients=1)
+    one, other = runtime(bedrock, pool, aws_read_timeout=1.0), runtime(bedrock, pool, aws_read_timeout=2.0)
+    with await pool.lease(one.spec), pytest.raises(PoolTimeoutError) as caught:
+        await pool.lease(other.spec, pool_timeout=0.05)
+    assert str(caught.value) == (
+        f'No connection to {bedrock.base_url} became free in 0.05 seconds: the SessionPool has 1 clients '
+        '(`max_clients` is 1), none of them idle. Raise `max_clients` of the SessionPool, or give the providers equal '
+        'arguments, so that they share a client.'
+    )
+    await pool.aclose()
 
 
 async def test_a_thousand_calls_are_in_flight_by_default(bedrock: LocalBedrock, pool: SessionPool) -> None:
@@ -412,6 +472,48 @@ async def test_calls_in_flight_finish_within_the_grace_period(bedrock: LocalBedr
     assert (await call)['output']['message']['content'] == [{'text': 'at last'}]
     await closing
     assert bedrock.stats().open_connections == 0
+
+
+async def test_closing_that_was_cancelled_in_its_grace_period_can_be_done_again(
+    bedrock: LocalBedrock, pool: SessionPool
+) -> None:
+    gate = Gate(bedrock)
+    call = asyncio.create_task(runtime(bedrock, pool).converse(**HELLO))
+    await gate.reached_by(1)
+    closing = asyncio.create_task(pool.aclose(grace=15))
+    while repr(pool) == '<SessionPool []>':
+        await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    await pool.aclose()
+    with pytest.raises(PoolClosedError):
+        await call
+    assert pool.stats().connections == 0
+    gate.open()
+
+
+async def test_a_call_whose_client_is_closed_during_its_dns_lookup_is_not_cancelled_but_fails(
+    bedrock: LocalBedrock, pool: SessionPool
+) -> None:
+    looking_up = asyncio.Event()
+
+    class Resolver(AbstractResolver):
+        async def resolve(self, *_: Any, **__: Any) -> Any:
+            looking_up.set()
+            await asyncio.Event().wait()
+
+        async def close(self) -> None:
+            pass
+
+    config = AioConfig(connector_args={'resolver': Resolver()})
+    client = runtime(bedrock, pool, base_url='http://bedrock.example', config=config)
+    call = asyncio.create_task(client.converse(**HELLO))
+    await looking_up.wait()
+    await pool.aclose()
+    with pytest.raises(PoolClosedError, match='closed while the call was in flight'):
+        await call
 
 
 async def test_after_the_grace_period_calls_in_flight_are_cut_off(bedrock: LocalBedrock, pool: SessionPool) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from importlib.util import find_spec
 from typing import Any, cast
 
@@ -17,25 +17,39 @@ from pydantic_ai_aiobedrock import _telemetry
 from pydantic_ai_aiobedrock._client import codec_hooks, job_hooks, retry_after
 from pydantic_ai_aiobedrock._client.botocore_call import add_extra_headers
 from pydantic_ai_aiobedrock._client.client import Client
+from pydantic_ai_aiobedrock._client.credential_cache import CredentialCache
 from pydantic_ai_aiobedrock._client.credential_requests import CompleteConfig, verify_requests
 from pydantic_ai_aiobedrock._client.credentials import BearerToken, Resolved, ResolvedCredentials
 from pydantic_ai_aiobedrock._client.event_stream import ConverseEventStream
 from pydantic_ai_aiobedrock._client.fast_path import FastPath
 from pydantic_ai_aiobedrock._client.transport import HTTPSession
+from pydantic_ai_aiobedrock._config.aws_files import file_versions
 from pydantic_ai_aiobedrock._config.botocore_loader import data_loader, hasten
 from pydantic_ai_aiobedrock._config.call_options import on_own_behalf
-from pydantic_ai_aiobedrock._config.client_spec import Aioboto3Session, ClientSpec, botocore_session
+from pydantic_ai_aiobedrock._config.client_spec import (
+    Aioboto3Session,
+    ClientSpec,
+    aws_environment,
+    botocore_session,
+)
 from pydantic_ai_aiobedrock._config.identity import Identity
 
 
-async def make_client(spec: ClientSpec) -> Client:
+async def make_client(spec: ClientSpec, cache: CredentialCache, begin: Callable[[str], None]) -> Client:
     """Make and enter a client, reading whatever files that takes.
+
+    Args:
+        spec: The options of the client.
+        cache: Credentials that were resolved before.
+        begin: A function that is told of each step before it begins.
 
     Raises:
         botocore.exceptions.BotoCoreError: The spec, or the AWS configuration that it names, is not usable.
     """
     on_own_behalf.set(True)
-    return await (_make_pooled(spec) if spec.session is None else _make_brought(spec, spec.session))
+    if spec.session is not None:
+        return await _make_with_session(spec, spec.session, begin)
+    return await _make_with_credentials(spec, cache, begin)
 
 
 async def _create(spec: ClientSpec, session: Aioboto3Session | AioSession, identity: Identity | None = None) -> Client:
@@ -78,25 +92,56 @@ def _equip(client: Any) -> None:
     client.meta.events.register_last('before-call.bedrock-runtime', add_extra_headers)
 
 
-async def _make_brought(spec: ClientSpec, session: Aioboto3Session | AioSession) -> Client:
+async def _make_with_session(
+    spec: ClientSpec, session: Aioboto3Session | AioSession, begin: Callable[[str], None]
+) -> Client:
+    begin('making a client of the session')
     hasten(botocore_session(session).get_component('data_loader'))
     verify_requests(botocore_session(session))
     return await _create(spec, session)
 
 
-async def _make_pooled(spec: ClientSpec) -> Client:
+async def _make_with_credentials(spec: ClientSpec, cache: CredentialCache, begin: Callable[[str], None]) -> Client:
+    begin('reading the AWS configuration')
     session = _new_session(spec)
     wrapped = botocore_session(session)
     identity: BearerToken | ResolvedCredentials | None = None
     if spec.api_key is not None:
-        identity = BearerToken(spec.api_key)
+        identity = BearerToken(spec.api_key, cache.kept(spec.api_key))
         wrapped.register_component('token_provider', identity)
         wrapped.register_component('credential_provider', _CredentialProvider(None))
     elif spec.aws_access_key_id is None:
-        if (resolved := await _resolve_credentials(spec)) is not None:
-            identity = ResolvedCredentials(resolved, lambda: asyncio.run(_resolve_credentials(spec), debug=False))
+        begin('resolving credentials')
+        resolve = partial(_kept_or_resolved, spec, cache)
+        if (resolved := await resolve(None, refused=False)) is not None:
+            identity = ResolvedCredentials(resolved, resolve)
         wrapped.register_component('credential_provider', _CredentialProvider(identity))
+    begin('making the client')
     return await _create(spec, session, identity)
+
+
+async def _kept_or_resolved(
+    spec: ClientSpec, cache: CredentialCache, held: Resolved | None, *, refused: bool
+) -> Resolved | None:
+    """Return credentials other than those that are held: kept ones, or new ones.
+
+    Args:
+        spec: The options of the client.
+        cache: Credentials that were resolved before.
+        held: The credentials of the client, which are to be replaced, or None.
+        refused: AWS refused those that are held.
+
+    Raises:
+        BotoCoreError: A provider that is configured failed.
+        ClientError: The service that it asks refused.
+    """
+    kept = cache.kept((spec.profile_name, aws_environment(), os.environ.get('HOME'), file_versions()))
+    async with kept.resolving():
+        if refused:
+            kept.forget(held)
+        if kept.value is None or kept.value == held or kept.value.has_expired:
+            kept.value = await _resolve_credentials(spec)
+        return kept.value
 
 
 async def _resolve_credentials(spec: ClientSpec) -> Resolved | None:

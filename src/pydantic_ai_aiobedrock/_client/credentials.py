@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context, ContextVar
 from dataclasses import dataclass, field
+from functools import partial
 from time import time
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from aiobotocore.credentials import AioCredentials
 from botocore.credentials import ReadOnlyCredentials
@@ -17,19 +18,19 @@ from botocore.exceptions import ClientError, CredentialRetrievalError
 from botocore.tokens import FrozenAuthToken
 
 from pydantic_ai_aiobedrock import _telemetry
+from pydantic_ai_aiobedrock._client.credential_cache import Kept
 from pydantic_ai_aiobedrock._config.identity import ApiKey, NotRenewedError
-from pydantic_ai_aiobedrock._in_thread import start_in_thread
+from pydantic_ai_aiobedrock._in_thread import start_in_thread, start_loop_in_thread
 
 logger: logging.Logger = logging.getLogger('pydantic_ai_aiobedrock')
 
 ADVISORY_SECONDS = 15 * 60
-"""Before their expiry by this much, credentials are resolved anew while calls go on with them, as botocore has it.
+"""So long before their expiry, credentials are resolved again while calls go on with them, like in botocore.
 
-Calls wait for new ones in the last two thirds of this time. Credentials that live less long have half of their life in
-place of it.
+Calls wait for new ones in the last two thirds of this time. For credentials with a shorter life it is half of that.
 """
 RETRY_SECONDS = 60
-"""A source that fails, or gives the same credentials again, is asked again after this, or sooner as time runs out."""
+"""A source that fails, or returns the same credentials, is asked again after this, or sooner as time runs out."""
 RESOLVE_TIMEOUT = 60
 """Seconds that a source may take to answer."""
 
@@ -51,17 +52,37 @@ _T = TypeVar('_T')
 
 @dataclass(frozen=True)
 class Resolved:
-    """What botocore's chain of credential providers came to.
+    """Credentials that botocore's chain of providers found.
 
     Attributes:
         credentials: What to sign with.
         source: The provider's name, in botocore's words.
         expires_at: When they expire, on `time.time()`, or None if they do not say.
+        resolved_at: When they were resolved, on `time.time()`.
     """
 
     credentials: ReadOnlyCredentials = field(repr=False)
     source: str
     expires_at: float | None = field(default=None, compare=False)
+    resolved_at: float = field(default_factory=lambda: time(), compare=False)
+
+    @property
+    def has_expired(self) -> bool:
+        """Past the expiry, if there is one."""
+        return self.expires_at is not None and time() >= self.expires_at
+
+
+class Resolve(Protocol):
+    """A function that finds credentials other than those that are held."""
+
+    def __call__(self, held: Resolved, *, refused: bool) -> Coroutine[Any, Any, Resolved | None]:
+        """Return others, or the same if the source has no others; None if it has none any more.
+
+        Args:
+            held: The credentials that are to be replaced.
+            refused: AWS refused them.
+        """
+        ...
 
 
 class ResolvedCredentials(AioCredentials):
@@ -71,9 +92,10 @@ class ResolvedCredentials(AioCredentials):
     restart. The signer asks `get_frozen_credentials` at every request.
     """
 
-    def __init__(self, resolved: Resolved, resolve: Callable[[], Resolved | None]) -> None:
-        """Take what was resolved first, and the function, to be run in a thread, that resolves it again."""
-        self._latest = _Latest(resolved, self._resolve_anew)
+    def __init__(self, resolved: Resolved, resolve: Resolve) -> None:
+        """Take the first credentials, and the function, called in a thread with a loop, that finds others."""
+        self._latest = _Latest(resolved, self._resolve_anew, self._note_refusal)
+        self._refused: Resolved | None = None
         self._resolve = resolve
         self._due = self._needed = float('inf')
         self._hold(resolved)
@@ -116,26 +138,29 @@ class ResolvedCredentials(AioCredentials):
 
     async def _resolve_anew(self) -> Resolved:
         try:
-            found = await start_in_thread(self._resolve_logged)
+            found = await start_loop_in_thread(partial(self._resolve_logged, self._latest.value))
         finally:
             self._postpone()
         if found is None:
-            raise LookupError('there are none any more')
+            raise CredentialRetrievalError(provider=self.source, error_msg='there are none any more')
         held = self._latest.value
         if found != held or found.expires_at != held.expires_at:
             self._hold(found)
         return found
 
-    def _resolve_logged(self) -> Resolved | None:
+    async def _resolve_logged(self, held: Resolved) -> Resolved | None:
         try:
-            return self._resolve()
+            return await self._resolve(held, refused=held == self._refused)
         except Exception as error:
             # Nobody else may hear of it, as long as there are credentials.
             logger.warning('Resolving credentials from %s anew failed: %s', self.source, type(error).__name__)
             raise
 
+    def _note_refusal(self, resolved: Resolved) -> None:
+        self._refused = resolved
+
     def _hold(self, resolved: Resolved) -> None:
-        """Put credentials where botocore looks for them, and say when they are to be resolved anew."""
+        """Put credentials where botocore looks for them, and decide when to resolve them again."""
         credentials: Any = resolved.credentials
         super().__init__(
             credentials.access_key, credentials.secret_key, credentials.token, resolved.source, credentials.account_id
@@ -143,9 +168,8 @@ class ResolvedCredentials(AioCredentials):
         if (expires_at := resolved.expires_at) is None:
             self._due = self._needed = float('inf')
         else:
-            now = time()
-            ahead = min(ADVISORY_SECONDS, (expires_at - now) / 2)
-            self._due = max(expires_at - ahead, now + 1)
+            ahead = min(ADVISORY_SECONDS, (expires_at - resolved.resolved_at) / 2)
+            self._due = max(expires_at - ahead, time() + 1)
             self._needed = expires_at - ahead * 2 / 3
 
     def _postpone(self) -> None:
@@ -160,11 +184,12 @@ class BearerToken:
 
     source = 'api_key'
 
-    def __init__(self, api_key: ApiKey) -> None:
-        """Take the key, or the function, sync or async, that gives it."""
+    def __init__(self, api_key: ApiKey, kept: Kept[FrozenAuthToken]) -> None:
+        """Take the key, or the function, sync or async, that returns it, and the place of the latest token of that."""
         self._api_key = api_key
-        token = FrozenAuthToken(api_key) if isinstance(api_key, str) else None
-        self._latest = _Latest(token, self._ask)
+        self._kept = kept
+        token = FrozenAuthToken(api_key) if isinstance(api_key, str) else kept.value
+        self._latest = _Latest(token, self._ask, kept.forget)
 
     def load_token(self, **_: object) -> BearerToken:
         """Return the token that the client asks at every request: this one."""
@@ -174,7 +199,7 @@ class BearerToken:
         """Return the token to send, asking for it the first time.
 
         Raises:
-            CredentialRetrievalError: The function failed, or gave no key.
+            CredentialRetrievalError: The function failed, or returned no key.
         """
         if self._latest.value is None:
             await self._latest.resolve()
@@ -196,14 +221,17 @@ class BearerToken:
         self._latest.close()
 
     async def _ask(self) -> FrozenAuthToken:
+        if (kept := self._kept.value) is not None and kept != self._latest.value:
+            return kept
         function = self._api_key
         assert callable(function)
         # One that is not async may read a file or call a service.
         given = function() if inspect.iscoroutinefunction(function) else await start_in_thread(function)
         api_key = await given if inspect.isawaitable(given) else given
         if not isinstance(api_key, str) or not api_key:
-            raise ValueError('the function gave no key')
-        return FrozenAuthToken(api_key)
+            raise CredentialRetrievalError(provider=self.source, error_msg='the function returned no key')
+        self._kept.value = token = FrozenAuthToken(api_key)
+        return token
 
 
 _used: ContextVar[int] = ContextVar('used', default=-1)
@@ -211,13 +239,14 @@ _used: ContextVar[int] = ContextVar('used', default=-1)
 
 
 class _Latest(Generic[_T]):
-    """A value that is resolved anew at times, once for all tasks that wait for it."""
+    """A value that is resolved again at times, once for all tasks that wait for it."""
 
-    def __init__(self, value: _T, resolve: Callable[[], Awaitable[_T]]) -> None:
+    def __init__(self, value: _T, resolve: Callable[[], Awaitable[_T]], note_refusal: Callable[[_T], None]) -> None:
         self.value = value
         self.failure = ''
         """Why the latest resolution failed, if it did."""
         self._resolve = resolve
+        self._note_refusal = note_refusal
         self._resolutions = 0
         self._changed_by = 0
         self._resolving: asyncio.Task[None] | None = None
@@ -235,6 +264,7 @@ class _Latest(Generic[_T]):
         """
         used = _used.get()
         if used == self._resolutions:
+            self._note_refusal(self.value)
             await self.resolve()
         if used >= self._changed_by:
             outcome = f'failed when asked again: {self.failure}' if self.failure else 'gave the same when asked again'
@@ -247,7 +277,8 @@ class _Latest(Generic[_T]):
 
     def start(self) -> asyncio.Task[None]:
         """Return the resolution that is under way, or a new one."""
-        if self._resolving is None:
+        # An eager task may have ended before it was assigned.
+        if self._resolving is None or self._resolving.done():
             # An empty context: what one call brings along is nothing to the others.
             self._resolving = asyncio.get_running_loop().create_task(self._run(), context=Context())
         return self._resolving
@@ -283,4 +314,4 @@ def _reason(error: Exception) -> str:
     if isinstance(error, CredentialRetrievalError):
         said: Any = error.kwargs
         return str(said['error_msg']).strip()
-    return str(error) or type(error).__name__
+    return f'{type(error).__name__}: {error}'

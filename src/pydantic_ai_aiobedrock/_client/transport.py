@@ -41,6 +41,9 @@ IDLE_SECONDS = 12
 """An idle connection is closed after this, before Bedrock does so, after some 20 s, under a request on its way."""
 
 
+_CLOSED = 'The client was closed while the call was in flight.'
+
+
 class PreparedRequest(Protocol):
     """What botocore hands over to be sent: its `AWSPreparedRequest`."""
 
@@ -90,13 +93,14 @@ class HTTPSession:
         self._ssl_context: ssl.SSLContext | None = None
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
-        self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
+        # A dict, unlike a WeakSet, can be copied while other threads change it.
+        self._sockets: dict[int, weakref.ref[socket.socket]] = {}
         self.connections_opened: int = 0
 
     @property
     def open_connections(self) -> int:
         """Sockets that are open now, idle ones included."""
-        return sum(1 for sock in self._sockets if sock.fileno() != -1)
+        return sum(1 for sock in self._alive() if sock.fileno() != -1)
 
     @property
     def connections_in_use(self) -> int:
@@ -132,7 +136,7 @@ class HTTPSession:
         """
         if self._closed:
             # botocore would retry, over new connections, a call whose connection was closed with the client.
-            raise PoolClosedError('The client was closed while the call was in flight.')
+            raise PoolClosedError(_CLOSED)
         headers = CIMultiDict(
             [
                 (name, value.decode('utf-8') if isinstance(value, bytes) else value)
@@ -176,6 +180,10 @@ class HTTPSession:
             if not request.stream_output or response.status >= 300:
                 await sent.content
         except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if self._closed and task is not None and not task.cancelling():
+                # aiohttp cancels a DNS lookup, and the call that waits for it, when the client is closed.
+                raise PoolClosedError(_CLOSED) from None
             raise
         except Exception as error:
             if isinstance(error, aiohttp.ClientConnectorError) and isinstance(connector, aiohttp.TCPConnector):
@@ -241,7 +249,7 @@ class HTTPSession:
         session, self._session = self._session, None
         if session is None:
             return
-        for sock in list(self._sockets):
+        for sock in self._alive():
             sock.close()
         # On a closed loop this coroutine has nothing to wait for.
         closing = session.close()
@@ -252,6 +260,9 @@ class HTTPSession:
             # The transports that have just lost their sockets complain that they are not closed.
             warnings.simplefilter('ignore', ResourceWarning)
             gc.collect()
+
+    def _alive(self) -> list[socket.socket]:
+        return [sock for ref in list(self._sockets.values()) if (sock := ref()) is not None]
 
     def _proxy_for(self, url: str) -> tuple[URL | None, dict[str, str]]:
         """Return the proxy on the way to a URL, without its password, and the headers that hold the password.
@@ -300,7 +311,8 @@ class HTTPSession:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, TCP_KEEPALIVE_SECONDS)
         for option in self._socket_options:
             sock.setsockopt(*option)
-        self._sockets.add(sock)
+        key, sockets = id(sock), self._sockets
+        sockets[key] = weakref.ref(sock, lambda _: sockets.pop(key, None))
         self.connections_opened += 1
         return sock
 

@@ -68,6 +68,11 @@ class ClientSpec:
     config: AioConfig | None = field(default=None, repr=False)
     environment: tuple[tuple[str, str], ...] = field(default_factory=aws_environment, repr=False)
 
+    @property
+    def endpoint(self) -> str:
+        """The endpoint, as messages name it."""
+        return self.endpoint_url or f'Bedrock in {self.region_name}'
+
 
 def botocore_session(session: Aioboto3Session | AioSession) -> AioSession:
     """Return the AioSession that an aioboto3 session wraps, or the session itself."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Coroutine
@@ -12,12 +13,19 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from pydantic_ai_aiobedrock import _telemetry
+from pydantic_ai_aiobedrock._client.credential_cache import CredentialCache
 from pydantic_ai_aiobedrock._config.client_spec import ClientSpec
 from pydantic_ai_aiobedrock._pool.open_client import open_client
-from pydantic_ai_aiobedrock.errors import PoolClosedError, PoolTimeoutError
+from pydantic_ai_aiobedrock.errors import OpeningError, PoolClosedError, PoolTimeoutError
 
 if TYPE_CHECKING:
     from pydantic_ai_aiobedrock._client.client import Client
+
+
+logger: logging.Logger = logging.getLogger('pydantic_ai_aiobedrock.pool')
+
+OPEN_SECONDS = 60
+"""Opening a client takes this long at most, the resolution of its credentials included."""
 
 
 class PoolLimits(NamedTuple):
@@ -29,7 +37,7 @@ class PoolLimits(NamedTuple):
 
 
 class ClientState(IntEnum):
-    """Where a client of the pool stands. It only ever moves forward."""
+    """State of a client of the pool. It only ever moves forward."""
 
     OPENING = 0
     READY = 1
@@ -38,17 +46,30 @@ class ClientState(IntEnum):
 
 
 class PooledClient:
-    """A client and who uses it."""
+    """A client, its state and its leases."""
 
-    __slots__ = ('idle_since', 'leases', 'opened', 'opening', 'spec', 'state')
+    __slots__ = ('idle_since', 'leases', 'opened', 'opening', 'spec', 'state', 'step')
 
     def __init__(self, spec: ClientSpec) -> None:
         self.spec: ClientSpec = spec
         self.state: ClientState = ClientState.OPENING
         self.opening: asyncio.Task[None] | None = None
+        self.step: str = 'starting a thread'
         self.opened: Client | None = None
         self.leases: int = 0
         self.idle_since: float = 0.0
+
+    def move(self, state: ClientState, reason: str) -> None:
+        """Change the state, and leave a trace of that in the debug log."""
+        logger.debug(
+            '%s: %s -> %s (%s), %d leases', self.spec.endpoint, self.state.name, state.name, reason, self.leases
+        )
+        self.state = state
+
+    def begin(self, step: str) -> None:
+        """Note the step of opening that comes next. Called from the thread that opens the client."""
+        logger.debug('%s: %s', self.spec.endpoint, step)
+        self.step = step
 
     @property
     def is_idle(self) -> bool:
@@ -79,9 +100,9 @@ class Lease:
             pool.release(self._pooled)
 
     def retire(self) -> None:
-        """Have the client closed after its last call: the next call opens another."""
+        """Let the client be closed after its last call: the next call opens another."""
         if self._pool is not None:
-            self._pool.retire(self._pooled.spec)
+            self._pool.retire(self._pooled)
 
     def __enter__(self) -> Self:
         return self
@@ -93,13 +114,15 @@ class Lease:
 class LoopPool:
     """The clients of one event loop. Every method runs on that loop, but for `counts`, `abandon` and `repr`."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, limits: PoolLimits) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, limits: PoolLimits, cache: CredentialCache) -> None:
         self.loop = loop
         self._thread = threading.current_thread()
         self._limits = limits
+        self._cache = cache
         # In the order of their last use.
         self._clients: dict[ClientSpec, PooledClient] = {}
         self._retired: list[PooledClient] = []
+        self._unclosed: list[PooledClient] = []
         self._waiting: dict[ClientSpec, dict[asyncio.Future[Lease], None]] = {}
         self._holds: Counter[ClientSpec] = Counter()
         self._closing = False
@@ -110,7 +133,7 @@ class LoopPool:
         self._opened = self._evicted = self._connections_opened = 0
 
     def __repr__(self) -> str:
-        idle = sum(1 for pooled in self._clients.values() if pooled.is_idle)
+        idle = sum(1 for pooled in list(self._clients.values()) if pooled.is_idle)
         counts = self.counts()
         return (
             f'Clients: {counts["clients"]} open, {idle} idle | Calls: {counts["leases"]} in flight, '
@@ -156,10 +179,10 @@ class LoopPool:
         if self._waiting or pooled.state is not ClientState.READY:
             self._act(self._settle())
 
-    def retire(self, spec: ClientSpec) -> None:
-        """Lease the spec's client no more, and close it when its last call has ended. The next call opens another."""
-        if (pooled := self._clients.get(spec)) is not None and pooled.state is ClientState.READY:
-            pooled.state = ClientState.RETIRED
+    def retire(self, pooled: PooledClient) -> None:
+        """Lease a client no more, and close it when its last call has ended. The next call opens another."""
+        if pooled.state is ClientState.READY:
+            pooled.move(ClientState.RETIRED, 'no longer wanted')
         self._act(self._settle())
 
     def hold(self, spec: ClientSpec) -> Callable[[], None]:
@@ -174,12 +197,16 @@ class LoopPool:
                 self._holds[spec] -= 1
                 if not self._holds[spec]:
                     del self._holds[spec]
-                    self.retire(spec)
+                    if (pooled := self._clients.get(spec)) is not None:
+                        self.retire(pooled)
 
         return end
 
     async def aclose(self, grace: float) -> None:
-        """Close every client: those that are idle at once, the others after `grace` seconds at the latest."""
+        """Close every client: those that are idle at once, the others after `grace` seconds at the latest.
+
+        May be called again after it was cancelled.
+        """
         self._closing = True
         if self._sweep is not None:
             self._sweep.cancel()
@@ -187,29 +214,36 @@ class LoopPool:
         with suppress(TimeoutError):
             async with asyncio.timeout(grace):
                 await self._drained.wait()
-        for pooled in self._retired:
-            self._own(self._close(pooled))
+        await self._until_tasks_end()
+        # The clients of calls in flight, and those whose closing was cancelled when all tasks of the loop were.
+        self._unclosed += self._retired
         self._retired.clear()
+        for pooled in list(self._unclosed):
+            self._own(self._close(pooled))
+        await self._until_tasks_end()
+
+    async def _until_tasks_end(self) -> None:
         while self._tasks:
             await asyncio.wait(self._tasks)
 
     def abandon(self) -> None:
         """Drop the connections of a loop that was closed under them; nothing can be awaited any more."""
-        for pooled in (*self._clients.values(), *self._retired):
+        for pooled in (*self._clients.values(), *self._retired, *self._unclosed):
             if pooled.opened is not None:
                 pooled.opened.abandon()
         self._clients.clear()
         self._retired.clear()
+        self._unclosed.clear()
 
     def counts(self) -> Counter[str]:
-        """Count what `PoolStats` names."""
+        """Count the numbers that `PoolStats` names. Other threads may call this, so it iterates over copies only."""
         pooled_clients = [*self._clients.values(), *self._retired]
-        clients = [pooled.opened for pooled in pooled_clients if pooled.opened is not None]
+        clients = [opened for pooled in [*pooled_clients, *self._unclosed] if (opened := pooled.opened) is not None]
         return Counter(
             clients=sum(1 for pooled in pooled_clients if pooled.state is not ClientState.OPENING),
             leases=sum(pooled.leases for pooled in pooled_clients),
             in_flight=sum(client.connections_in_use for client in clients),
-            waiting=sum(len(queue) for queue in self._waiting.values()),
+            waiting=sum(len(queue) for queue in list(self._waiting.values())),
             connections=sum(client.open_connections for client in clients),
             opened=self._opened,
             evicted=self._evicted,
@@ -222,9 +256,9 @@ class LoopPool:
         now = self.loop.time()
         for spec, pooled in list(self._clients.items()):
             expired = pooled.is_idle and now - pooled.idle_since >= self._limits.idle_timeout and not self._holds[spec]
-            if expired or self._closing:
+            if pooled.state < ClientState.RETIRED and (expired or self._closing):
                 self._evicted += expired
-                pooled.state = max(pooled.state, ClientState.RETIRED)
+                pooled.move(ClientState.RETIRED, 'idle for too long' if expired else 'the pool is closed')
             if pooled.state is ClientState.RETIRED:
                 del self._clients[spec]
                 self._retired.append(pooled)
@@ -250,14 +284,16 @@ class LoopPool:
         return to_open, to_close
 
     def _evict_one(self) -> bool:
-        for spec, pooled in self._clients.items():
-            if pooled.is_idle and not self._holds[spec]:
-                del self._clients[spec]
-                pooled.state = ClientState.RETIRED
-                self._retired.append(pooled)
-                self._evicted += 1
-                return True
-        return False
+        """Retire the idle client that was used least recently, one that is held only where no other is idle."""
+        idle = [pooled for pooled in self._clients.values() if pooled.is_idle]
+        if not idle:
+            return False
+        evicted = next((pooled for pooled in idle if not self._holds[pooled.spec]), idle[0])
+        del self._clients[evicted.spec]
+        evicted.move(ClientState.RETIRED, 'another client takes its place')
+        self._retired.append(evicted)
+        self._evicted += 1
+        return True
 
     def _grant(self, pooled: PooledClient) -> Lease:
         self._clients[pooled.spec] = self._clients.pop(pooled.spec)
@@ -278,13 +314,21 @@ class LoopPool:
 
     def _pool_timeout(self, spec: ClientSpec, limit: float) -> PoolTimeoutError:
         pooled = self._clients.get(spec)
-        return PoolTimeoutError(
-            endpoint_url=spec.endpoint_url or f'Bedrock in {spec.region_name}',
-            pool_timeout=limit,
-            in_flight=pooled.leases if pooled is not None else 0,
-            max_connections=spec.max_connections,
-            waiting=len(self._waiting.get(spec, ())),
-        )
+        if pooled is None:
+            reason = (
+                f'the SessionPool has {len(self._clients)} clients (`max_clients` is {self._limits.max_clients}), none '
+                'of them idle. Raise `max_clients` of the SessionPool, or give the providers equal arguments, so that '
+                'they share a client.'
+            )
+        elif pooled.state is ClientState.OPENING:
+            reason = f'the client is still being opened ({pooled.step}).'
+        else:
+            reason = (
+                f'{pooled.leases} calls are in flight (`max_connections` is {spec.max_connections}) and '
+                f'{len(self._waiting.get(spec, ()))} are waiting. Run fewer agents at once, or raise `max_connections` '
+                'of the provider or `pool_timeout` of its SessionPool.'
+            )
+        return PoolTimeoutError(endpoint_url=spec.endpoint, pool_timeout=limit, reason=reason)
 
     def _act(self, decided: tuple[list[PooledClient], list[PooledClient]]) -> None:
         to_open, to_close = decided
@@ -293,7 +337,9 @@ class LoopPool:
         for pooled in to_close:
             if pooled.opening is not None:
                 pooled.opening.cancel()
-            self._own(self._close(pooled))
+            else:
+                self._unclosed.append(pooled)
+                self._own(self._close(pooled))
 
     def _own(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         # An empty context: the client outlives the call, and the trace, that happened to open or close it.
@@ -303,29 +349,36 @@ class LoopPool:
         return task
 
     async def _open(self, pooled: PooledClient) -> None:
+        failure: Exception = OpeningError(endpoint_url=pooled.spec.endpoint, reason='the opening was cancelled')
         try:
-            opened = await open_client(pooled.spec)
+            async with asyncio.timeout(OPEN_SECONDS):
+                pooled.opened = await open_client(pooled.spec, self._cache, pooled.begin)
+        except TimeoutError:
+            reason = f'the client could not be opened ({pooled.step} took too long).'
+            failure = PoolTimeoutError(endpoint_url=pooled.spec.endpoint, pool_timeout=OPEN_SECONDS, reason=reason)
         except Exception as error:
+            failure = error
+        finally:
+            # The opening is also cancelled, and the client given up, when all tasks of the loop are.
             pooled.opening = None
-            pooled.state = ClientState.CLOSED
-            if self._clients.get(pooled.spec) is pooled:
-                del self._clients[pooled.spec]
-            self._fail(pooled.spec, error)
-        else:
-            pooled.opening = None
-            pooled.opened = opened
-            pooled.state = ClientState.READY
-            pooled.idle_since = self.loop.time()
-            self._opened += 1
-            self._watch_idle()
-        self._act(self._settle())
+            if pooled.opened is None:
+                pooled.move(ClientState.CLOSED, f'{type(failure).__name__} while it was opened')
+                if self._clients.get(pooled.spec) is pooled:
+                    del self._clients[pooled.spec]
+                    self._fail(pooled.spec, failure)
+            else:
+                pooled.move(ClientState.READY, 'opened')
+                pooled.idle_since = self.loop.time()
+                self._opened += 1
+                self._watch_idle()
+            self._act(self._settle())
 
     async def _close(self, pooled: PooledClient) -> None:
-        pooled.state = ClientState.CLOSED
-        if (opened := pooled.opened) is not None:
-            pooled.opened = None
-            self._connections_opened += opened.connections_opened
-            await opened.aclose()
+        pooled.move(ClientState.CLOSED, 'closed')
+        assert pooled.opened is not None
+        await pooled.opened.aclose()
+        self._unclosed.remove(pooled)
+        self._connections_opened += pooled.opened.connections_opened
 
     def _watch_idle(self) -> None:
         if self._sweep is None and not self._closing:
@@ -334,6 +387,8 @@ class LoopPool:
     def _close_idle(self) -> None:
         self._sweep = None
         self._act(self._settle())
-        if idle := [pooled.idle_since for pooled in self._clients.values() if pooled.is_idle]:
-            due = max(min(idle) + self._limits.idle_timeout, self.loop.time() + 1)
+        idle = [each.idle_since for each in self._clients.values() if each.is_idle and not self._holds[each.spec]]
+        if idle:
+            # A timer may be early by the resolution of the clock.
+            due = max(min(idle) + self._limits.idle_timeout, self.loop.time() + 0.01)
             self._sweep = self.loop.call_at(due, self._close_idle)

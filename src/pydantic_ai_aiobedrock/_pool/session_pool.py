@@ -9,32 +9,33 @@ import threading
 import weakref
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
 from pydantic_ai_aiobedrock import _telemetry
+from pydantic_ai_aiobedrock._client.credential_cache import CredentialCache
 from pydantic_ai_aiobedrock._config.client_spec import ClientSpec
+from pydantic_ai_aiobedrock._in_thread import start_in_thread
 from pydantic_ai_aiobedrock._pool.loop_pool import Lease, LoopPool, PoolLimits
 from pydantic_ai_aiobedrock.errors import PoolClosedError
 
 CLOSE_SECONDS = 5
-"""What closing the clients of another thread's loop may take."""
+"""Closing the clients of another thread's loop may take this long."""
 
 
 @dataclass(frozen=True)
 class PoolStats:
-    """What a `SessionPool` holds at this moment, over all event loops; counts since it was made where it says so.
+    """Counts of a `SessionPool` at one moment, over all event loops.
 
     Attributes:
         clients: Open clients.
         leases: Calls and streams that have a client.
-        in_flight: Those of them that have a connection: all but those between two attempts.
+        in_flight: Calls and streams that have a connection: all but those between two attempts.
         waiting: Calls that wait for a client or for a free connection.
         connections: Open connections, idle ones included.
         opened: Clients opened since the pool was made.
-        evicted: Clients closed since then because they were idle or made room for others.
-        connections_opened: Connections opened since then.
+        evicted: Clients closed since the pool was made because they were idle or made room for others.
+        connections_opened: Connections opened since the pool was made.
     """
 
     clients: int = 0
@@ -53,7 +54,8 @@ class SessionPool:
     A client belongs to the event loop it is used on, so the pool holds its clients per running loop, and may itself be
     used from any number of loops and threads. A client is opened at the first call with its `ClientSpec`, once however
     many calls ask at the same time, and off the loop. It is closed when it has been idle, when it makes room for
-    another, by `aclose`, or when its loop ends.
+    another, by `aclose`, or when its loop ends. Credentials outlive the clients: the pool keeps them, in memory, until
+    they expire, are refused or their configuration changes.
     """
 
     def __init__(self, *, max_clients: int = 100, idle_timeout: float = 300, pool_timeout: float = 60) -> None:
@@ -61,7 +63,8 @@ class SessionPool:
 
         Args:
             max_clients: Open clients per event loop. The least recently used of those that are idle makes room for
-                another; while none is idle, calls wait.
+                another, a client of a provider that is entered only if there is no other; while none is idle, calls
+                wait.
             idle_timeout: Seconds after which a client that no call uses is closed.
             pool_timeout: Seconds that a call waits at most for a client and a free connection, before it fails with
                 `PoolTimeoutError`.
@@ -77,6 +80,7 @@ class SessionPool:
             if not value > 0:
                 raise ValueError(f'`{name}` of a SessionPool must be positive, not {value!r}.')
         self._limits = PoolLimits(max_clients, idle_timeout, pool_timeout)
+        self._cache = CredentialCache()
         self._loops: dict[asyncio.AbstractEventLoop, LoopPool] = {}
         self._lock = threading.Lock()
         self._closed = False
@@ -108,14 +112,16 @@ class SessionPool:
         Raises:
             PoolClosedError: The pool is closed, or is closed while the call waits.
             PoolTimeoutError: None became free in time.
-            botocore.exceptions.BotoCoreError: The client can't be opened from this spec.
+            botocore.exceptions.BotoCoreError: The client cannot be opened from this spec.
+            botocore.exceptions.ClientError: A service that issues credentials refused.
         """
         return await (await self._this_loop()).lease(spec, pool_timeout)
 
     async def hold(self, spec: ClientSpec) -> Callable[[], None]:
         """Keep a spec's client open beyond its idle timeout until the function that is returned is called.
 
-        When the last hold of a client ends, the client is closed as soon as no call uses it.
+        When the last hold of a client ends, the client is closed as soon as no call uses it. While it is idle, it still
+        makes room for a client that is needed, if no other can.
         """
         return (await self._this_loop()).hold(spec)
 
@@ -130,22 +136,30 @@ class SessionPool:
         """Close every client, and refuse further calls.
 
         The loop of another thread that does not get round to it within 5 seconds more closes its clients when it ends.
+        If this is cancelled, calls in flight may still finish, and a further `aclose` closes their clients.
 
         Args:
             grace: Seconds that calls and streams in flight have to finish, before their connections are closed too.
         """
         self._closed = True
         running = asyncio.get_running_loop()
-        for loop_pool in self._take_loops():
+        loop_pools = self._open_loops()
+        elsewhere = [
+            asyncio.wrap_future(asyncio.run_coroutine_threadsafe(loop_pool.aclose(grace), loop_pool.loop))
+            for loop_pool in loop_pools
+            if loop_pool.loop is not running and loop_pool.loop.is_running()
+        ]
+        for loop_pool in loop_pools:
             if loop_pool.loop is running:
                 await loop_pool.aclose(grace)
-            elif loop_pool.loop.is_running():
-                closing = asyncio.run_coroutine_threadsafe(loop_pool.aclose(grace), loop_pool.loop)
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(grace + CLOSE_SECONDS):
-                        await asyncio.wrap_future(closing)
-            else:
-                _close_ended(loop_pool)
+            elif not loop_pool.loop.is_running():
+                await _aclose_ended(loop_pool)
+        if elsewhere:
+            # A loop that ends meanwhile cancels its part, and closes its clients itself.
+            await asyncio.wait(elsewhere, timeout=grace + CLOSE_SECONDS)
+        for loop_pool in loop_pools:
+            self._drop(loop_pool)
+        self._cache.clear()
 
     async def _this_loop(self) -> LoopPool:
         loop = asyncio.get_running_loop()
@@ -153,14 +167,13 @@ class SessionPool:
         if self._closed:
             raise PoolClosedError('This SessionPool is closed: make the call before `aclose()`, or make a new pool.')
         if loop_pool is None:
-            loop_pool = LoopPool(loop, self._limits)
+            ended = [other for other in self._open_loops() if other.has_ended]
+            loop_pool = LoopPool(loop, self._limits, self._cache)
             with self._lock:
-                ended = [other for other in self._loops.values() if other.has_ended]
-                for other in ended:
-                    self._retire(self._loops.pop(other.loop))
                 self._loops[loop] = loop_pool
             for other in ended:
-                _close_ended(other)
+                self._drop(other)
+                await _aclose_ended(other)
             await loop_pool.start(self._until_loop_ends(loop_pool))
         return loop_pool
 
@@ -169,29 +182,24 @@ class SessionPool:
         try:
             yield
         finally:
-            with self._lock:
-                if self._loops.get(loop_pool.loop) is loop_pool:
-                    self._retire(self._loops.pop(loop_pool.loop))
+            self._drop(loop_pool)
             await loop_pool.aclose(0)
 
-    def _retire(self, loop_pool: LoopPool) -> None:
-        counts = loop_pool.counts()
-        self._past.update({name: counts[name] for name in ('opened', 'evicted', 'connections_opened')})
+    def _drop(self, loop_pool: LoopPool) -> None:
+        """Forget a loop, but not its counts."""
+        with self._lock:
+            if self._loops.get(loop_pool.loop) is loop_pool:
+                del self._loops[loop_pool.loop]
+                counts = loop_pool.counts()
+                self._past.update({name: counts[name] for name in ('opened', 'evicted', 'connections_opened')})
 
     def _open_loops(self) -> list[LoopPool]:
         with self._lock:
             return list(self._loops.values())
 
-    def _take_loops(self) -> list[LoopPool]:
-        with self._lock:
-            taken = list(self._loops.values())
-            for loop_pool in taken:
-                self._retire(loop_pool)
-            self._loops.clear()
-        return taken
-
     def _close_at_exit(self) -> None:
-        for loop_pool in self._take_loops():
+        for loop_pool in self._open_loops():
+            self._drop(loop_pool)
             if not loop_pool.loop.is_running():
                 _close_ended(loop_pool)
 
@@ -200,28 +208,19 @@ class SessionPool:
         _inherited.extend(self._loops.values())
         self._loops = {}
         self._lock = threading.Lock()
+        self._cache.renew_locks()
+
+
+async def _aclose_ended(loop_pool: LoopPool) -> None:
+    """Close the clients of a loop that does not run, and that nobody will run again, without holding up this loop."""
+    await asyncio.wait([start_in_thread(partial(_close_ended, loop_pool))], timeout=CLOSE_SECONDS)
 
 
 def _close_ended(loop_pool: LoopPool) -> None:
-    """Close the clients of a loop that does not run, and that nobody will run again."""
     if loop_pool.loop.is_closed():
         loop_pool.abandon()
-        return
-    close = partial(loop_pool.loop.run_until_complete, loop_pool.aclose(0))
-    if not _loop_is_running():
-        close()
-        return
-    closing = threading.Thread(target=close, name='pydantic-ai-aiobedrock', daemon=True)
-    closing.start()
-    closing.join(CLOSE_SECONDS)
-
-
-def _loop_is_running() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
+    else:
+        loop_pool.loop.run_until_complete(loop_pool.aclose(0))
 
 
 _pools: weakref.WeakSet[SessionPool] = weakref.WeakSet()

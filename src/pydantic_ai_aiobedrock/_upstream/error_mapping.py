@@ -31,6 +31,7 @@ from pydantic_ai_aiobedrock._wire.converse import ConverseDecodeError, ConverseE
 from pydantic_ai_aiobedrock._wire.frames import EventStreamDecodeError
 from pydantic_ai_aiobedrock.errors import (
     EngineMismatchError,
+    OpeningError,
     PoolClosedError,
     UnusableConfigurationError,
     WrongLoopError,
@@ -50,6 +51,7 @@ _CONFIGURATION_ERRORS = (
     InvalidDefaultsMode,
     InvalidRetryConfigurationError,
     NoRegionError,
+    OpeningError,
     PartialCredentialsError,
     ProfileNotFound,
     SSOError,
