@@ -33,6 +33,7 @@ CALM = 1.5
 GROWTH = 0.04
 SLACK = 0.05
 FLOOR = 0.5
+GENTLE = 0.95
 CEILING = 1e9
 RECOVERED = 30.0
 
@@ -101,7 +102,7 @@ class _Meter:
         if not self.learned:
             self.rate *= 2 ** (passed / DOUBLING)
         else:
-            calm = now - self.marks[-1][0] - max(CALM, 20 * self.unit / self.rate)
+            calm = now - self.marks[-1][0] - max(CALM, min(20 * self.unit / self.rate, 4.0))
             if calm > 0:
                 self.rate *= 1 + min(GROWTH * passed * (1 + calm), 1.0)
         self.rate = min(self.rate, CEILING)
@@ -133,7 +134,8 @@ class _Meter:
         since, taken = self.marks[0]
         if now - since >= SHORTEST_SPAN:
             measured = (self.taken - taken) / (now - since)
-            self.rate = max(measured * ABOVE, FLOOR * self.unit)
+            lowest = self.rate * GENTLE if self.learned else 0.0
+            self.rate = max(measured * ABOVE, lowest, FLOOR * self.unit)
             self.learned = True
 
 
