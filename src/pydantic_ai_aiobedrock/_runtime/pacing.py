@@ -25,17 +25,46 @@ from typing import Literal
 
 Quota = Literal['requests', 'tokens']
 
+PATIENCE = 75.0
+"""Seconds without any progress of the model after which a waiting call expires: quotas are per minute."""
+
 ABOVE = 1.02
+"""The rate that is sent, by the rate that was admitted."""
+
 WINDOW = 3.0
 SHORTEST_SPAN = 0.3
+"""Seconds between the refusals that a rate is measured between."""
+
 DOUBLING = 0.4
+"""Seconds in which the rate doubles while none has been measured."""
+
 CALM = 1.5
 GROWTH = 0.04
-SLACK = 0.05
-FLOOR = 0.5
+"""Growth of the rate by the second, once nothing was refused for a while; it rises with the time."""
+
 GENTLE = 0.95
+"""The least of a rate that a single refusal leaves of it."""
+
+SLACK = 0.05
+"""Seconds of lateness of the event loop that are caught up with."""
+
+START = 4.0
+"""Calls per second after the first refusal."""
+
+FAMINE = 5
+FAMINE_SECONDS = 2.0
+"""With so many refusals, and nothing admitted, for this long, the rate is looked for again."""
+
+FLOOR = 0.5
+SLOWEST = 0.05
+"""Calls per second that are sent at least: to find out whether any gets through, and at a measured rate."""
+
 CEILING = 1e9
 RECOVERED = 30.0
+"""Seconds without a refusal after which, if no call waits, nothing is held back any more."""
+
+GOT_THROUGH = 1.0
+"""A call that is in flight for these seconds was not refused."""
 
 
 class State(Enum):
@@ -60,6 +89,7 @@ class Call:
     order: int = field(default=-1, init=False)
     waiting_since: float = field(default=0.0, init=False)
     paced: bool = field(default=False, init=False)
+    sent_at: float = field(default=0.0, init=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +116,12 @@ class Report:
 class _Meter:
     """The learned rate of a quota, and the credit to send by it."""
 
-    def __init__(self, unit: float, now: float) -> None:
+    def __init__(self, unit: float, now: float, flying: int) -> None:
         self.unit = max(unit, 1.0)
-        self.rate = 4.0 * self.unit
+        self.rate = max(START, flying / 40) * self.unit
+        self.famine = False
+        self.in_vain = 0
+        self.peak, self.peak_at = 0.0, now
         self.learned = False
         self.credit = 0.0
         self.taken = 0.0
@@ -100,7 +133,10 @@ class _Meter:
         passed = max(now - self.updated, 0.0)
         self.updated = max(now, self.updated)
         if not self.learned:
-            self.rate *= 2 ** (passed / DOUBLING)
+            # In a famine, the first call that is not refused ends it.
+            held_until = self.marks[-1][0] + (1.2 / FLOOR if self.famine else 0.0)
+            if now > held_until:
+                self.rate *= 2 ** (min(passed, now - held_until) / DOUBLING)
         else:
             calm = now - self.marks[-1][0] - max(CALM, min(20 * self.unit / self.rate, 4.0))
             if calm > 0:
@@ -126,8 +162,15 @@ class _Meter:
     def refused(self, cost: float, now: float) -> None:
         """Measure the rate between this refusal and those before it."""
         self.taken -= cost
+        self.in_vain += 1
+        if self.taken > self.peak:
+            self.peak, self.peak_at, self.in_vain = self.taken, now, 0
+        self.famine = self.in_vain >= FAMINE and now - self.peak_at >= max(FAMINE_SECONDS, 10 * self.unit / self.rate)
         self.credit = min(self.credit + cost / 2, self.rate * SLACK)
         self.marks.append((now, self.taken))
+        if self.famine:
+            self.rate, self.learned = FLOOR * self.unit, False
+            return
         window = max(WINDOW, 30 * self.unit / self.rate)
         while len(self.marks) > 2 and now - self.marks[1][0] >= window:
             self.marks.popleft()
@@ -135,7 +178,7 @@ class _Meter:
         if now - since >= SHORTEST_SPAN:
             measured = (self.taken - taken) / (now - since)
             lowest = self.rate * GENTLE if self.learned else 0.0
-            self.rate = max(measured * ABOVE, lowest, FLOOR * self.unit)
+            self.rate = max(measured * ABOVE, lowest, SLOWEST * self.unit)
             self.learned = True
 
 
@@ -146,10 +189,10 @@ class Pacing:
         patience: The seconds without any progress of the model after which a waiting call expires.
     """
 
-    def __init__(self, patience: float = 60.0) -> None:
+    def __init__(self, patience: float = PATIENCE) -> None:
         self.patience = patience
-        self.flying = 0
         self.throttled = 0
+        self._flights: dict[int, Call] = {}
         self._orders = 0
         self._queue: list[tuple[int, Call]] = []
         self._waiting = 0
@@ -157,6 +200,11 @@ class Pacing:
         self._progress = float('-inf')
         self._last_refusal = float('-inf')
         self._hold = float('-inf')
+
+    @property
+    def flying(self) -> int:
+        """The calls in flight."""
+        return len(self._flights)
 
     @property
     def throttling(self) -> bool:
@@ -171,7 +219,7 @@ class Pacing:
         self._orders += 1
         call.waiting_since = now
         if not self._meters and not self._waiting and now >= self._hold:
-            self._send(call)
+            self._send(call, now)
             return True
         self._wait(call)
         return False
@@ -183,12 +231,12 @@ class Pacing:
         released: list[Call] = []
         expired: list[Call] = []
         while (call := self._head()) is not None:
-            if now >= self._expiry(call):
+            if now >= self._expiry(call, now):
                 expired.append(call)
                 call.state = State.DONE
             elif now >= self._hold and all(meter.credit >= 0 for meter in self._meters.values()):
                 released.append(call)
-                self._send(call)
+                self._send(call, now)
             else:
                 break
             heapq.heappop(self._queue)
@@ -203,7 +251,7 @@ class Pacing:
         if call is None:
             return None
         at = max([now, self._hold, *(m.updated - m.credit / m.rate for m in self._meters.values() if m.credit < 0)])
-        return min(at + 1e-6, max(self._expiry(call), now))
+        return min(at + 1e-6, max(self._expiry(call, now), now))
 
     def admitted(self, call: Call, now: float) -> None:
         """Note that a call got through: the headers of its answer, or the first frame of its stream, arrived."""
@@ -220,7 +268,7 @@ class Pacing:
             retry_after: The seconds of `Retry-After`.
         """
         self._flying(call)
-        self.flying -= 1
+        del self._flights[call.order]
         self.throttled += 1
         self._last_refusal = max(self._last_refusal, now)
         if retry_after is not None:
@@ -230,7 +278,7 @@ class Pacing:
                 meter.give_back(self._cost(kind, call))
         meter = self._meters.get(quota)
         if meter is None:
-            self._meters[quota] = _Meter(self._cost(quota, call), now)
+            self._meters[quota] = _Meter(self._cost(quota, call), now, self.flying)
         else:
             meter.advance(now)
             if call.paced:
@@ -249,19 +297,33 @@ class Pacing:
             meter.give_back(max(call.tokens - used_tokens, 0.0))
 
     def failed(self, call: Call, now: float) -> None:
-        """End a call in flight that failed for a reason other than a quota."""
-        del now
+        """End a call in flight that failed for a reason other than a quota, or that was not sent after all."""
         self._flying(call)
         self._end(call)
+        self._give_back(call, now)
 
     def cancelled(self, call: Call, now: float) -> None:
         """Forget a call, waiting or in flight."""
-        del now
         if call.state is State.WAITING:
             self._waiting -= 1
             call.state = State.DONE
+            self._compact()
         elif call.state is State.FLYING:
-            self._end(call)
+            self.failed(call, now)
+
+    def recalled(self, call: Call, now: float) -> bool:
+        """Take a call back that was let go before the throttling was known, and is not sent yet.
+
+        Returns:
+            True if it waits again.
+        """
+        self._flying(call)
+        if call.paced or not self._meters:
+            return False
+        del self._flights[call.order]
+        del now
+        self._wait(call)
+        return True
 
     def report(self, now: float) -> Report:
         """Return the figures of now."""
@@ -282,23 +344,38 @@ class Pacing:
             heapq.heappop(self._queue)
         return self._queue[0][1] if self._queue else None
 
+    def _compact(self) -> None:
+        if len(self._queue) > 2 * self._waiting + 16:
+            self._queue = [entry for entry in self._queue if entry[1].state is State.WAITING]
+            heapq.heapify(self._queue)
+
+    def _give_back(self, call: Call, now: float) -> None:
+        if call.paced and (meter := self._meters.get('tokens')) is not None:
+            meter.advance(now)
+            meter.give_back(max(call.tokens, 1.0))
+
     def _wait(self, call: Call) -> None:
         call.state = State.WAITING
         self._waiting += 1
         heapq.heappush(self._queue, (call.order, call))
 
-    def _send(self, call: Call) -> None:
+    def _send(self, call: Call, now: float) -> None:
         call.state = State.FLYING
         call.paced = bool(self._meters)
-        self.flying += 1
+        call.sent_at = now
+        self._flights[call.order] = call
         for kind, meter in self._meters.items():
             meter.take(self._cost(kind, call))
 
     def _end(self, call: Call) -> None:
         call.state = State.DONE
-        self.flying -= 1
+        del self._flights[call.order]
 
-    def _expiry(self, call: Call) -> float:
+    def _expiry(self, call: Call, now: float) -> float:
+        if self._flights:
+            longest = next(iter(self._flights.values()))
+            if now - longest.sent_at >= GOT_THROUGH:
+                self._progress = max(self._progress, now)
         return max(call.waiting_since, self._progress) + self.patience
 
     @staticmethod
