@@ -1,6 +1,6 @@
 """The async-native Amazon Bedrock provider for Pydantic AI, on aioboto3 sessions."""
 
-from pydantic_ai.models.bedrock import BedrockModelName, BedrockModelSettings, LatestBedrockModelNames
+from pydantic_ai.models.bedrock import BedrockModelName, LatestBedrockModelNames
 
 from pydantic_ai_aiobedrock._pool.session_pool import PoolStats, SessionPool
 from pydantic_ai_aiobedrock.batches import BatchInference
@@ -13,6 +13,7 @@ from pydantic_ai_aiobedrock.errors import (
 )
 from pydantic_ai_aiobedrock.models import BedrockConverseModel
 from pydantic_ai_aiobedrock.providers import BedrockProvider
+from pydantic_ai_aiobedrock.settings import BedrockModelSettings
 from pydantic_ai_aiobedrock.streaming import BedrockStreamedResponse
 
 __all__ = [

@@ -240,6 +240,10 @@ class BedrockConverseModel(RunsBatches, seam.SendsAnyMember, seam.ProcessesWithi
         options: dict[str, Any] = {}
         if (max_retries := settings.get('max_retries')) is not None:
             options['max_attempts'] = _attempts(max_retries)
+        if (throttling := settings.get('bedrock_throttling')) is not None:
+            if throttling not in ('wait', 'raise'):
+                raise UserError(f"`bedrock_throttling` must be 'wait' or 'raise', not {throttling!r}.")
+            options['throttling'] = throttling
         if (timeout := settings.get('timeout')) is not None:
             options |= _timeouts(timeout, client)
         return calling_with(CallOptions(**options)) if options else nullcontext()
@@ -251,7 +255,7 @@ def _attempts(max_retries: Any) -> int:
     return 1 + max_retries
 
 
-def _timeouts(timeout: Any, client: BedrockRuntime) -> dict[str, float]:
+def _timeouts(timeout: Any, client: BedrockRuntime) -> dict[str, float | None]:
     """Return the timeouts of a call: connecting, reading, and waiting for a free connection.
 
     The phase of writing has none: aiohttp does not time it.
@@ -259,11 +263,13 @@ def _timeouts(timeout: Any, client: BedrockRuntime) -> dict[str, float]:
     try:
         scalar = isinstance(timeout, int | float)
         phases = [timeout] * 4 if scalar else [timeout.connect, timeout.read, timeout.pool, timeout.write]
+        pool: float | None
         connect, read, pool, _ = (_NEVER if phase is None else max(float(phase), _AT_ONCE) for phase in phases)
     except (AttributeError, TypeError, ValueError):
         raise UserError(f'`timeout` must be a number of seconds or an `httpx.Timeout`, not {timeout!r}.') from None
     if len(set(phases)) == 1:
-        # A long wait for an answer is no wish for a long wait for a connection, as with pydantic-ai's own clients.
+        # A long wait for an answer is no wish for a long wait for a connection, like with pydantic-ai's own clients,
+        # nor a wish to give up while a queue moves.
         connect = min(connect, client.spec.connect_timeout)
-        pool = min(pool, client.pool.pool_timeout)
+        pool = pool if pool < client.pool.pool_timeout else None
     return {'connect_timeout': connect, 'read_timeout': read, 'pool_timeout': pool}

@@ -15,6 +15,7 @@ from pydantic_ai.exceptions import UserError
 from pydantic_ai.providers import Provider
 from pydantic_ai.providers.bedrock import BedrockProvider as UpstreamProvider
 
+from pydantic_ai_aiobedrock._config.call_options import Throttling
 from pydantic_ai_aiobedrock._config.client_spec import Aioboto3Session, ClientSpec
 from pydantic_ai_aiobedrock._config.endpoints import check_base_url, resolve_endpoint, resolve_region
 from pydantic_ai_aiobedrock._config.identity import ApiKey
@@ -65,6 +66,7 @@ class BedrockProvider(UpstreamProvider):
         config: AioConfig | None = None,
         pool: SessionPool | None = None,
         max_connections: int = 1000,
+        throttling: Throttling = 'wait',
     ) -> None: ...
 
     def __init__(
@@ -84,6 +86,7 @@ class BedrockProvider(UpstreamProvider):
         config: AioConfig | None = None,
         pool: SessionPool | None = None,
         max_connections: int = 1000,
+        throttling: Throttling = 'wait',
     ) -> None:
         """Make a provider. The AWS configuration file may be read for the region; no connection is opened.
 
@@ -105,6 +108,9 @@ class BedrockProvider(UpstreamProvider):
             config: botocore options, which take precedence over the arguments above.
             pool: The pool to lease clients from; default: one that all providers share.
             max_connections: Calls and streams in flight at most; further ones wait for a free connection.
+            throttling: What calls do while AWS throttles their model: `'wait'` for as long as other calls of it get
+                through, or `'raise'` at once, for a `FallbackModel` to go on with another region or model. The setting
+                `bedrock_throttling` of a request comes first.
 
         Raises:
             UserError: There is no region; the profile does not exist; an argument or a variable is not usable.
@@ -125,6 +131,8 @@ class BedrockProvider(UpstreamProvider):
         _check_config(config)
         if session is None:
             api_key = api_key or os.getenv('AWS_BEARER_TOKEN_BEDROCK')
+        if throttling not in ('wait', 'raise'):
+            raise UserError(f"`throttling` of a BedrockProvider must be 'wait' or 'raise', not {throttling!r}.")
         if not max_connections > 0:
             raise UserError(f'`max_connections` must be positive, not {max_connections!r}.')
         try:
@@ -154,7 +162,7 @@ class BedrockProvider(UpstreamProvider):
             session=session,
             config=config,
         )
-        self._runtime = BedrockRuntime(pool or shared_pool, spec, endpoint_url)
+        self._runtime = BedrockRuntime(pool or shared_pool, spec, endpoint_url, throttling)
 
     @property
     def base_url(self) -> str:

@@ -14,7 +14,7 @@ from aiobotocore.session import AioSession
 from botocore.exceptions import BotoCoreError, ClientError, CredentialRetrievalError
 
 from pydantic_ai_aiobedrock import _telemetry
-from pydantic_ai_aiobedrock._client import codec_hooks, job_hooks, retry_after
+from pydantic_ai_aiobedrock._client import codec_hooks, job_hooks, retry_after, throttling
 from pydantic_ai_aiobedrock._client.botocore_call import add_extra_headers
 from pydantic_ai_aiobedrock._client.client import Client
 from pydantic_ai_aiobedrock._client.credential_cache import CredentialCache
@@ -88,6 +88,7 @@ async def _create(spec: ClientSpec, session: Aioboto3Session | AioSession, ident
 def _equip(client: Any) -> None:
     codec_hooks.install(client, ConverseEventStream)
     retry_after.install(client)
+    throttling.install(client)
     _telemetry.install(client)
     client.meta.events.register_last('before-call.bedrock-runtime', add_extra_headers)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Protocol, Self
 
 import aiohttp
@@ -24,6 +24,9 @@ class Owned(Protocol):
         ...
 
 
+_THROTTLED = 'throttlingException'
+
+
 class ConverseEventStream:
     """Iterates over the events of a ConverseStream response, as `{event type: members}`.
 
@@ -41,13 +44,21 @@ class ConverseEventStream:
         self._decoder = EventStreamDecoder()
         self._messages: Iterator[Message] = iter(())
         self._lease: Owned | None = None
+        self._send_again: SendAgain | None = None
         self.progress: StreamProgress = StreamProgress()
         self._ended = False
         self._closed = False
 
-    def own(self, lease: Owned) -> None:
-        """Keep a lease until the stream is closed."""
+    def own(self, lease: Owned, send_again: SendAgain | None = None) -> None:
+        """Keep a lease until the stream is closed.
+
+        Args:
+            lease: The lease of the connection.
+            send_again: Sends the request again if its first event is a refusal for a quota's sake; it raises that
+                refusal if the request is not to be sent again.
+        """
         self._lease = lease
+        self._send_again = send_again
 
     def __aiter__(self) -> Self:
         return self
@@ -65,6 +76,7 @@ class ConverseEventStream:
             while True:
                 for message in self._messages:
                     if (event := decode_event(message)) is not None:
+                        self._send_again = None
                         if 'messageStop' in event:
                             self.progress.complete = True
                         return event
@@ -72,12 +84,17 @@ class ConverseEventStream:
                     break
                 await self._read()
         except ConverseStreamError as error:
-            self.close()
-            raise EventStreamError(_parsed(error), 'ConverseStream') from error
+            refusal = EventStreamError(_parsed(error), 'ConverseStream')
+            if self._send_again is None or error.code != _THROTTLED:
+                self.close()
+                raise refusal from error
         except BaseException:
             self.close()
             raise
-        raise StopAsyncIteration
+        else:
+            raise StopAsyncIteration
+        await self._replace(self._send_again, refusal)
+        return await anext(self)
 
     async def aclose(self) -> None:
         """Close the stream at once: see `close`."""
@@ -107,6 +124,20 @@ class ConverseEventStream:
         # may run in any thread.
         if not getattr(self, '_closed', True) and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(_close_late, self._response, self._lease)
+
+    async def _replace(self, send_again: SendAgain, refusal: EventStreamError) -> None:
+        """Go on with the answer to the same request, sent again."""
+        self._response.close()
+        try:
+            other = await send_again(refusal)
+        except BaseException:
+            self.close()
+            raise
+        if self._closed:
+            other.close()
+            raise ResponseStreamingError(error='the stream has been closed')
+        other._closed = True
+        self._response, self._decoder, self._messages = other._response, other._decoder, other._messages
 
     async def _read(self) -> None:
         try:
@@ -141,3 +172,7 @@ def _parsed(error: ConverseStreamError) -> Any:
     if error.original_message is not None:
         parsed['originalMessage'] = error.original_message
     return parsed
+
+
+SendAgain = Callable[[EventStreamError], Awaitable[ConverseEventStream]]
+"""Sends a request again, and returns the stream of its answer."""

@@ -35,9 +35,9 @@ def _note(
     read_timeout: float, response_dict: Mapping[str, Any] | None, context: MutableMapping[str, Any], **_: object
 ) -> None:
     context.pop(_NOT_BEFORE, None)
-    if response_dict is not None and (asked_for := _asked_for(response_dict['headers'])) > 0:
+    if response_dict is not None and (seconds := asked_for(response_dict['headers'])) > 0:
         limit = call_options.get().read_timeout or read_timeout
-        context[_NOT_BEFORE] = monotonic() + min(asked_for, limit, MAX_SECONDS)
+        context[_NOT_BEFORE] = monotonic() + min(seconds, limit, MAX_SECONDS)
 
 
 async def _wait(request: Any, **_: object) -> None:
@@ -46,8 +46,8 @@ async def _wait(request: Any, **_: object) -> None:
         await asyncio.sleep(left)
 
 
-def _asked_for(headers: Mapping[str, str]) -> float:
-    """Return the seconds that AWS asks for, with milliseconds in the one header, or seconds or a date in the other."""
+def asked_for(headers: Mapping[str, str]) -> float:
+    """Return the seconds that AWS asks to wait: one header has milliseconds, the other seconds or a date."""
     with suppress(KeyError, ValueError):
         return float(headers['x-amz-retry-after']) / 1000
     value = headers.get('retry-after', '')

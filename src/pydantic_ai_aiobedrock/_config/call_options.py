@@ -6,6 +6,10 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import Literal
+
+Throttling = Literal['wait', 'raise']
+"""How a throttled call goes on: it waits for as long as other calls of its model get through, or raises at once."""
 
 
 @dataclass(frozen=True)
@@ -18,6 +22,8 @@ class CallOptions:
         read_timeout: Seconds between two reads from the socket, or None for the client's.
         pool_timeout: Seconds to wait for a free connection, or None for the pool's.
         max_attempts: Attempts in all, the first included, or None for the client's.
+        throttling: To wait while AWS throttles the model, or to raise at once; None for the provider's choice.
+        paced: Throttled attempts end the call below the runtime, which paces them, instead of being retried.
     """
 
     extra_headers: Mapping[str, str] | None = None
@@ -25,6 +31,8 @@ class CallOptions:
     read_timeout: float | None = None
     pool_timeout: float | None = None
     max_attempts: int | None = None
+    throttling: Throttling | None = None
+    paced: bool = False
 
 
 NO_OPTIONS = CallOptions()

@@ -10,12 +10,13 @@ from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import suppress
 from contextvars import Context
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
 from pydantic_ai_aiobedrock import _telemetry
 from pydantic_ai_aiobedrock._client.credential_cache import CredentialCache
 from pydantic_ai_aiobedrock._config.client_spec import ClientSpec
 from pydantic_ai_aiobedrock._pool.open_client import open_client
+from pydantic_ai_aiobedrock._pool.paced import Paced, PacingStats
 from pydantic_ai_aiobedrock.errors import OpeningError, PoolClosedError, PoolTimeoutError
 
 if TYPE_CHECKING:
@@ -26,6 +27,13 @@ logger: logging.Logger = logging.getLogger('pydantic_ai_aiobedrock.pool')
 
 OPEN_SECONDS = 60
 """Opening a client takes this long at most, the resolution of its credentials included."""
+
+
+REMEMBERED_PACERS = 1024
+"""Models whose pacing is remembered; beyond, those that are not throttled are forgotten."""
+
+
+_Paced = TypeVar('_Paced', bound=Paced)
 
 
 class PoolLimits(NamedTuple):
@@ -125,6 +133,7 @@ class LoopPool:
         self._unclosed: list[PooledClient] = []
         self._waiting: dict[ClientSpec, dict[asyncio.Future[Lease], None]] = {}
         self._holds: Counter[ClientSpec] = Counter()
+        self._pacers: dict[tuple[object, ...], Paced] = {}
         self._closing = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._drained = asyncio.Event()
@@ -170,6 +179,19 @@ class LoopPool:
             self._give_up(spec, granted)
             raise
 
+    def pacer(self, key: tuple[object, ...], make: Callable[[], _Paced]) -> _Paced:
+        """Return what paces the calls of a key; see `SessionPool.pacer`."""
+        pacer: Any = self._pacers.get(key)
+        if pacer is None:
+            if len(self._pacers) >= REMEMBERED_PACERS:
+                self._pacers = {other: kept for other, kept in self._pacers.items() if not kept.is_idle}
+            pacer = self._pacers[key] = make()
+        return pacer
+
+    def pacing(self) -> list[PacingStats]:
+        """Return the statistics of the pacers that have been throttled."""
+        return [stats for pacer in list(self._pacers.values()) if (stats := pacer.stats()).throttled]
+
     def release(self, pooled: PooledClient) -> None:
         """Take a lease back."""
         pooled.leases -= 1
@@ -208,6 +230,8 @@ class LoopPool:
         May be called again after it was cancelled.
         """
         self._closing = True
+        for pacer in self._pacers.values():
+            pacer.close()
         if self._sweep is not None:
             self._sweep.cancel()
         self._act(self._settle())

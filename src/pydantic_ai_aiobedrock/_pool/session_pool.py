@@ -11,13 +11,17 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 from pydantic_ai_aiobedrock import _telemetry
 from pydantic_ai_aiobedrock._client.credential_cache import CredentialCache
 from pydantic_ai_aiobedrock._config.client_spec import ClientSpec
 from pydantic_ai_aiobedrock._in_thread import start_in_thread
 from pydantic_ai_aiobedrock._pool.loop_pool import Lease, LoopPool, PoolLimits
+from pydantic_ai_aiobedrock._pool.paced import Paced, PacingStats
 from pydantic_ai_aiobedrock.errors import PoolClosedError
+
+_Paced = TypeVar('_Paced', bound=Paced)
 
 CLOSE_SECONDS = 5
 """Closing the clients of another thread's loop may take this long."""
@@ -46,6 +50,7 @@ class PoolStats:
     opened: int = 0
     evicted: int = 0
     connections_opened: int = 0
+    pacing: tuple[PacingStats, ...] = ()
 
 
 class SessionPool:
@@ -117,6 +122,15 @@ class SessionPool:
         """
         return await (await self._this_loop()).lease(spec, pool_timeout)
 
+    async def pacer(self, key: tuple[object, ...], make: Callable[[], _Paced]) -> _Paced:
+        """Return what paces the calls of a key on the running event loop, made at the first call.
+
+        Args:
+            key: The spec, the kind of operation and the model.
+            make: Makes the pacer.
+        """
+        return (await self._this_loop()).pacer(key, make)
+
     async def hold(self, spec: ClientSpec) -> Callable[[], None]:
         """Keep a spec's client open beyond its idle timeout until the function that is returned is called.
 
@@ -130,7 +144,8 @@ class SessionPool:
         total = Counter(self._past)
         for loop_pool in self._open_loops():
             total.update(loop_pool.counts())
-        return PoolStats(**total)
+        pacing = [stats for loop_pool in self._open_loops() for stats in loop_pool.pacing()]
+        return PoolStats(**total, pacing=tuple(pacing))
 
     async def aclose(self, grace: float = 0) -> None:
         """Close every client, and refuse further calls.

@@ -211,6 +211,11 @@ class Pacing:
         """Whether calls are paced now: compare before and after an event to log the beginning and the end."""
         return bool(self._meters)
 
+    @property
+    def learned(self) -> bool:
+        """Whether a rate has been measured."""
+        return any(meter.learned for meter in self._meters.values())
+
     def admit(self, call: Call, now: float) -> bool:
         """Accept a new call: True if it goes at once, False if it waits for `due`."""
         if call.state is not State.NEW:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pydantic_ai_aiobedrock import _telemetry
-from pydantic_ai_aiobedrock._config.call_options import NO_OPTIONS, CallOptions
+from pydantic_ai_aiobedrock._config.call_options import NO_OPTIONS, CallOptions, Throttling
 from pydantic_ai_aiobedrock._config.client_spec import ClientSpec
 from pydantic_ai_aiobedrock._pool.loop_pool import Lease
 from pydantic_ai_aiobedrock._pool.session_pool import SessionPool
 from pydantic_ai_aiobedrock._runtime.auth_retry import send
+from pydantic_ai_aiobedrock._runtime.paced_call import PacedCall
+from pydantic_ai_aiobedrock._runtime.pacer import Pacer
+from pydantic_ai_aiobedrock._runtime.token_quota import used_tokens
 
 if TYPE_CHECKING:
     from pydantic_ai_aiobedrock._client.event_stream import ConverseEventStream
@@ -40,8 +44,17 @@ class BedrockRuntime:
     See https://docs.aws.amazon.com/bedrock/latest/APIReference/API_Operations_Amazon_Bedrock_Runtime.html.
     """
 
-    def __init__(self, pool: SessionPool, spec: ClientSpec, endpoint_url: str) -> None:
-        """Take the pool to lease clients from, and what they are made of; nothing is opened."""
+    def __init__(self, pool: SessionPool, spec: ClientSpec, endpoint_url: str, throttling: Throttling = 'wait') -> None:
+        """Make a runtime; nothing is opened.
+
+        Args:
+            pool: The pool to lease clients from.
+            spec: The recipe of the clients.
+            endpoint_url: The endpoint that they send to.
+            throttling: What calls do while AWS throttles their model: wait for as long as other calls of it get
+                through, or raise at once.
+        """
+        self.throttling: Throttling = throttling
         self.pool = pool
         self.spec = spec
         self.meta: RuntimeMeta = RuntimeMeta(endpoint_url, spec.region_name)
@@ -67,24 +80,24 @@ class BedrockRuntime:
             botocore.exceptions.BotoCoreError: The request could not be signed or sent, or was not answered.
             PoolClosedError: The pool is closed.
         """
-        with _telemetry.Operation(_FAMILIES.get(operation, operation), params, self.meta.endpoint_url) as measured:
-            lease = await self._lease(options)
-            measured.waited()
+        family = _FAMILIES.get(operation, operation)
+        with _telemetry.Operation(family, params, self.meta.endpoint_url) as measured:
+            call = await self._paced(operation, family, params, options, measured)
             try:
-                response: dict[str, Any] = await send(lease, operation, params, options)
+                response: dict[str, Any] = await call.send()
                 if operation == 'invoke_model':
                     # Imported with the client that sent this.
                     from pydantic_ai_aiobedrock._client.transport import read_body
 
                     response = {**response, 'body': await read_body(response['body'], self.meta.endpoint_url)}
             except BaseException:
-                lease.release()
+                call.release()
                 raise
             if operation == 'converse_stream':
                 stream: ConverseEventStream = response['stream']
-                stream.own(measured.until_closed(stream.progress, lease))
+                stream.own(measured.until_closed(stream.progress, call), call.send_again)
             else:
-                lease.release()
+                call.finished(used_tokens(response))
             return response
 
     async def converse(self, **params: Any) -> dict[str, Any]:
@@ -150,8 +163,32 @@ class BedrockRuntime:
         with await self.pool.lease(self.spec) as lease:
             await lease.client.connect(min(connections, self.spec.max_connections), self.meta.endpoint_url)
 
-    async def _lease(self, options: CallOptions) -> Lease:
+    async def _paced(
+        self,
+        operation: Operation,
+        family: str,
+        params: Mapping[str, Any],
+        options: CallOptions,
+        measured: _telemetry.Operation,
+    ) -> PacedCall:
+        # Below, a throttled attempt ends the call, whoever waits for another.
+        options = replace(options, paced=True)
+        pacer: Pacer | None = None
+        if (options.throttling or self.throttling) == 'wait':
+            model = str(params.get('modelId'))
+            make = partial(Pacer, family, model, self.spec.region_name)
+            pacer = await self.pool.pacer((self.spec, family, model), make)
+
         spec = self.spec
         if options.max_attempts is not None:
             spec = replace(spec, max_attempts=options.max_attempts)
-        return await self.pool.lease(spec, options.pool_timeout)
+
+        async def take_lease() -> Lease:
+            lease = await self.pool.lease(spec, options.pool_timeout)
+            measured.waited()
+            return lease
+
+        async def send_with(lease: Lease) -> dict[str, Any]:
+            return await send(lease, operation, params, options)
+
+        return PacedCall(pacer, params, take_lease, send_with, options.pool_timeout)

@@ -1,0 +1,137 @@
+"""PacedCall: one call from its place in the queue to its end, sent again while AWS throttles it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError, EventStreamError
+
+from pydantic_ai_aiobedrock._pool.loop_pool import Lease
+from pydantic_ai_aiobedrock._runtime.pacer import Pacer, PatienceEndedError
+from pydantic_ai_aiobedrock._runtime.pacing import Call
+from pydantic_ai_aiobedrock._runtime.token_quota import max_tokens, reserved_tokens
+
+if TYPE_CHECKING:
+    from pydantic_ai_aiobedrock._client.event_stream import ConverseEventStream
+
+
+class PacedCall:
+    """One call, which owns its lease until it is released.
+
+    A throttled attempt gives its lease back, and waits in the queue of its model. Without a pacer the first throttled
+    attempt is the last.
+    """
+
+    __slots__ = ('_call', '_lease', '_params', '_send', '_take_lease', '_timeout', 'pacer')
+
+    def __init__(
+        self,
+        pacer: Pacer | None,
+        params: Mapping[str, Any],
+        take_lease: Callable[[], Awaitable[Lease]],
+        send: Callable[[Lease], Awaitable[dict[str, Any]]],
+        timeout: float | None,
+    ) -> None:
+        """Prepare a call; nothing is sent.
+
+        Args:
+            pacer: The pacer of the model, or None to raise at once.
+            params: The parameters of the call, for the tokens that AWS reserves.
+            take_lease: Waits for a lease.
+            send: Sends one request with it.
+            timeout: Seconds to wait at most before an attempt, or None for as long as other calls get through.
+        """
+        self.pacer = pacer
+        self._params = params
+        self._take_lease = take_lease
+        self._send = send
+        self._timeout = timeout
+        self._lease: Lease | None = None
+        self._call: Call | None = None
+
+    async def send(self) -> dict[str, Any]:
+        """Send the call, for the first time."""
+        pacer = self.pacer
+        if pacer is not None:
+            tokens = reserved_tokens if pacer.throttling else max_tokens
+            call = Call(tokens(self._params))
+            try:
+                await pacer.admit(call, self._timeout)
+            except PatienceEndedError as error:
+                raise pacer.explained(None) from error
+            self._call = call
+        return await self._attempts()
+
+    async def send_again(self, error: EventStreamError) -> ConverseEventStream:
+        """Send a streamed call again whose first event was a refusal, and return the new stream."""
+        # Imported with the client that sent this.
+        from pydantic_ai_aiobedrock._client.throttling import throttle_of
+
+        if self.pacer is None or (throttle := throttle_of(error)) is None or throttle.is_final:
+            raise error
+        self._give_lease_back()
+        await self._wait(error, throttle.resource, throttle.retry_after)
+        return (await self._attempts())['stream']
+
+    def finished(self, used_tokens: float | None) -> None:
+        """End the call, whose answer is complete, with the tokens that it has used."""
+        self._give_lease_back()
+        call, self._call = self._call, None
+        if call is not None and self.pacer is not None:
+            self.pacer.finished(call, used_tokens)
+
+    def release(self) -> None:
+        """End the call, wherever it is; a second time is harmless."""
+        self._give_lease_back()
+        call, self._call = self._call, None
+        if call is not None and self.pacer is not None:
+            self.pacer.failed(call)
+
+    async def _attempts(self) -> dict[str, Any]:
+        while True:
+            self._lease = lease = await self._take_lease()
+            if self.pacer is not None and self._call is not None and self.pacer.is_early(self._call):
+                # The throttling became known while the call waited for a connection.
+                self._give_lease_back()
+                await self._recalled(self.pacer, self._call)
+                continue
+            try:
+                response = await self._send(lease)
+            except ClientError as error:
+                from pydantic_ai_aiobedrock._client.throttling import throttle_of
+
+                throttle = throttle_of(error)
+                if throttle is None or throttle.is_final or self.pacer is None:
+                    raise
+                self._give_lease_back()
+                await self._wait(error, throttle.resource, throttle.retry_after)
+            else:
+                if self.pacer is not None and self._call is not None:
+                    self.pacer.admitted(self._call)
+                return response
+
+    async def _recalled(self, pacer: Pacer, call: Call) -> None:
+        self._call = None
+        try:
+            await pacer.recall(call, self._timeout)
+        except PatienceEndedError as error:
+            raise pacer.explained(None) from error
+        self._call = call
+
+    async def _wait(self, refusal: ClientError, resource: Any, retry_after: float) -> None:
+        pacer, call = self.pacer, self._call
+        assert pacer is not None
+        assert call is not None
+        self._call = None
+        call.tokens = reserved_tokens(self._params)
+        try:
+            await pacer.refused(call, refusal, resource, retry_after, self._timeout)
+        except PatienceEndedError as error:
+            raise pacer.explained(refusal) from error
+        self._call = call
+
+    def _give_lease_back(self) -> None:
+        lease, self._lease = self._lease, None
+        if lease is not None:
+            lease.release()
