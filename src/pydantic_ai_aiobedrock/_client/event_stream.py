@@ -11,6 +11,7 @@ from botocore.exceptions import EventStreamError, ResponseStreamingError
 
 from pydantic_ai_aiobedrock._client.error_translation import translate_reading
 from pydantic_ai_aiobedrock._telemetry import StreamProgress
+from pydantic_ai_aiobedrock._turns import turns
 from pydantic_ai_aiobedrock._wire.converse import ConverseStreamError, decode_event
 from pydantic_ai_aiobedrock._wire.frames import EventStreamDecoder, Message
 from pydantic_ai_aiobedrock.errors import IncompleteStreamError
@@ -41,6 +42,7 @@ class ConverseEventStream:
         """Take over the response whose body the events are read from."""
         self._response = response
         self._loop = asyncio.get_running_loop()
+        self._turns = turns().reads
         self._decoder = EventStreamDecoder()
         self._messages: Iterator[Message] = iter(())
         self._lease: Owned | None = None
@@ -142,6 +144,7 @@ class ConverseEventStream:
     async def _read(self) -> None:
         try:
             data = b'' if self._closed else await self._response.content.readany()
+            await self._turns.take()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise translate_reading(error, str(self._response.url)) from error
         if self._closed:

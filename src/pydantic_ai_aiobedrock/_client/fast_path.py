@@ -17,12 +17,14 @@ from time import perf_counter
 from typing import Any, Final, NamedTuple
 
 from botocore import UNSIGNED
+from pydantic_core import from_json
 
 from pydantic_ai_aiobedrock import _telemetry
 from pydantic_ai_aiobedrock._client import sigv4
 from pydantic_ai_aiobedrock._client.botocore_call import call_botocore
 from pydantic_ai_aiobedrock._client.event_stream import ConverseEventStream
 from pydantic_ai_aiobedrock._client.listeners import Listeners
+from pydantic_ai_aiobedrock._client.throttling import is_throttling
 from pydantic_ai_aiobedrock._client.transport import HTTPSession
 from pydantic_ai_aiobedrock._config.call_options import CallOptions
 from pydantic_ai_aiobedrock._wire.converse import decode_response, encode_request
@@ -154,12 +156,42 @@ class FastPath:
             outcome = await self._transport.send(_Request(template.url, headers, body, operation.streams), options)
         except Exception as error:
             outcome = error
+        if options.paced and not isinstance(outcome, Exception) and outcome.status_code == 429:
+            await self._raise_throttled(operation, outcome, sent_at, len(body))
         if isinstance(outcome, Exception) or not 200 <= outcome.status_code < 300:
             call = _Call(None, outcome, body, invocation_id, sent_at)
             # The traceback of an exception holds this frame.
             del outcome
             return await self._through_botocore(operation_name, params, options, call)
         return await self._answered(operation, template, outcome, sent_at, len(body))
+
+    async def _raise_throttled(self, operation: _Operation, response: Any, sent_at: float, request_bytes: int) -> None:
+        """Raise the refusal that a response is: many come at once, and botocore takes a millisecond for each.
+
+        Raises:
+            botocore.exceptions.ClientError: The refusal.
+        """
+        content: bytes = await response.content
+        fields: dict[str, str] = dict(response.headers)
+        try:
+            described: Any = from_json(content)
+            message = str(described.get('message', described.get('Message', '')))
+        except (AttributeError, ValueError):
+            return
+        code = fields.get('x-amzn-errortype', '').partition(':')[0]
+        if not is_throttling(code):
+            return
+        _telemetry.attempt_answered(sent_at, request_bytes, response.status_code, len(content), self._server)
+        parsed: Any = {
+            'Error': {'Message': message, 'Code': code},
+            'ResponseMetadata': {
+                'RequestId': fields.get('x-amzn-requestid', ''),
+                'HTTPStatusCode': response.status_code,
+                'HTTPHeaders': fields,
+                'RetryAttempts': 0,
+            },
+        }
+        raise self._client.exceptions.from_code(code)(parsed, operation.name)
 
     async def _answered(
         self, operation: _Operation, template: _Template, response: Any, sent_at: float, request_bytes: int

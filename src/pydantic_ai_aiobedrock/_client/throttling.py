@@ -45,6 +45,11 @@ def throttle_of(error: ClientError) -> Throttle | None:
     )
 
 
+def is_throttling(code: str) -> bool:
+    """Return whether an error code is that of a refusal for a quota's sake."""
+    return code in _CODES
+
+
 def install(client: Any) -> None:
     """Let throttled attempts of this client end a call that is paced, instead of being retried by botocore."""
     client.meta.events.register_first(

@@ -29,6 +29,7 @@ from pydantic_ai_aiobedrock._client.error_translation import translate, translat
 from pydantic_ai_aiobedrock._config.call_options import NO_OPTIONS, CallOptions, call_options
 from pydantic_ai_aiobedrock._config.redaction import redact_url
 from pydantic_ai_aiobedrock._in_thread import start_in_thread
+from pydantic_ai_aiobedrock._turns import turns
 from pydantic_ai_aiobedrock.errors import PoolClosedError
 
 TCP_KEEPALIVE_SECONDS = 60
@@ -179,6 +180,7 @@ class HTTPSession:
             sent: Any = AioAWSResponse(request.url, response.status, fields, response)  # pyright: ignore
             if not request.stream_output or response.status >= 300:
                 await sent.content
+                await turns().answers.take()
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if self._closed and task is not None and not task.cancelling():

@@ -11,6 +11,7 @@ from pydantic_ai_aiobedrock._pool.loop_pool import Lease
 from pydantic_ai_aiobedrock._runtime.pacer import Pacer, PatienceEndedError
 from pydantic_ai_aiobedrock._runtime.pacing import Call
 from pydantic_ai_aiobedrock._runtime.token_quota import max_tokens, reserved_tokens
+from pydantic_ai_aiobedrock._turns import turns
 
 if TYPE_CHECKING:
     from pydantic_ai_aiobedrock._client.event_stream import ConverseEventStream
@@ -91,6 +92,7 @@ class PacedCall:
     async def _attempts(self) -> dict[str, Any]:
         while True:
             self._lease = lease = await self._take_lease()
+            await turns().sends.take()
             if self.pacer is not None and self._call is not None and self.pacer.is_early(self._call):
                 # The throttling became known while the call waited for a connection.
                 self._give_lease_back()

@@ -1,0 +1,74 @@
+"""Turns of the event loop, shared out: however much arrives at once, other callbacks of the loop run in between.
+
+When hundreds of answers arrive together, the loop would run every task that waited for one before anything else. Here a
+few of them go on in each turn of the loop, in the order of their arrival.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Final
+from weakref import WeakKeyDictionary
+
+CALLS_PER_TURN: Final = 4
+"""Calls that are sent, or answered, in one turn of the loop: each may cost an agent a millisecond."""
+
+READS_PER_TURN: Final = 24
+"""Reads of streams that go on in one turn of the loop."""
+
+
+class Turns:
+    """Lets a few tasks go on in each turn of an event loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, per_turn: int) -> None:
+        """Share out the turns of a loop."""
+        self._loop = loop
+        self._per_turn = per_turn
+        self._used = 0
+        self._scheduled = False
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    async def take(self) -> None:
+        """Wait for a turn; nothing is waited for unless others take theirs in this turn of the loop."""
+        if self._used < self._per_turn and not self._waiting:
+            self._used += 1
+            if not self._scheduled:
+                self._scheduled = True
+                self._loop.call_soon(self._next)
+            return
+        turn: asyncio.Future[None] = self._loop.create_future()
+        self._waiting.append(turn)
+        await turn
+
+    def _next(self) -> None:
+        self._used = 0
+        while self._waiting and self._used < self._per_turn:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                self._used += 1
+        if self._used:
+            self._loop.call_soon(self._next)
+        else:
+            self._scheduled = False
+
+
+class LoopTurns:
+    """The turns of one event loop, by the cost of what goes on in them."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.sends: Turns = Turns(loop, CALLS_PER_TURN)
+        self.answers: Turns = Turns(loop, CALLS_PER_TURN)
+        self.reads: Turns = Turns(loop, READS_PER_TURN)
+
+
+_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, LoopTurns] = WeakKeyDictionary()
+
+
+def turns() -> LoopTurns:
+    """Return the turns of the running event loop."""
+    loop = asyncio.get_running_loop()
+    if (found := _loops.get(loop)) is None:
+        found = _loops[loop] = LoopTurns(loop)
+    return found
