@@ -121,13 +121,14 @@ def test_thinking_comes_first_when_it_is_asked_for(client: Any) -> None:
 
 
 def test_tokens_are_counted(client: Any) -> None:
-    few = client.count_tokens(modelId=CLAUDE, input={'converse': {'messages': [user('Hi')]}})['inputTokens']
-    more = client.count_tokens(modelId=CLAUDE, input={'converse': {'messages': [user('Hi ' * 50)]}})['inputTokens']
+    counted = CLAUDE.removeprefix('us.')
+    few = client.count_tokens(modelId=counted, input={'converse': {'messages': [user('Hi')]}})['inputTokens']
+    more = client.count_tokens(modelId=counted, input={'converse': {'messages': [user('Hi ' * 50)]}})['inputTokens']
     assert more == few + 49
     used = client.converse(modelId=CLAUDE, messages=[user('Hi ' * 50)])['usage']['inputTokens']
     assert used == more
     body = json.dumps({'messages': 'one two three'})
-    assert client.count_tokens(modelId=CLAUDE, input={'invokeModel': {'body': body}})['inputTokens'] > 1
+    assert client.count_tokens(modelId=counted, input={'invokeModel': {'body': body}})['inputTokens'] > 1
 
 
 def test_an_arn_is_a_model_id(client: Any, served: LocalBedrock) -> None:

@@ -67,20 +67,21 @@ async def test_it_says_where_in_one_line_of_json_and_ends_clean(number: signal.S
 async def test_it_prints_lines_for_a_shell() -> None:
     async with command('--tokens-per-second', '1000', '--latency', '0.01') as process:
         assert process.stdout is not None
-        lines = [(await process.stdout.readline()).decode().rstrip() for _ in range(11)]
+        lines = [(await process.stdout.readline()).decode().rstrip() for _ in range(12)]
         assert lines[0].startswith('LocalBedrock serves at http://127.0.0.1:')
-        assert [line.partition('=')[0] for line in lines[1:9]] == [
+        assert [line.partition('=')[0] for line in lines[1:10]] == [
             'export AWS_ENDPOINT_URL_BEDROCK_RUNTIME',
             'export AWS_BEDROCK_RUNTIME_ENDPOINT',
             'export AWS_ENDPOINT_URL_BEDROCK',
             'export AWS_ENDPOINT_URL_S3',
+            'export AWS_ENDPOINT_URL_STS',
             'export AWS_ACCESS_KEY_ID',
             'export AWS_SECRET_ACCESS_KEY',
             'export AWS_DEFAULT_REGION',
             'export AWS_REGION',
         ]
-        assert 'export AWS_BEARER_TOKEN_BEDROCK=' in lines[9]
-        assert lines[10] == 'Ctrl-C stops it.'
+        assert 'export AWS_BEARER_TOKEN_BEDROCK=' in lines[10]
+        assert lines[11] == 'Ctrl-C stops it.'
 
 
 def test_a_port_that_is_taken_is_one_clear_line(capsys: pytest.CaptureFixture[str]) -> None:

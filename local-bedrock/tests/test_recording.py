@@ -112,11 +112,11 @@ async def test_errors_are_recorded_too(
 async def test_operations_that_are_not_known_here_are_passed_on(
     aws: LocalBedrock, recorder: LocalBedrock, http: aiohttp.ClientSession, file: Path
 ) -> None:
-    url, options = request_to(recorder, '/guardrail/abc/version/1/apply?a=b', b'{"source":"INPUT"}')
+    url, options = request_to(recorder, '/made-up/later?a=b', b'{"source":"INPUT"}')
     async with http.post(url, **options) as response:
         assert response.status == 404
-    assert aws.requests[0].path == '/guardrail/abc/version/1/apply?a=b'
-    assert exchanges(file)[0]['request']['path'] == '/guardrail/abc/version/1/apply?a=b'
+    assert aws.requests[0].path == '/made-up/later?a=b'
+    assert exchanges(file)[0]['request']['path'] == '/made-up/later?a=b'
 
 
 async def test_a_path_stays_encoded_as_it_came(
@@ -132,7 +132,9 @@ async def test_a_body_that_is_not_json_is_recorded_in_base64(
     aws: LocalBedrock, recorder: LocalBedrock, http: aiohttp.ClientSession, file: Path, body: bytes
 ) -> None:
     aws.reply(RawReply(body, headers={'Content-Type': 'audio/mpeg'}), operation='InvokeModel')
-    assert await ask(http, recorder, 'invoke', b'{}') == (200, body)
+    # A model whose format LocalBedrock does not know.
+    canvas = 'amazon.nova-canvas-v1%3A0'
+    assert await ask(http, recorder, 'invoke', b'{}', model=canvas) == (200, body)
     assert (await ask(http, recorder, 'invoke', b'\xff'))[0] == 400
     assert base64.b64decode(exchanges(file)[0]['response']['base64']) == body
     assert base64.b64decode(exchanges(file)[1]['request']['base64']) == b'\xff'

@@ -12,7 +12,7 @@ from local_bedrock import LocalBedrock
 
 
 async def test_a_request_is_recorded_decoded(bedrock: LocalBedrock, post: Post) -> None:
-    tools = {'tools': [{'toolSpec': {'name': 'a', 'inputSchema': {'json': {}}}}, {'cachePoint': {'type': 'default'}}]}
+    tools = {'tools': [{'toolSpec': {'name': 'a', 'inputSchema': {'json': {'type': 'object'}}}}]}
     body: dict[str, Any] = {
         'messages': [
             user('First'),

@@ -131,6 +131,7 @@ def test_a_guardrail_needs_no_id_and_a_prompt_no_messages() -> None:
 def test_a_service_model_is_loaded_without_that_of_botocore() -> None:
     code = (
         'from botocore.loaders import Loader; Loader.load_service_model = None; '
-        'from local_bedrock._model.validation import ServiceModel; ServiceModel.load(); ServiceModel.load_jobs()'
+        'from local_bedrock._model.validation import ServiceModel; '
+        'ServiceModel.load(); ServiceModel.load_control_plane()'
     )
     subprocess.run([sys.executable, '-c', code], check=True, timeout=60)

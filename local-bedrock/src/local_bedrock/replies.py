@@ -9,7 +9,6 @@ from typing import Any, Literal
 from local_bedrock.errors import ErrorReply
 from local_bedrock.frames import StreamEvent
 from local_bedrock.requests import RecordedRequest
-from local_bedrock.routing import RuntimeOperation
 
 Ending = Literal['end', 'close', 'reset', 'hang']
 """How a response ends that was cut short: as if it were whole (`end`), by closing the connection in good order with
@@ -141,10 +140,6 @@ ReplyFunction = Callable[
 """A function of the request, sync or async; an async generator yields the events of a stream one by one."""
 
 
-def operations_of(
-    reply: AnyReply | ReplyFunction, operation: RuntimeOperation | None
-) -> tuple[RuntimeOperation, ...] | None:
-    """Return the operations that a reply is for, `None` for any, where one may have been named."""
-    if operation is not None:
-        return (operation,)
-    return None if isinstance(reply, ErrorReply | RawReply) else ('Converse', 'ConverseStream')
+def generates_text(reply: AnyReply | ReplyFunction) -> bool:
+    """Tell if a reply stands for generated text, in whatever format it is asked for, and not for a response as such."""
+    return not isinstance(reply, ErrorReply | RawReply)

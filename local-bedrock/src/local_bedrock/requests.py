@@ -40,6 +40,8 @@ class RecordedRequest:
     """The `recordId` in the input of the job."""
     body: dict[str, Any] = field(default_factory=dict[str, Any])
     """The decoded body; empty where it is not a JSON object."""
+    invocation: dict[str, Any] | None = None
+    """The body of InvokeModel in the terms of Converse; `None` if its model generates no text."""
     attempt: int = 1
     """Attempt number, as the client says in `amz-sdk-request`."""
     invocation_id: str | None = None
@@ -66,14 +68,26 @@ class RecordedRequest:
     """Whether the client went away before the end of the response."""
 
     @property
+    def generates_text(self) -> bool:
+        """Whether a model that generates text is asked, by Converse or by InvokeModel."""
+        return self.invocation is not None or self.operation in ('Converse', 'ConverseStream')
+
+    @property
+    def converse(self) -> dict[str, Any]:
+        """The request in the terms of Converse; empty if it generates no text."""
+        if self.invocation is not None:
+            return self.invocation
+        return self.body if self.generates_text else {}
+
+    @property
     def streaming(self) -> bool:
         """Whether the answer is an event stream."""
-        return self.operation == 'ConverseStream'
+        return self.operation in ('ConverseStream', 'InvokeModelWithResponseStream')
 
     @property
     def messages(self) -> list[dict[str, Any]]:
-        """The messages of a Converse body."""
-        return structures(self.body, 'messages')
+        """The messages, in the terms of Converse."""
+        return structures(self.converse, 'messages')
 
     @property
     def last_user_text(self) -> str:
@@ -98,7 +112,7 @@ class RecordedRequest:
     @property
     def tools(self) -> dict[str, dict[str, Any]]:
         """The offered tools, by name: each a `toolSpec`."""
-        specs = (structure(tool, 'toolSpec') for tool in structures(self.body, 'toolConfig', 'tools'))
+        specs = (structure(tool, 'toolSpec') for tool in structures(self.converse, 'toolConfig', 'tools'))
         return {spec['name']: spec for spec in specs if 'name' in spec}
 
 

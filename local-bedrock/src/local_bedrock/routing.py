@@ -1,4 +1,4 @@
-"""Which service and which operation a request is for: Bedrock Runtime, Bedrock or S3, all on one port."""
+"""The service and the operation that a request is for: Bedrock Runtime, Bedrock, S3 or STS, all on one port."""
 
 from __future__ import annotations
 
@@ -7,13 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, get_args
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote
 
-Service = Literal['bedrock-runtime', 'bedrock', 's3']
+Service = Literal['bedrock-runtime', 'bedrock', 's3', 'sts']
 
-RuntimeOperation = Literal['Converse', 'ConverseStream', 'CountTokens', 'InvokeModel']
+RuntimeOperation = Literal[
+    'ApplyGuardrail', 'Converse', 'ConverseStream', 'CountTokens', 'InvokeModel', 'InvokeModelWithResponseStream'
+]
 JobOperation = Literal[
     'CreateModelInvocationJob', 'GetModelInvocationJob', 'ListModelInvocationJobs', 'StopModelInvocationJob'
+]
+CatalogueOperation = Literal[
+    'GetFoundationModel', 'GetInferenceProfile', 'ListFoundationModels', 'ListInferenceProfiles'
 ]
 ObjectOperation = Literal[
     'AbortMultipartUpload',
@@ -30,17 +35,27 @@ ObjectOperation = Literal[
     'PutObject',
     'UploadPart',
 ]
-Operation = RuntimeOperation | JobOperation | ObjectOperation
+IdentityOperation = Literal['GetCallerIdentity']
+Operation = RuntimeOperation | JobOperation | CatalogueOperation | ObjectOperation | IdentityOperation
 
 RUNTIME_OPERATIONS: tuple[RuntimeOperation, ...] = get_args(RuntimeOperation)
 JOB_OPERATIONS: tuple[JobOperation, ...] = get_args(JobOperation)
+CATALOGUE_OPERATIONS: tuple[CatalogueOperation, ...] = get_args(CatalogueOperation)
 
 _MODEL_OPERATIONS: dict[str, RuntimeOperation] = {
     'converse': 'Converse',
     'converse-stream': 'ConverseStream',
     'count-tokens': 'CountTokens',
     'invoke': 'InvokeModel',
+    'invoke-with-response-stream': 'InvokeModelWithResponseStream',
 }
+_CATALOGUE: dict[tuple[str, bool], CatalogueOperation] = {
+    ('foundation-models', False): 'ListFoundationModels',
+    ('foundation-models', True): 'GetFoundationModel',
+    ('inference-profiles', False): 'ListInferenceProfiles',
+    ('inference-profiles', True): 'GetInferenceProfile',
+}
+_GUARDRAIL = re.compile(r'/guardrail/([^/]+)/version/[^/]+/apply')
 _SIGNING_NAME = re.compile(r'Credential=[^/,]*/[^/,]*/[^/,]*/([^/,]*)')
 # What tells an unsigned request to S3.
 _HEADERS_OF_S3 = ('x-amz-checksum-mode', 'x-amz-sdk-checksum-algorithm', 'x-amz-content-sha256')
@@ -77,13 +92,23 @@ class Target:
     operation: Operation | None
     """The operation, or `None` where there is none of that kind."""
     resource: str = ''
-    """The model id, the job identifier, or bucket and key with a slash between them; decoded."""
+    """The id of a model, job, inference profile or guardrail, or bucket and key with a slash between them; decoded."""
 
 
-def target(method: str, raw_path: str, headers: Mapping[str, str]) -> Target:
-    """Tell the service by the scope of the signature, or else by the path; the operation by method and path."""
+def target(method: str, raw_path: str, headers: Mapping[str, str], body: bytes = b'') -> Target:
+    """Tell the service by the scope of the signature, or else by the path; the operation by method and path.
+
+    Args:
+        method: The HTTP method.
+        raw_path: Path and query, still percent-encoded.
+        headers: The headers.
+        body: The body, in which a request to STS names its operation.
+    """
     authorization = headers.get('Authorization', '')
     scope = _SIGNING_NAME.search(authorization)
+    if scope and scope[1] == 'sts':
+        asked = dict(parse_qsl(body.decode(errors='replace'))).get('Action') if method == 'POST' else None
+        return Target('sts', 'GetCallerIdentity' if asked == 'GetCallerIdentity' else None)
     # A bearer token is Bedrock's, whatever else a client sends along.
     if scope[1] == 's3' if scope else not authorization and any(name in headers for name in _HEADERS_OF_S3):
         return _object_target(method, raw_path)
@@ -95,6 +120,11 @@ def _bedrock_target(method: str, raw_path: str) -> Target:
     path = raw_path.partition('?')[0]
     if path.startswith('/model-invocation-job'):
         return _job_target(method, path)
+    collection, _, identifier = path.removeprefix('/').partition('/')
+    if method == 'GET' and (listed := _CATALOGUE.get((collection, bool(identifier)))) is not None:
+        return Target('bedrock', listed, unquote(identifier))
+    if method == 'POST' and (guardrail := _GUARDRAIL.fullmatch(path)) is not None:
+        return Target('bedrock-runtime', 'ApplyGuardrail', unquote(guardrail[1]))
     prefix, _, name = path.rpartition('/')
     if not prefix.startswith('/model/'):
         return Target('bedrock-runtime', None)

@@ -19,6 +19,8 @@ class Rule(Generic[T]):
     action: T
     model: str | Callable[[str], bool] | None = None
     operations: Collection[Operation] | None = None
+    text_only: bool = False
+    """Whether the action is for requests that generate text alone."""
     when: Callable[[RecordedRequest], bool] | None = None
     nth: Collection[int] | None = None
     probability: float = 1.0
@@ -53,6 +55,8 @@ class Rule(Generic[T]):
 
     def _concerns(self, request: RecordedRequest) -> bool:
         if self.operations is not None and request.operation not in self.operations:
+            return False
+        if self.text_only and not request.generates_text:
             return False
         if callable(self.model):
             if not self.model(request.model_id):

@@ -28,7 +28,7 @@ from local_bedrock.environment import ALL_SERVICES, MODEL_SERVICES, client_envir
 from local_bedrock.faults import FailConnection, Fault
 from local_bedrock.keys import AccessKey, Keyring
 from local_bedrock.quotas import Quota, Quotas, Throttle
-from local_bedrock.replies import AnyReply, ReplyFunction, operations_of
+from local_bedrock.replies import AnyReply, ReplyFunction, generates_text
 from local_bedrock.requests import LocalBedrockStats, Operation, RecordedRequest
 from local_bedrock.routing import RuntimeOperation
 from local_bedrock.rules import Rule, Script
@@ -65,6 +65,7 @@ class LocalBedrock:
         seed: int = 0,
         keep_requests: int = 10_000,
         quotas: Sequence[Quota] = (),
+        strict_models: bool = True,
     ) -> None:
         """Configure an endpoint.
 
@@ -85,8 +86,11 @@ class LocalBedrock:
             seed: Seed of the padding of events, of the chance of faults, and of the order of the output of batches.
             keep_requests: How many of the latest requests are remembered.
             quotas: Requests and tokens that models may take; beyond them, requests are throttled (default: no limit).
+            strict_models: Refuses what a model of its family does not support, such as tools of Titan Text; off, only
+                the rules that all models share apply.
         """
-        runtime = Runtime(models, responder, Manner(latency, tokens_per_second, seed), quotas=Quotas(quotas))
+        manner = Manner(latency, tokens_per_second, seed)
+        runtime = Runtime(models, responder, manner, strict_models, quotas=Quotas(quotas))
         objects = ObjectStore(buckets)
         self._endpoint = Handler(
             region_name=region_name,
@@ -297,7 +301,7 @@ class LocalBedrock:
                 of a stream if it is an async generator.
             model: Only for requests to this model id, or to one of which the function says so.
             operation: Only for requests of this operation. Errors and raw replies are for any where not given, all
-                others for Converse and ConverseStream.
+                others for each operation that generates text: Converse and InvokeModel, streamed or not.
             when: Only for requests of which the function says so.
             times: How many requests each reply answers; `None` is any number.
 
@@ -307,7 +311,14 @@ class LocalBedrock:
         script = self._endpoint.runtime.script
         return [
             script.add(
-                Rule(action=reply, model=model, operations=operations_of(reply, operation), when=when, times=times)
+                Rule(
+                    action=reply,
+                    model=model,
+                    operations=None if operation is None else (operation,),
+                    text_only=operation is None and generates_text(reply),
+                    when=when,
+                    times=times,
+                )
             )
             for reply in replies
         ]

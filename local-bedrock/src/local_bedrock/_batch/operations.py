@@ -36,7 +36,7 @@ async def answer_job_request(record: RecordedRequest, jobs: Jobs) -> Response:
         query['maxResults'] = int(query['maxResults'])
     identifier = {'jobIdentifier': record.resource} if record.resource else {}
     # Reads and decodes the service model, the first time.
-    model = await asyncio.to_thread(ServiceModel.load_jobs)
+    model = await asyncio.to_thread(ServiceModel.load_control_plane)
     model.check(record.operation, {**record.body, **query, **identifier})
     match record.operation:
         case 'CreateModelInvocationJob':

@@ -18,16 +18,18 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from local_bedrock._batch.jobs import Jobs
 from local_bedrock._batch.operations import answer_job_request
 from local_bedrock._http.signatures import SignedRequest, authenticate
+from local_bedrock._model.catalogue import answer_catalogue_request
 from local_bedrock._model.render import error_response, unknown_operation
 from local_bedrock._model.runtime import Runtime, decoded
 from local_bedrock._s3.objects import ObjectStore
 from local_bedrock._s3.s3 import answer_object_request
+from local_bedrock._sts.identity import caller_identity
 from local_bedrock.errors import ErrorReply, RefusedError
 from local_bedrock.faults import FailConnection, Fault, NoResponse
 from local_bedrock.keys import Keyring
 from local_bedrock.requests import LocalBedrockStats, RecordedRequest
 from local_bedrock.response import Response, SourceError, WrittenResponse, write_response
-from local_bedrock.routing import target
+from local_bedrock.routing import CATALOGUE_OPERATIONS, target
 from local_bedrock.rules import Script
 
 _ATTEMPT = re.compile(r'attempt=(\d+)')
@@ -152,13 +154,13 @@ class Handler:
 
     def _record(self, http: web.BaseRequest, body: bytes) -> RecordedRequest:
         headers = http.headers
-        aim = target(http.method, http.raw_path, headers)
+        aim = target(http.method, http.raw_path, headers, body)
         attempt = _ATTEMPT.search(headers.get('amz-sdk-request', ''))
         record = RecordedRequest(
             service=aim.service,
             operation=aim.operation,
             resource=aim.resource,
-            model_id=aim.resource if aim.service == 'bedrock-runtime' else '',
+            model_id=aim.resource if aim.service == 'bedrock-runtime' and aim.operation != 'ApplyGuardrail' else '',
             method=http.method,
             path=http.raw_path,
             headers=_shown(headers),
@@ -171,7 +173,7 @@ class Handler:
             request_id=str(uuid.uuid4()),
         )
         # Conditions of faults may look at the body of a request that is refused later for what it is.
-        if aim.service != 's3':
+        if aim.service not in ('s3', 'sts'):
             with contextlib.suppress(RefusedError):
                 record.body = decoded(body)
         self.arrived += 1
@@ -183,7 +185,7 @@ class Handler:
         try:
             if record.operation is None and record.service != 's3' and self.runtime.source is None:
                 return unknown_operation(record)
-            signing_name = 's3' if record.service == 's3' else 'bedrock'
+            signing_name = record.service if record.service in ('s3', 'sts') else 'bedrock'
             signed = SignedRequest(http.method, http.raw_path, http.headers, body, signing_name)
             record.auth_scheme = authenticate(signed, self.keyring, self.region_name, self.clock)
             rule = self.faults.choose(record)
@@ -207,6 +209,10 @@ class Handler:
             return await self.runtime.answer(record)
         if self.runtime.source is not None:
             raise RefusedError(_NOT_RECORDED)
+        if record.service == 'sts':
+            return caller_identity(record)
+        if record.operation in CATALOGUE_OPERATIONS:
+            return await answer_catalogue_request(record, self.runtime.models, self.region_name)
         if record.service == 'bedrock':
             return await answer_job_request(record, self.jobs)
         return answer_object_request(record, headers, self.objects)

@@ -10,13 +10,15 @@ from local_bedrock._model.families import Family
 from local_bedrock._model.json_access import structure, structures
 from local_bedrock.errors import RefusedError, validation_error
 
+#: The phrase that Converse puts before the words of a model.
+MODEL_ERROR = 'The model returned the following errors: '
 _CACHE_POINTS = 4
 _LEAST_THINKING = 1024
 
 
 def model_error(message: str) -> RefusedError:
     """Refuse a request as the model itself does."""
-    return validation_error(f'The model returned the following errors: {message}')
+    return validation_error(f'{MODEL_ERROR}{message}')
 
 
 def check_anthropic(body: Mapping[str, Any], messages: Sequence[Mapping[str, Any]], family: Family) -> None:

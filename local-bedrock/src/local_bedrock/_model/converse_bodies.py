@@ -52,7 +52,8 @@ def new_tool_use_id() -> str:
     return f'tooluse_{secrets.token_urlsafe(16)}'
 
 
-def _stop_reason(reply: Reply, blocks: list[dict[str, Any]]) -> str:
+def stop_reason(reply: Reply, blocks: list[dict[str, Any]]) -> str:
+    """Return the stop reason of a reply."""
     if reply.stop_reason is not None:
         return reply.stop_reason
     calls = any('toolUse' in block and block['toolUse'].get('type') != 'server_tool_use' for block in blocks)
@@ -72,9 +73,10 @@ def block_tokens(block: Mapping[str, Any]) -> int:
     return 1
 
 
-def _usage(reply: Reply, request: RecordedRequest, blocks: list[dict[str, Any]]) -> dict[str, Any]:
+def usage_of(reply: Reply, request: RecordedRequest, blocks: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the usage that a response reports."""
     usage: dict[str, Any] = {
-        'inputTokens': input_tokens(request.body),
+        'inputTokens': input_tokens(request.converse),
         'outputTokens': sum(block_tokens(block) for block in blocks),
         'serverToolUsage': {},
     }
@@ -110,11 +112,11 @@ def _latency(reply: Reply) -> int:
 def converse_body(reply: Reply, request: RecordedRequest) -> tuple[bytes, dict[str, Any]]:
     """Return the body of a Converse response, and its usage."""
     blocks = content_blocks(reply)
-    usage = _usage(reply, request, blocks)
+    usage = usage_of(reply, request, blocks)
     body: dict[str, Any] = {
         'metrics': {'latencyMs': _latency(reply)},
         'output': {'message': {'content': blocks, 'role': 'assistant'}},
-        'stopReason': _stop_reason(reply, blocks),
+        'stopReason': stop_reason(reply, blocks),
         'usage': usage,
         **_about(reply),
     }
@@ -123,19 +125,28 @@ def converse_body(reply: Reply, request: RecordedRequest) -> tuple[bytes, dict[s
     return to_json({name: body[name] for name in sorted(body)}), usage
 
 
-def stream_events(reply: Reply, request: RecordedRequest) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the events of a ConverseStream response, each its name and its payload before padding."""
-    blocks = content_blocks(reply)
+def stream_events(
+    reply: Reply, request: RecordedRequest, blocks: list[dict[str, Any]] | None = None
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the events of a ConverseStream response, each its name and its payload before padding.
+
+    Args:
+        reply: The reply.
+        request: The request that it answers.
+        blocks: The content blocks of the reply (default: made here, with new ids of tool calls).
+    """
+    if blocks is None:
+        blocks = content_blocks(reply)
     yield 'messageStart', {'role': 'assistant'}
     for index, block in enumerate(blocks):
         yield from _block_events(index, block, reply)
-    stop: dict[str, Any] = {'stopReason': _stop_reason(reply, blocks)}
+    stop: dict[str, Any] = {'stopReason': stop_reason(reply, blocks)}
     if reply.additional_fields is not None:
         stop['additionalModelResponseFields'] = dict(reply.additional_fields)
     yield 'messageStop', stop
     yield (
         'metadata',
-        {'metrics': {'latencyMs': _latency(reply)}, 'usage': _usage(reply, request, blocks), **_about(reply)},
+        {'metrics': {'latencyMs': _latency(reply)}, 'usage': usage_of(reply, request, blocks), **_about(reply)},
     )
 
 

@@ -24,7 +24,7 @@ _QUOTED = 300
 
 
 def respond(request: RecordedRequest) -> Reply:
-    """Answer a Converse or ConverseStream request."""
+    """Answer a request that generates text."""
     thinking = _thinking(request)
     tool = _tool_to_call(request)
     if tool is not None:
@@ -38,14 +38,14 @@ def respond(request: RecordedRequest) -> Reply:
 
 def _thinking(request: RecordedRequest) -> str | None:
     for key in ('thinking', 'reasoning_config', 'reasoningConfig'):
-        if structure(request.body, 'additionalModelRequestFields', key).get('type') in ('enabled', 'adaptive'):
+        if structure(request.converse, 'additionalModelRequestFields', key).get('type') in ('enabled', 'adaptive'):
             return f'The user says: {_shortened(request.last_user_text)}'
     return None
 
 
 def _tool_to_call(request: RecordedRequest) -> str | None:
     tools = list(request.tools)
-    choice = structure(request.body, 'toolConfig', 'toolChoice')
+    choice = structure(request.converse, 'toolConfig', 'toolChoice')
     if 'tool' in choice:
         return str(choice['tool']['name'])
     outputs = [name for name in tools if name.startswith(OUTPUT_TOOL)]
@@ -89,7 +89,7 @@ def _arguments(request: RecordedRequest, tool: str) -> dict[str, Any]:
 
 
 def _structured(request: RecordedRequest) -> str | None:
-    form = structure(request.body, 'outputConfig', 'textFormat')
+    form = structure(request.converse, 'outputConfig', 'textFormat')
     if form.get('type') != 'json_schema':
         return None
     schema = structure(form, 'structure', 'jsonSchema').get('schema')
@@ -137,7 +137,7 @@ def _shortened(text: str) -> str:
 
 def _limited(reply: Reply, request: RecordedRequest) -> Reply:
     """Return the reply, cut where a stop sequence or the greatest number of tokens ends it."""
-    config = structure(request.body, 'inferenceConfig')
+    config = structure(request.converse, 'inferenceConfig')
     text, stop_reason = reply.text or '', None
     stops = [at for stop in config.get('stopSequences') or () if stop and (at := text.find(stop)) >= 0]
     if stops:

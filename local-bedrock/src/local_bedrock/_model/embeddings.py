@@ -31,7 +31,7 @@ def invoke_embedding(model_id: str, body: Mapping[str, Any]) -> tuple[bytes, dic
     if embed is None and model_id.startswith('arn:'):
         embed = next((embed for member, embed in _FAMILIES_BY_MEMBER.items() if member in body), None)
     if embed is None:
-        raise validation_error(f'LocalBedrock invokes embedding models only; script a reply for {model_id}.')
+        raise validation_error(f'LocalBedrock does not know the format of {model_id}: script a RawReply.')
     response, tokens = embed(body)
     headers = {
         'x-amzn-bedrock-invocation-latency': str(_LATENCY_MS),

@@ -50,7 +50,7 @@ def check_converse(body: Mapping[str, Any], model_id: str, *, streaming: bool = 
     if family.anthropic:
         check_anthropic(body, messages, family)
     if messages and messages[-1]['role'] == 'assistant':
-        _check_prefill(family)
+        check_prefill(family)
 
 
 def check_on_demand(model_id: str) -> None:
@@ -323,7 +323,12 @@ def _check_inference(body: Mapping[str, Any], family: Family) -> None:
         )
 
 
-def _check_prefill(family: Family) -> None:
+def check_prefill(family: Family) -> None:
+    """Check that a model goes on from a last message of its own.
+
+    Raises:
+        RefusedError: It does not.
+    """
     if family.prefill is not False:
         return
     if family.anthropic:

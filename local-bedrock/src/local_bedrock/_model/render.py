@@ -9,9 +9,11 @@ from typing import Any, cast
 from pydantic_core import to_json
 
 from local_bedrock._model.converse_bodies import converse_body, frame_event, stream_events
+from local_bedrock._model.invoke.bodies import invoke_body, invoke_chunks
 from local_bedrock._model.json_access import structure
 from local_bedrock._model.tokens import count_tokens
 from local_bedrock._s3.errors import object_error
+from local_bedrock._sts.identity import identity_error
 from local_bedrock.errors import ErrorReply
 from local_bedrock.frames import Padding, StreamEvent, encode_event
 from local_bedrock.replies import AnyReply, EventsReply, RawReply, Reply
@@ -46,34 +48,63 @@ def render(reply: AnyReply, record: RecordedRequest, manner: Manner) -> Response
         return error_response(reply, record)
     if isinstance(reply, RawReply):
         return raw_response(reply, record)
-    if isinstance(reply, EventsReply) and record.operation == 'ConverseStream':
-        response = stream_response(record, reply.headers)
-        padding = manner.padding(record)
-        response.pieces = [framed(event, padding) for event in reply.events]
-        response.truncate_at, response.then = reply.truncate_at, reply.then
-        response.usage = next(filter(None, map(event_usage, reply.events)), None)
-    elif isinstance(reply, Reply) and record.operation == 'ConverseStream':
-        response = stream_response(record, reply.headers)
-        padding = manner.padding(record)
-        events = list(stream_events(reply, record))
-        response.pieces = [frame_event(name, event, padding) for name, event in events]
-        response.usage = events[-1][1]['usage']
-        if speed := reply.tokens_per_second or manner.tokens_per_second:
-            response.delays = _pace(events, speed)
-    elif isinstance(reply, Reply) and record.operation == 'Converse':
-        body, usage = converse_body(reply, record)
-        response = json_response(record, body, reply.headers)
-        response.usage = usage
-        if speed := reply.tokens_per_second or manner.tokens_per_second:
-            response.delay_before = usage['outputTokens'] / speed
-    elif isinstance(reply, Reply) and record.operation == 'CountTokens' and 'inputTokens' in reply.usage:
-        response = json_response(record, to_json({'inputTokens': reply.usage['inputTokens']}), reply.headers)
+    if record.streaming:
+        response = _stream(reply, record, manner)
+    elif isinstance(reply, Reply):
+        response = _whole(reply, record, manner)
     else:
-        raise TypeError(f'{type(reply).__name__} cannot answer {record.operation}: use RawReply or ErrorReply')
+        raise _cannot_answer(reply, record)
     response.delay_before += manner.latency if reply.delay_before is None else reply.delay_before
     if response.chunked:
         _delay_events(response, reply.delay_per_event)
     return response
+
+
+def _stream(reply: Reply | EventsReply, record: RecordedRequest, manner: Manner) -> Response:
+    padding = manner.padding(record)
+    if isinstance(reply, EventsReply):
+        response = stream_response(record, reply.headers)
+        response.pieces = [framed(event, padding) for event in reply.events]
+        response.truncate_at, response.then = reply.truncate_at, reply.then
+        response.usage = next(filter(None, map(event_usage, reply.events)), None)
+        return response
+    response = stream_response(record, reply.headers)
+    speed = reply.tokens_per_second or manner.tokens_per_second
+    if record.operation == 'InvokeModelWithResponseStream':
+        chunks, generation = invoke_chunks(reply, record)
+        response.headers['X-Amzn-Bedrock-Content-Type'] = 'application/json'
+        response.pieces = [frame_event('chunk', chunk, padding) for chunk in chunks]
+        response.usage = generation.usage
+        if speed:
+            response.piece_interval = generation.usage['outputTokens'] / speed / len(chunks)
+        return response
+    events = list(stream_events(reply, record))
+    response.pieces = [frame_event(name, event, padding) for name, event in events]
+    response.usage = events[-1][1]['usage']
+    if speed:
+        response.delays = _pace(events, speed)
+    return response
+
+
+def _whole(reply: Reply, record: RecordedRequest, manner: Manner) -> Response:
+    if record.operation == 'CountTokens' and 'inputTokens' in reply.usage:
+        return json_response(record, to_json({'inputTokens': reply.usage['inputTokens']}), reply.headers)
+    headers: Mapping[str, str] = {}
+    if record.operation == 'Converse':
+        body, usage = converse_body(reply, record)
+    elif record.operation == 'InvokeModel':
+        body, headers, usage = invoke_body(reply, record)
+    else:
+        raise _cannot_answer(reply, record)
+    response = json_response(record, body, {**headers, **reply.headers})
+    response.usage = usage
+    if speed := reply.tokens_per_second or manner.tokens_per_second:
+        response.delay_before = usage['outputTokens'] / speed
+    return response
+
+
+def _cannot_answer(reply: Reply | EventsReply, record: RecordedRequest) -> TypeError:
+    return TypeError(f'{type(reply).__name__} cannot answer {record.operation}: use RawReply or ErrorReply')
 
 
 def _delay_events(response: Response, delay: float | Sequence[float] | None) -> None:
@@ -159,6 +190,8 @@ def error_response(reply: ErrorReply, record: RecordedRequest) -> Response:
     """Return the answer that an error is."""
     if record.service == 's3':
         return object_error(reply, record)
+    if record.service == 'sts':
+        return identity_error(reply, record)
     headers = {
         'Content-Type': 'application/json',
         'x-amzn-RequestId': record.request_id,
@@ -171,10 +204,13 @@ def error_response(reply: ErrorReply, record: RecordedRequest) -> Response:
 
 def unknown_operation(record: RecordedRequest) -> Response:
     """Return the answer to a path that names no operation."""
-    response = error_response(ErrorReply(404, 'UnknownOperationException', '', origin='front'), record)
-    response.pieces = (
-        b'{"Output":{"__type":"com.amazon.coral.service#UnknownOperationException","message":null},"Version":"1.0"}',
-    )
+    asked = f'{record.method} {record.path.partition("?")[0]}'
+    message = f'LocalBedrock has no operation for {asked}: its README lists those that it has.'
+    response = error_response(ErrorReply(404, 'UnknownOperationException', message, origin='front'), record)
+    if record.service != 'sts':
+        # The form of AWS, whose message is null: LocalBedrock says more, where clients look for it.
+        said = {'__type': 'com.amazon.coral.service#UnknownOperationException', 'message': message}
+        response.pieces = (to_json({'Output': said, 'Version': '1.0', 'message': message}),)
     return response
 
 

@@ -12,9 +12,8 @@ from typing import Any, Protocol, cast
 
 from pydantic_core import from_json, to_json
 
-from local_bedrock._model.conversation import check_conversation
+from local_bedrock._model.checks import Checks
 from local_bedrock._model.embeddings import invoke_embedding
-from local_bedrock._model.json_access import structure
 from local_bedrock._model.model_ids import known
 from local_bedrock._model.render import (
     Manner,
@@ -35,6 +34,11 @@ from local_bedrock.replies import AnyReply, ReplyFunction
 from local_bedrock.requests import RecordedRequest
 from local_bedrock.response import Response, SourceError
 from local_bedrock.rules import Script
+
+# A guardrail lets everything pass, unless a reply says otherwise.
+_UNITS = ('topicPolicy', 'contentPolicy', 'wordPolicy', 'sensitiveInformationPolicy', 'contextualGroundingPolicy')
+_USAGE = {**{f'{policy}Units': 0 for policy in _UNITS}, 'sensitiveInformationPolicyFreeUnits': 0}
+_PASSED: dict[str, Any] = {'action': 'NONE', 'assessments': [], 'outputs': [], 'usage': _USAGE}
 
 
 class UnrecordedRequestError(LookupError):
@@ -69,6 +73,7 @@ class Runtime:
     models: Collection[str] | None
     responder: ReplyFunction
     manner: Manner
+    strict_models: bool = True
     source: Source | None = None
     service_model: ServiceModel | None = None
     quotas: Quotas = field(default_factory=Quotas)
@@ -104,8 +109,10 @@ class Runtime:
             reply = rule.action
         elif self.source is not None:
             return await self._from(self.source, record)
-        elif record.operation == 'InvokeModel':
+        elif record.operation == 'InvokeModel' and not record.generates_text:
             return json_response(record, *invoke_embedding(record.model_id, record.body))
+        elif record.operation == 'ApplyGuardrail':
+            return json_response(record, to_json(_PASSED), {})
         elif record.operation == 'CountTokens':
             return json_response(record, to_json({'inputTokens': request_tokens(record.body)}), {})
         else:
@@ -132,17 +139,10 @@ class Runtime:
     def _check(self, record: RecordedRequest) -> None:
         if not record.body:
             record.body = decoded(record.raw_body)
-        self.check_model(record.model_id)
-        if record.operation == 'InvokeModel':
-            return
+        if record.operation != 'ApplyGuardrail':
+            self.check_model(record.model_id)
         assert self.service_model is not None
-        assert record.operation is not None
-        self.service_model.check(record.operation, record.body)
-        if record.operation == 'CountTokens':
-            if 'converse' in (counted := structure(record.body, 'input')):
-                check_conversation(structure(counted, 'converse'), record.model_id)
-        else:
-            check_conversation(record.body, record.model_id)
+        Checks(self.service_model, self.strict_models).check(record)
 
     async def _from(self, source: Source, record: RecordedRequest) -> Response:
         try:

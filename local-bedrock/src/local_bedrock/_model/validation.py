@@ -15,7 +15,7 @@ from typing import Any, cast
 from pydantic_core import from_json
 
 from local_bedrock.errors import serialization_error, validation_error
-from local_bedrock.routing import JOB_OPERATIONS, RUNTIME_OPERATIONS, Operation
+from local_bedrock.routing import CATALOGUE_OPERATIONS, JOB_OPERATIONS, RUNTIME_OPERATIONS, Operation
 
 Path = tuple[str | int, ...]
 Check = Callable[[Any, Path, list[str]], None]
@@ -67,9 +67,9 @@ class ServiceModel:
 
     @classmethod
     @cache
-    def load_jobs(cls) -> ServiceModel:
-        """Load the part of the model of Bedrock that is about batch inference jobs. This reads from disk."""
-        return cls(_description('bedrock'), JOB_OPERATIONS, with_uri=True)
+    def load_control_plane(cls) -> ServiceModel:
+        """Load the part of the model of Bedrock that LocalBedrock serves. This reads from disk."""
+        return cls(_description('bedrock'), (*JOB_OPERATIONS, *CATALOGUE_OPERATIONS), with_uri=True)
 
     def check(self, operation: Operation, body: Mapping[str, Any]) -> None:
         """Check a body.

@@ -1,0 +1,1 @@
+"""InvokeModel: the formats in which models themselves are asked and answer."""

@@ -1,0 +1,1 @@
+"""The part of STS that programs call at their start."""
