@@ -16,6 +16,7 @@ from pydantic_ai.exceptions import UserError
 
 from local_bedrock import ErrorReply, LocalBedrock, Reply, Truncate
 from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider, PoolClosedError, PoolTimeoutError, SessionPool
+from pydantic_ai_aiobedrock._config.call_options import CallOptions
 from pydantic_ai_aiobedrock._runtime.runtime import BedrockRuntime
 
 MODEL = 'us.amazon.nova-lite-v1:0'
@@ -560,3 +561,17 @@ def _provider_of(client: BedrockRuntime, bedrock: LocalBedrock) -> BedrockProvid
         max_connections=client.spec.max_connections,
         pool=client.pool,
     )
+
+
+async def test_a_queue_that_moves_outlasts_the_pool_timeout() -> None:
+    pool = SessionPool(pool_timeout=1)
+    async with LocalBedrock(latency=0.4) as bedrock:
+        client = runtime(bedrock, pool, max_connections=1)
+        await asyncio.gather(*(client.converse(**HELLO) for _ in range(5)))
+        assert pool.stats().leases == 0
+        first = asyncio.create_task(client.converse(**HELLO))
+        await eventually(lambda: pool.stats().leases == 1)
+        with pytest.raises(PoolTimeoutError):
+            await client.call('converse', HELLO, CallOptions(pool_timeout=0.1))
+        await first
+        await pool.aclose()

@@ -133,6 +133,7 @@ class LoopPool:
         self._unclosed: list[PooledClient] = []
         self._waiting: dict[ClientSpec, dict[asyncio.Future[Lease], None]] = {}
         self._holds: Counter[ClientSpec] = Counter()
+        self._granted_at: dict[ClientSpec, float] = {}
         self._pacers: dict[tuple[object, ...], Paced] = {}
         self._closing = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -168,16 +169,22 @@ class LoopPool:
         self._waiting.setdefault(spec, {})[granted] = None
         self._act(self._settle())
         limit = self._limits.pool_timeout if pool_timeout is None else pool_timeout
+        began = self.loop.time()
         try:
-            async with asyncio.timeout(limit):
-                return await granted
-        except TimeoutError:
-            self._give_up(spec, granted)
-            _telemetry.pool_timed_out()
-            raise self._pool_timeout(spec, limit) from None
+            while not granted.done():
+                # A long queue that moves is no fault, unless the call has a bound of its own.
+                moved = began if pool_timeout is not None else max(began, self._granted_at.get(spec, began))
+                if (left := moved + limit - self.loop.time()) <= 0:
+                    break
+                await asyncio.wait([granted], timeout=left)
         except BaseException:
             self._give_up(spec, granted)
             raise
+        if granted.done():
+            return granted.result()
+        self._give_up(spec, granted)
+        _telemetry.pool_timed_out()
+        raise self._pool_timeout(spec, limit)
 
     def pacer(self, key: tuple[object, ...], make: Callable[[], _Paced]) -> _Paced:
         """Return what paces the calls of a key; see `SessionPool.pacer`."""
@@ -301,6 +308,7 @@ class LoopPool:
                     waiting.set_result(self._grant(pooled))
             if not queue:
                 del self._waiting[spec]
+                self._granted_at.pop(spec, None)
         to_close = [pooled for pooled in self._retired if not pooled.leases]
         self._retired = [pooled for pooled in self._retired if pooled.leases]
         if self._closing and not self._retired:
@@ -322,6 +330,8 @@ class LoopPool:
     def _grant(self, pooled: PooledClient) -> Lease:
         self._clients[pooled.spec] = self._clients.pop(pooled.spec)
         pooled.leases += 1
+        if self._waiting:
+            self._granted_at[pooled.spec] = self.loop.time()
         return Lease(self, pooled)
 
     def _fail(self, spec: ClientSpec, error: Exception) -> None:

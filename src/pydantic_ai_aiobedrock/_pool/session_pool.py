@@ -71,8 +71,9 @@ class SessionPool:
                 another, a client of a provider that is entered only if there is no other; while none is idle, calls
                 wait.
             idle_timeout: Seconds after which a client that no call uses is closed.
-            pool_timeout: Seconds that a call waits at most for a client and a free connection, before it fails with
-                `PoolTimeoutError`.
+            pool_timeout: Seconds that a call waits for a client and a free connection, before it fails with
+                `PoolTimeoutError`. They begin again whenever another call of the same client is let through, so that a
+                long queue that moves is no fault.
 
         Raises:
             ValueError: A limit is not positive.
