@@ -9,20 +9,23 @@ import traceback
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import boto3
 import botocore.config
 import pytest
 from aiobotocore.config import AioConfig
+from aiobotocore.session import AioSession
 from pydantic_ai import Agent, ModelRequest
 from pydantic_ai.exceptions import AgentRunError, ModelAPIError, ModelHTTPError, UserError
-from pydantic_ai.models import ModelRequestParameters
+from pydantic_ai.models import ModelRequestParameters, infer_model
+from pydantic_ai.models.bedrock import BedrockConverseModel as UpstreamConverseModel
 from pydantic_ai.providers.bedrock import BedrockProvider as UpstreamProvider
 from sessions import client_of
 
 from local_bedrock import LocalBedrock
 from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockEmbeddingModel, BedrockProvider, SessionPool
+from pydantic_ai_aiobedrock.errors import AsyncClientError
 
 NOVA = 'us.amazon.nova-lite-v1:0'
 CLAUDE = 'us.anthropic.claude-sonnet-4-5-20250929-v1:0'
@@ -41,8 +44,8 @@ NO_CREDENTIALS = (
     '`aws_secret_access_key`, or `api_key`, to BedrockProvider.'
 )
 NOT_AN_ENDPOINT = (
-    "is not the URL of an endpoint: {!r}. Pass one like 'https://bedrock-runtime.us-east-1.amazonaws.com', or leave it "
-    "out for the region's own."
+    "is not the URL of an endpoint: {!r}. Pass one like 'https://bedrock-runtime.us-east-1.amazonaws.com', or omit it "
+    "for the region's own."
 )
 
 
@@ -393,6 +396,44 @@ def test_a_provider_of_upstreams() -> None:
             'The provider is one of pydantic_ai.providers.bedrock, whose boto3 client blocks the event loop: use '
             'pydantic_ai_aiobedrock.BedrockProvider, which takes the same arguments.'
         )
+
+
+@pytest.mark.parametrize('by_factory', [False, True], ids=['model', 'infer_model'])
+async def test_a_model_of_upstreams_with_this_provider(bedrock: LocalBedrock, by_factory: bool) -> None:
+    provider = BedrockProvider(region_name='us-east-1', base_url=bedrock.base_url, api_key=bedrock.api_key)
+    model = (
+        infer_model('bedrock:us.amazon.nova-lite-v1:0', provider_factory=lambda _: provider)
+        if by_factory
+        else UpstreamConverseModel('us.amazon.nova-lite-v1:0', provider=cast(Any, provider))
+    )
+    with pytest.raises(AsyncClientError, match=r'use pydantic_ai_aiobedrock\.BedrockConverseModel'):
+        await Agent(model).run('Hello.')
+
+
+def test_the_events_of_the_client() -> None:
+    meta = BedrockProvider(region_name='us-east-1').client.meta
+    assert not hasattr(meta, 'events')
+    with pytest.raises(AsyncClientError, match=r'`AioSession\(\)\.register\(\.\.\.\)`'):
+        meta.events.register('before-call', print)
+
+
+async def test_handlers_of_botocore_events_that_a_session_brings_are_called(bedrock: LocalBedrock) -> None:
+    """The way that the error about `meta.events` names."""
+    called: list[str] = []
+    session = AioSession()
+    session.set_credentials(bedrock.aws_access_key_id, bedrock.aws_secret_access_key)
+    session.register('before-call.bedrock-runtime.Converse', lambda event_name, **_: called.append(event_name))
+    async with BedrockProvider(
+        region_name='us-east-1', base_url=bedrock.base_url, session=session, pool=SessionPool()
+    ) as provider:
+        await Agent(BedrockConverseModel('us.amazon.nova-lite-v1:0', provider=provider)).run('Hello.')
+    assert called == ['before-call.bedrock-runtime.Converse']
+
+
+@pytest.mark.parametrize('make', [BedrockConverseModel, BedrockEmbeddingModel])
+def test_a_model_name_with_the_prefix_of_the_provider(make: Callable[..., object]) -> None:
+    with pytest.raises(UserError, match=r"without the prefix: 'us\.amazon\.nova-lite-v1:0'"):
+        make('bedrock:us.amazon.nova-lite-v1:0', provider=BedrockProvider(region_name='us-east-1'))
 
 
 def test_a_provider_that_has_another_name() -> None:

@@ -76,6 +76,32 @@ def test_importing_the_package_does_not_import_the_local_bedrock() -> None:
     assert [name for name in modules if name.startswith('local_bedrock')] == []
 
 
+def test_the_package_is_imported_and_sends_without_the_metadata_of_its_distributions() -> None:
+    """As from the archive of a bundler."""
+    program = """
+import asyncio
+from importlib.metadata import MetadataPathFinder
+import pydantic_ai, aiobotocore, opentelemetry.metrics
+from local_bedrock import LocalBedrock
+
+find = MetadataPathFinder.find_distributions
+hidden = ('pydantic-ai-aiobedrock', 'aiobotocore', 'botocore')
+MetadataPathFinder.find_distributions = lambda *args: (
+    each for each in find(*args) if each.metadata['Name'] not in hidden
+)
+from pydantic_ai_aiobedrock import BedrockProvider
+
+with LocalBedrock() as bedrock:
+    provider = BedrockProvider(region_name='us-east-1', base_url=bedrock.base_url, api_key=bedrock.api_key)
+    asyncio.run(provider.client.converse(modelId='us.amazon.nova-lite-v1:0', messages=[
+        {'role': 'user', 'content': [{'text': 'hello'}]}
+    ]))
+    print(len(bedrock.requests))
+"""
+    done = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ('1\n', '')
+
+
 def test_what_sends_is_imported_by_the_first_call_and_not_before() -> None:
     modules = modules_after("""
 from pydantic_ai import Agent

@@ -14,7 +14,7 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
 from generation import eventually
 from pydantic_ai import ModelRequest
-from pydantic_ai.exceptions import ModelAPIError
+from pydantic_ai.exceptions import ModelAPIError, UserError
 from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.providers import Provider
 from pydantic_ai.providers.bedrock import BedrockProvider as UpstreamProvider
@@ -159,7 +159,63 @@ async def test_a_base_url_may_have_a_path(bedrock: LocalBedrock) -> None:
     assert bedrock.requests[-1].path == '/behind/model/us.amazon.nova-lite-v1%3A0/converse'
 
 
+@pytest.mark.parametrize('holder', ['config', 'session'])
+async def test_region_and_endpoint_are_the_arguments_before_the_configs_and_the_environments(
+    monkeypatch: pytest.MonkeyPatch, aws_config: Path, holder: str
+) -> None:
+    """The order of botocore; a session's default client config comes after the `config` that is passed."""
+    monkeypatch.setenv('AWS_DEFAULT_REGION', 'us-west-2')
+    options = AioConfig(region_name='us-east-2', use_fips_endpoint=True, use_dualstack_endpoint=True)
+    arguments: dict[str, Any] = {'config': options}
+    if holder == 'session':
+        session = AioSession()
+        session.set_default_client_config(options)
+        arguments = {'session': session}
+    provider = BedrockProvider(**arguments, pool=SessionPool())
+    assert spec_of(provider).region_name == 'us-east-2'
+    assert provider.base_url == 'https://bedrock-runtime-fips.us-east-2.api.aws'
+    client = boto3.client('bedrock-runtime', config=options, aws_access_key_id='a', aws_secret_access_key='b')
+    assert provider.base_url == client.meta.endpoint_url
+    if holder == 'config':
+        with await provider.client.pool.lease(spec_of(provider)) as lease:
+            assert lease.client.meta.endpoint_url == provider.base_url
+        await provider.client.pool.aclose()
+    assert BedrockProvider(**arguments, region_name='us-west-1').base_url.endswith('fips.us-west-1.api.aws')
+    monkeypatch.setenv('AWS_ENDPOINT_URL_BEDROCK_RUNTIME', 'http://127.0.0.1:1')
+    assert BedrockProvider(**arguments).base_url == 'http://127.0.0.1:1'
+    ignoring = AioConfig(ignore_configured_endpoint_urls=True, use_dualstack_endpoint=False)
+    provider = BedrockProvider(**{**arguments, 'config': ignoring}, region_name='us-west-1')
+    fips = '-fips' if holder == 'session' else ''
+    assert provider.base_url == f'https://bedrock-runtime{fips}.us-west-1.amazonaws.com'
+
+
+def test_a_configuration_file_that_was_mended_or_changed_is_read_again(aws_config: Path) -> None:
+    aws_config.write_text('[default\nregion = eu-west-1\n')
+    with pytest.raises(UserError, match='Unable to parse config file'):
+        BedrockProvider()
+    aws_config.write_text('[default]\nregion = eu-west-1\n')
+    assert spec_of(BedrockProvider()).region_name == 'eu-west-1'
+    with pytest.raises(UserError, match='other'):
+        BedrockProvider(profile_name='other')
+    aws_config.write_text('[default]\nregion = eu-west-2\n[profile other]\nregion = eu-west-3\n')
+    assert spec_of(BedrockProvider()).region_name == 'eu-west-2'
+    assert spec_of(BedrockProvider(profile_name='other')).region_name == 'eu-west-3'
+
+
 # Credentials
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        ({'profile_name': 'work', 'session': AioSession()}, 'Pass either `profile_name` or `session`'),
+        ({'aws_session_token': 'token'}, '`aws_access_key_id` and `aws_secret_access_key` are missing'),
+    ],
+    ids=['profile_name', 'aws_session_token'],
+)
+def test_an_argument_that_another_one_would_silence_is_refused(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        BedrockProvider(region_name='us-east-1', **arguments)
 
 
 async def test_static_keys_come_before_the_environments(bedrock: LocalBedrock, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Callable
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, CredentialRetrievalError
 from credential_sources import MODEL, RUNS, Gate, hello, runtime, text_of
 from pydantic_ai import Agent
 from pydantic_ai.exceptions import UserError
@@ -159,3 +160,43 @@ async def test_a_closed_pool_ends_a_question_for_an_api_key(bedrock: LocalBedroc
     await ended.wait()
     with pytest.raises(Exception, match='the client was closed'):
         await call
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason='tasks are eager from Python 3.12 on')
+def test_an_async_function_is_asked_again_under_eager_tasks(bedrock: LocalBedrock) -> None:
+    asked = 0
+
+    async def api_key() -> str:
+        nonlocal asked
+        asked += 1
+        return bedrock.api_key
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
+        pool = SessionPool()
+        client = runtime(bedrock, pool, api_key=api_key)
+        for _ in range(2):
+            await client.converse(**hello())
+            bedrock.rotate_api_key()
+        await client.converse(**hello())
+        await pool.aclose()
+
+    asyncio.run(main())
+    assert asked == 3
+    assert [request.status for request in bedrock.requests] == [200, 403, 200, 403, 200]
+
+
+@pytest.mark.parametrize('is_async', [False, True])
+async def test_a_function_that_raises_stop_iteration_fails_the_call(
+    bedrock: LocalBedrock, pool: SessionPool, is_async: bool
+) -> None:
+    def api_key() -> str:
+        return next(iter(()))
+
+    async def api_key_async() -> str:
+        return next(iter(()))
+
+    client = runtime(bedrock, pool, api_key=api_key_async if is_async else api_key)
+    async with asyncio.timeout(15):
+        with pytest.raises(CredentialRetrievalError, match=r'api_key: RuntimeError: .*StopIteration'):
+            await client.converse(**hello())

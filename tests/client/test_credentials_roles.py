@@ -9,9 +9,11 @@ from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from pathlib import Path
 from time import time
+from typing import Any
 
 import pytest
 from aiobotocore.credentials import AioCredentialResolver
+from aiobotocore.session import AioSession
 from botocore.exceptions import ClientError
 from credential_sources import (
     MODEL,
@@ -136,6 +138,36 @@ async def test_a_role_that_can_not_be_assumed_any_more_says_why(
     sources.tokens.clear()
     with pytest.raises(ClientError, match=r'assume-role-with-web-identity, which failed .*\(InvalidIdentityToken\)'):
         await client.converse(**hello())
+
+
+@pytest.mark.parametrize('by_session', [False, True], ids=['profile', 'session'])
+async def test_a_profile_that_signs_in_with_aws_login_is_never_signed_for_as_the_role_of_the_machine(
+    bedrock: LocalBedrock, pool: SessionPool, container: CredentialSources, by_session: bool
+) -> None:
+    """Old releases of botocore pass over it; newer ones find no sign-in, or no botocore[crt]."""
+    Path(os.environ['AWS_CONFIG_FILE']).write_text(
+        '[profile work]\nlogin_session = arn:aws:iam::123456789012:user/me\n'
+    )
+    arguments: dict[str, Any] = {'session': AioSession(profile='work')} if by_session else {'profile_name': 'work'}
+    provider = BedrockProvider(region_name='us-east-1', base_url=bedrock.base_url, pool=pool, **arguments)
+    with pytest.raises(UserError, match='login'):
+        await Agent(BedrockConverseModel(MODEL, provider=provider)).run('hello')
+    assert not bedrock.requests
+
+
+async def test_keys_of_the_environment_come_before_aws_login_of_the_default_profile(
+    bedrock: LocalBedrock, pool: SessionPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path(os.environ['AWS_CONFIG_FILE']).write_text('[default]\nlogin_session = arn:aws:iam::123456789012:user/me\n')
+    for name, value in bedrock.environment.items():
+        if 'BEARER' not in name:
+            monkeypatch.setenv(name, value)
+    assert await runtime(bedrock, pool).converse(**hello())
+
+
+async def test_an_api_key_comes_before_aws_login_of_the_profile(bedrock: LocalBedrock, pool: SessionPool) -> None:
+    Path(os.environ['AWS_CONFIG_FILE']).write_text('[default]\nlogin_session = arn:aws:iam::123456789012:user/me\n')
+    assert await runtime(bedrock, pool, api_key=bedrock.api_key).converse(**hello())
 
 
 # Before they expire

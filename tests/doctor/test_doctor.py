@@ -113,6 +113,16 @@ def test_a_profile_that_does_not_exist_is_said(doctor: Doctor) -> None:
     assert 'nobody' in report['problems'][0]['meaning']
 
 
+def test_a_profile_that_signs_in_with_aws_login_is_said(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, doctor: Doctor
+) -> None:
+    (tmp_path / 'config').write_text('[profile here]\nlogin_session = arn:aws:iam::123456789012:user/me\n')
+    monkeypatch.setenv('AWS_CONFIG_FILE', str(tmp_path / 'config'))
+    status, report = doctor('--profile', 'here', '--region', 'us-east-1')
+    assert (status, codes(report)) == (1, ['configuration'])
+    assert 'login' in report['problems'][0]['detail']
+
+
 def test_the_expiry_of_credentials_is_shown(
     in_environment: LocalBedrock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, doctor: Doctor
 ) -> None:

@@ -6,9 +6,12 @@ import copy
 from typing import Any
 
 import pytest
+from pydantic_ai import ModelRequest
+from pydantic_ai.exceptions import ModelHTTPError
 from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.tools import ToolDefinition
 
+from local_bedrock import LocalBedrock
 from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider
 from pydantic_ai_aiobedrock.models import UpstreamConverseModel
 
@@ -91,3 +94,17 @@ def test_the_number_of_schemas_that_are_remembered_is_bounded(monkeypatch: pytes
     upstreams = UpstreamConverseModel.customize_request_parameters(ours, parameters)
     for _ in range(2):
         assert ours.customize_request_parameters(parameters) == upstreams
+
+
+async def test_a_schema_with_half_a_surrogate_pair_is_sent_as_upstream_sends_it(
+    bedrock: LocalBedrock, provider: BedrockProvider
+) -> None:
+    """Text that was cut in the middle of an emoji has one; JSON can name it, and whether to take it is AWS's choice."""
+    ours = BedrockConverseModel('us.amazon.nova-lite-v1:0', provider=provider)
+    parameters = ModelRequestParameters(function_tools=[tool('one', description='half: \ud83d')])
+    upstreams = UpstreamConverseModel.customize_request_parameters(ours, parameters)
+    for _ in range(2):
+        assert ours.customize_request_parameters(parameters) == upstreams
+    with pytest.raises(ModelHTTPError, match='hex escape'):
+        await ours.request([ModelRequest.user_text_prompt('Hello.')], None, parameters)
+    assert b'half: \\ud83d' in bedrock.requests[-1].raw_body

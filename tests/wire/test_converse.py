@@ -401,12 +401,16 @@ def test_an_event_type_that_is_no_text_is_dropped():
     assert decode_event(Message({':event-type': b'messageStop'}, b'{}')) is None
 
 
-@pytest.mark.parametrize(
-    'payload', [b'', b'not JSON', b'[]', b'null', b'\xff', b'{"delta": {"text": "a', b'[' * 100_000]
-)
+@pytest.mark.parametrize('payload', [b'not JSON', b'[]', b'null', b'\xff', b'{"delta": {"text": "a', b'[' * 100_000])
 def test_a_payload_that_is_not_a_json_object_is_an_error(payload: bytes):
     with pytest.raises(ConverseDecodeError, match='Not a JSON object'):
         decode_event(event_message('contentBlockDelta', payload))
+
+
+@pytest.mark.parametrize('event_type', ['messageStart', 'contentBlockDelta', 'contentBlockStop', 'metadata'])
+def test_an_empty_payload_is_an_event_without_members(event_type: str):
+    sent = event_message(event_type, b'')
+    assert decode_event(sent) == event_by_botocore(sent.headers, sent.payload) == {event_type: {}}
 
 
 def test_a_payload_that_is_nested_too_deeply_is_an_error():

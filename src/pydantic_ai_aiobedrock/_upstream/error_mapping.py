@@ -8,6 +8,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any
 
+import botocore.exceptions
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -17,6 +18,7 @@ from botocore.exceptions import (
     InvalidConfigError,
     InvalidDefaultsMode,
     InvalidRetryConfigurationError,
+    MissingDependencyException,
     NoCredentialsError,
     NoRegionError,
     PartialCredentialsError,
@@ -50,6 +52,9 @@ _CONFIGURATION_ERRORS = (
     InvalidConfigError,
     InvalidDefaultsMode,
     InvalidRetryConfigurationError,
+    # Older releases of botocore know no `aws login`.
+    getattr(botocore.exceptions, 'LoginError', CredentialRetrievalError),
+    MissingDependencyException,
     NoRegionError,
     OpeningError,
     PartialCredentialsError,
