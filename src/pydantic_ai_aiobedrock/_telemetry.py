@@ -31,12 +31,12 @@ _ATTEMPT: str = 'pydantic_ai_aiobedrock.attempt'
 _SENT_AT: str = 'pydantic_ai_aiobedrock.sent_at'
 
 
-def _version() -> str | None:
+def _version() -> str:
     try:
         return version('pydantic-ai-aiobedrock')
     except PackageNotFoundError:
         # Bundlers omit the metadata of distributions.
-        return None
+        return ''
 
 
 _meter = metrics.get_meter(_SCOPE, _version())

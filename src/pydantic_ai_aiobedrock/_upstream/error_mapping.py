@@ -45,6 +45,9 @@ NO_CREDENTIALS = (
     '`aws_secret_access_key`, or `api_key`, to BedrockProvider.'
 )
 
+# Older releases of botocore know no `aws login`.
+_LOGIN_ERROR: type[BotoCoreError] = getattr(botocore.exceptions, 'LoginError', CredentialRetrievalError)
+
 _CONFIGURATION_ERRORS = (
     ConfigNotFound,
     ConfigParseError,
@@ -52,8 +55,7 @@ _CONFIGURATION_ERRORS = (
     InvalidConfigError,
     InvalidDefaultsMode,
     InvalidRetryConfigurationError,
-    # Older releases of botocore know no `aws login`.
-    getattr(botocore.exceptions, 'LoginError', CredentialRetrievalError),
+    _LOGIN_ERROR,
     MissingDependencyException,
     NoRegionError,
     OpeningError,
