@@ -31,6 +31,8 @@ ObjectOperation = Literal[
     'GetObject',
     'HeadBucket',
     'HeadObject',
+    'ListBuckets',
+    'ListObjects',
     'ListObjectsV2',
     'PutObject',
     'UploadPart',
@@ -82,6 +84,11 @@ _BARE_OBJECT_OPERATIONS: dict[str, ObjectOperation] = {
 }
 # The name of the operation, which botocore adds to some.
 _IDLE_PARAMETERS = frozenset({'x-id'})
+_LISTING_PARAMETERS = frozenset({'prefix', 'marker', 'max-keys', 'delimiter', 'encoding-type'})
+_PRESIGNED = re.compile(r'[?&](?:X-Amz-Credential=[^&]*%2Fs3%2Faws4_request|AWSAccessKeyId=)')
+_PARAMETERS_OF_SIGNATURES = re.compile(r'X-Amz-\w|AWSAccessKeyId$|Signature$|Expires$')
+# The bucket is part of the host name in requests of the virtual-hosted style.
+_VIRTUAL_HOST = re.compile(r'(.+)\.(?:localhost|s3[.-][a-z0-9.-]*amazonaws\.com)(?::\d+)?')
 
 
 @dataclass(frozen=True)
@@ -110,8 +117,9 @@ def target(method: str, raw_path: str, headers: Mapping[str, str], body: bytes =
         asked = dict(parse_qsl(body.decode(errors='replace'))).get('Action') if method == 'POST' else None
         return Target('sts', 'GetCallerIdentity' if asked == 'GetCallerIdentity' else None)
     # A bearer token is Bedrock's, whatever else a client sends along.
-    if scope[1] == 's3' if scope else not authorization and any(name in headers for name in _HEADERS_OF_S3):
-        return _object_target(method, raw_path)
+    unsigned = not authorization and any(name in headers for name in _HEADERS_OF_S3)
+    if scope[1] == 's3' if scope else unsigned or _PRESIGNED.search(raw_path):
+        return _object_target(method, raw_path, _VIRTUAL_HOST.fullmatch(headers.get('Host', '')))
     return _bedrock_target(method, raw_path)
 
 
@@ -144,16 +152,23 @@ def _job_target(method: str, path: str) -> Target:
     return Target('bedrock', operations.get((method, collection, bool(identifier), action)), unquote(identifier))
 
 
-def _object_target(method: str, raw_path: str) -> Target:
+def _object_target(method: str, raw_path: str, virtual_host: re.Match[str] | None) -> Target:
     path, _, query = raw_path.partition('?')
     resource = unquote(path.removeprefix('/'))
+    if virtual_host is not None:
+        resource = f'{virtual_host[1]}/{resource}' if resource else virtual_host[1]
     bucket, _, key = resource.partition('/')
     names = [name for pair in query.split('&') if (name := pair.partition('=')[0])]
+    names = [name for name in names if _PARAMETERS_OF_SIGNATURES.match(name) is None]
+    if not bucket and method == 'GET':
+        return Target('s3', None if set(names) - _IDLE_PARAMETERS else 'ListBuckets')
     operations = _OBJECT_OPERATIONS if key else _BUCKET_OPERATIONS
     bare = _BARE_OBJECT_OPERATIONS if key else _BARE_BUCKET_OPERATIONS
     operation: ObjectOperation | None = None
     for name in names:
         operation = operation or operations.get((method, name))
+    if operation is None and method == 'GET' and not key and not set(names) - _IDLE_PARAMETERS - _LISTING_PARAMETERS:
+        operation = 'ListObjects'
     if operation is None and bucket and not set(names) - _IDLE_PARAMETERS:
         operation = bare.get(method)
     return Target('s3', operation, resource)

@@ -17,6 +17,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from local_bedrock._batch.jobs import Jobs
 from local_bedrock._batch.operations import answer_job_request
+from local_bedrock._http.presigned import is_presigned, verify_presigned
 from local_bedrock._http.signatures import SignedRequest, authenticate
 from local_bedrock._model.catalogue import answer_catalogue_request
 from local_bedrock._model.render import error_response, unknown_operation
@@ -187,7 +188,11 @@ class Handler:
                 return unknown_operation(record)
             signing_name = record.service if record.service in ('s3', 'sts') else 'bedrock'
             signed = SignedRequest(http.method, http.raw_path, http.headers, body, signing_name)
-            record.auth_scheme = authenticate(signed, self.keyring, self.region_name, self.clock)
+            if record.service == 's3' and is_presigned(signed):
+                verify_presigned(signed, self.keyring, self.region_name, self.clock)
+                record.auth_scheme = 'sigv4'
+            else:
+                record.auth_scheme = authenticate(signed, self.keyring, self.region_name, self.clock)
             rule = self.faults.choose(record)
             fault = None if rule is None else rule.action
             if isinstance(fault, ErrorReply):

@@ -44,7 +44,8 @@ class SignedRequest:
 
 
 @lru_cache(maxsize=256)
-def _signing_key(secret: str, date: str, region: str, signing_name: str) -> bytes:
+def signing_key(secret: str, date: str, region: str, signing_name: str) -> bytes:
+    """Return the key that signs the requests of a day to a service."""
     key = f'AWS4{secret}'.encode()
     for part in (date, region, signing_name, 'aws4_request'):
         key = hmac.digest(key, part.encode(), 'sha256')
@@ -104,8 +105,8 @@ def _verify_signature(
             "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header. "
             f'Authorization={authorization}',
         )
-    key = _known_key(access_key_id, request.headers.get('X-Amz-Security-Token'), keyring)
-    _check_scope(scope, timestamp, region, request.signing_name)
+    key = known_key(access_key_id, request.headers.get('X-Amz-Security-Token'), keyring)
+    check_scope(scope, timestamp, region, request.signing_name)
     _check_time(timestamp, clock())
     _check_signed_headers(request.headers, signed_headers)
     date = timestamp[:8]
@@ -117,8 +118,8 @@ def _verify_signature(
             sha256(_canonical_request(request, signed_headers).encode()).hexdigest(),
         )
     )
-    signing_key = _signing_key(key.secret_access_key, date, region, request.signing_name)
-    expected = hmac.digest(signing_key, string_to_sign.encode(), 'sha256').hex()
+    secret = signing_key(key.secret_access_key, date, region, request.signing_name)
+    expected = hmac.digest(secret, string_to_sign.encode(), 'sha256').hex()
     if not hmac.compare_digest(expected, signature):
         raise authentication_error('InvalidSignatureException', _MISMATCH)
 
@@ -140,7 +141,12 @@ def _parse_authorization(authorization: str, parameters: str) -> tuple[str, tupl
     return found['Credential'], tuple(found['SignedHeaders'].split(';')), found['Signature']
 
 
-def _known_key(access_key_id: str, session_token: str | None, keyring: Keyring) -> AccessKey:
+def known_key(access_key_id: str, session_token: str | None, keyring: Keyring) -> AccessKey:
+    """Return the access key of an id.
+
+    Raises:
+        RefusedError: It is unknown or has expired, or the session token is not its own.
+    """
     if access_key_id in keyring.expired_access_keys:
         raise authentication_error('ExpiredTokenException', 'The security token included in the request is expired')
     key = keyring.access_keys.get(access_key_id)
@@ -149,7 +155,12 @@ def _known_key(access_key_id: str, session_token: str | None, keyring: Keyring) 
     return key
 
 
-def _check_scope(scope: str, timestamp: str, region: str, signing_name: str) -> None:
+def check_scope(scope: str, timestamp: str, region: str, signing_name: str) -> None:
+    """Check the scope of a credential.
+
+    Raises:
+        RefusedError: It is not that of the request.
+    """
     parts = scope.split('/')
     if len(parts) != 4 or parts[3] != 'aws4_request':
         raise authentication_error(

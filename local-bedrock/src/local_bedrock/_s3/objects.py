@@ -113,6 +113,11 @@ class ObjectStore:
             return False
         return valid_bucket(bucket) if self._given is None else bucket in self._given
 
+    def buckets(self) -> list[str]:
+        """Return the buckets that were given, created, or have objects, in order."""
+        found = {*(self._given or ()), *self._created, *(bucket for bucket, _ in list(self.stored))}
+        return sorted(found - self._deleted)
+
     def create_bucket(self, bucket: str) -> None:
         """Let a bucket exist."""
         self._created.add(bucket)
