@@ -108,6 +108,13 @@ def examples(session: nox.Session) -> None:
 
 
 @nox.session
+def integrations(session: nox.Session) -> None:
+    """Run the tests with Temporal, DBOS and Ray, which the other tests do without."""
+    install(session, 'test', *nox.project.dependency_groups(PYPROJECT, 'integrations'))
+    session.run('pytest', *(session.posargs or ('tests/integrations',)))
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation, any warning an error; `-- serve` shows it while you write."""
     install(session, 'docs')

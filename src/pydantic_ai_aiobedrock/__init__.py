@@ -1,20 +1,24 @@
 """The async-native Amazon Bedrock provider for Pydantic AI, on aioboto3 sessions."""
 
-from pydantic_ai.models.bedrock import BedrockModelName, LatestBedrockModelNames
+from pydantic_ai_aiobedrock._sandbox import passed_through
 
-from pydantic_ai_aiobedrock._pool.session_pool import PoolStats, SessionPool
-from pydantic_ai_aiobedrock.batches import BatchInference
-from pydantic_ai_aiobedrock.embeddings import BedrockEmbeddingModel
-from pydantic_ai_aiobedrock.errors import (
-    IncompleteStreamError,
-    PoolClosedError,
-    PoolTimeoutError,
-    WrongLoopError,
-)
-from pydantic_ai_aiobedrock.models import BedrockConverseModel
-from pydantic_ai_aiobedrock.providers import BedrockProvider
-from pydantic_ai_aiobedrock.settings import BedrockModelSettings
-from pydantic_ai_aiobedrock.streaming import BedrockStreamedResponse
+with passed_through():
+    from pydantic_ai.models.bedrock import BedrockModelName, LatestBedrockModelNames
+
+    from pydantic_ai_aiobedrock._pool.session_pool import PoolStats, SessionPool
+    from pydantic_ai_aiobedrock.batches import BatchInference
+    from pydantic_ai_aiobedrock.capabilities import ResolveBedrock
+    from pydantic_ai_aiobedrock.embeddings import BedrockEmbeddingModel
+    from pydantic_ai_aiobedrock.errors import (
+        IncompleteStreamError,
+        PoolClosedError,
+        PoolTimeoutError,
+        WrongLoopError,
+    )
+    from pydantic_ai_aiobedrock.models import BedrockConverseModel
+    from pydantic_ai_aiobedrock.providers import BedrockProvider
+    from pydantic_ai_aiobedrock.settings import BedrockModelSettings
+    from pydantic_ai_aiobedrock.streaming import BedrockStreamedResponse
 
 __all__ = [
     'BatchInference',
@@ -29,6 +33,7 @@ __all__ = [
     'PoolClosedError',
     'PoolStats',
     'PoolTimeoutError',
+    'ResolveBedrock',
     'SessionPool',
     'WrongLoopError',
 ]

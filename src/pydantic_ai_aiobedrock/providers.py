@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, overload
+from typing import TYPE_CHECKING, Any, Self, cast, overload
 
 from botocore.client import BaseClient
 from botocore.exceptions import BotoCoreError, ProfileNotFound
@@ -16,8 +16,9 @@ from pydantic_ai.providers import Provider
 from pydantic_ai.providers.bedrock import BedrockProvider as UpstreamProvider
 
 from pydantic_ai_aiobedrock._config.call_options import Throttling
-from pydantic_ai_aiobedrock._config.client_spec import Aioboto3Session, ApiKey, ClientSpec
+from pydantic_ai_aiobedrock._config.client_spec import Aioboto3Session, ClientSpec
 from pydantic_ai_aiobedrock._config.endpoints import check_base_url, resolve_endpoint, resolve_region
+from pydantic_ai_aiobedrock._config.identity import ApiKey
 from pydantic_ai_aiobedrock._pool.session_pool import SessionPool, shared_pool
 from pydantic_ai_aiobedrock._runtime.runtime import BedrockRuntime
 from pydantic_ai_aiobedrock._upstream import seam
@@ -92,7 +93,7 @@ class BedrockProvider(UpstreamProvider):
         Args:
             bedrock_client: An aioboto3 or aiobotocore client for `bedrock-runtime` that you opened and will close; it
                 is used as it is, and the other arguments are ignored.
-            region_name: The AWS region; default: the config's, the session's, `AWS_DEFAULT_REGION`, or the profile's.
+            region_name: The AWS region; default: the session's, `AWS_DEFAULT_REGION`, or the profile's.
             profile_name: The profile of the AWS configuration files; default: `AWS_PROFILE`, or the default profile.
             aws_access_key_id: A static access key; default: botocore's chain of credential providers, which begins
                 with `AWS_ACCESS_KEY_ID`.
@@ -104,8 +105,7 @@ class BedrockProvider(UpstreamProvider):
             aws_read_timeout: Seconds between two reads from a connection; default: `AWS_READ_TIMEOUT`, or 300.
             aws_connect_timeout: Seconds to establish a connection; default: `AWS_CONNECT_TIMEOUT`, or 60.
             session: An aioboto3 or aiobotocore session to make clients of, with its own region and credentials.
-            config: botocore options. They take precedence over the timeouts above and over the environment; the region
-                and the endpoint are the arguments', if there are any, like in botocore.
+            config: botocore options, which take precedence over the arguments above.
             pool: The pool to lease clients from; default: one that all providers share.
             max_connections: Calls and streams in flight at most; further ones wait for a free connection.
             throttling: What calls do while AWS throttles their model: `'wait'` for as long as other calls of it get
@@ -127,12 +127,6 @@ class BedrockProvider(UpstreamProvider):
             )
         if api_key is not None and session is not None:
             raise UserError('Pass either `api_key` or `session` to BedrockProvider: a session signs by itself.')
-        if profile_name is not None and session is not None:
-            raise UserError(
-                'Pass either `profile_name` or `session` to BedrockProvider: a session has its own profile.'
-            )
-        if aws_session_token is not None and aws_access_key_id is None:
-            raise UserError('`aws_access_key_id` and `aws_secret_access_key` are missing beside `aws_session_token`.')
         _check_session(session)
         _check_config(config)
         if session is None:
@@ -142,9 +136,9 @@ class BedrockProvider(UpstreamProvider):
         if not max_connections > 0:
             raise UserError(f'`max_connections` must be positive, not {max_connections!r}.')
         try:
-            region_name = resolve_region(region_name, profile_name, session, config)
+            region_name = resolve_region(region_name, profile_name, session)
             endpoint_url = (
-                check_base_url(base_url) if base_url else resolve_endpoint(region_name, profile_name, session, config)
+                check_base_url(base_url) if base_url else resolve_endpoint(region_name, profile_name, session)
             )
         except UnusableConfigurationError as error:
             raise UserError(str(error)) from None
@@ -184,6 +178,56 @@ class BedrockProvider(UpstreamProvider):
     def client(self, client: Any) -> None:
         """Replace the client for all models of this provider."""
         self._runtime = as_async_client(client)
+
+    def __copy__(self) -> Self:
+        """Return a provider of the same client; contexts that were entered stay with this one."""
+        copy = self.__class__.__new__(self.__class__)
+        copy.__dict__ |= self.__dict__ | {'_entered': []}
+        return copy
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Return a provider of the same client: its connections cannot be copied."""
+        return self.__copy__()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the arguments that make an equal provider in another process: never a secret.
+
+        Region, timeouts and limits travel as they are here; credentials, an API key and an endpoint of the environment
+        are read from the environment of the process that unpickles.
+
+        Raises:
+            TypeError: The provider was made with an argument that must not, or cannot, travel.
+        """
+        if not isinstance(self._runtime, BedrockRuntime):
+            raise _not_picklable('bedrock_client')
+        spec = self._runtime.spec
+        arguments: dict[str, Any] = {
+            'region_name': spec.region_name,
+            'profile_name': spec.profile_name,
+            'base_url': spec.endpoint_url,
+            'aws_read_timeout': spec.read_timeout,
+            'aws_connect_timeout': spec.connect_timeout,
+            'config': spec.config,
+            'max_connections': spec.max_connections,
+            'throttling': self._runtime.throttling,
+        }
+        for name in ('aws_access_key_id', 'aws_secret_access_key', 'aws_session_token', 'session'):
+            if getattr(spec, name) is not None:
+                raise _not_picklable(name)
+        if callable(spec.api_key):
+            arguments['api_key'] = spec.api_key
+        elif spec.api_key is not None and spec.api_key != dict(spec.environment).get('AWS_BEARER_TOKEN_BEDROCK'):
+            raise _not_picklable('api_key')
+        if self._runtime.pool is not shared_pool:
+            raise _not_picklable('pool')
+        # The URL of a proxy may have a password in it; that of an endpoint is refused with one.
+        if cast(Any, spec.config) is not None and cast(Any, spec.config).proxies:
+            raise _not_picklable('config')
+        return arguments
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Make the provider from the arguments that were pickled."""
+        BedrockProvider.__init__(self, **state)
 
     async def warm_up(self, *, connections: int = 1) -> None:
         """Open the client of the running event loop, and connections to Bedrock, ahead of the first call.
@@ -239,20 +283,6 @@ def as_provider(provider: str | Provider[Any]) -> Provider[Any]:
     return provider
 
 
-def check_model_name(model_name: str) -> None:
-    """Check that the name of a model has no prefix of a provider.
-
-    Raises:
-        UserError: It has.
-    """
-    prefix, _, name = model_name.partition(':')
-    if prefix == 'bedrock':
-        raise UserError(
-            f'Pass the model id without the prefix: {name!r}. {model_name!r} is a name for `Agent` and `infer_model`, '
-            "which make a model of pydantic_ai from it, on boto3's client."
-        )
-
-
 def as_async_client(client: Any) -> BedrockRuntime | UserClient:
     """Return a client to send by: a runtime of this package as it is, a client of aioboto3 wrapped.
 
@@ -281,6 +311,14 @@ def as_async_client(client: Any) -> BedrockRuntime | UserClient:
                 f'The `bedrock_client` must be an open aioboto3 or aiobotocore client, not {type(client).__name__}: '
                 'enter it with `async with`, and pass the client that this returns.'
             )
+
+
+def _not_picklable(argument: str) -> TypeError:
+    return TypeError(
+        f'A BedrockProvider with `{argument}` cannot be pickled: secrets and open clients stay in their process. Make '
+        'the provider in the process that uses it, or leave the argument out and let each process find its credentials '
+        '(environment, profile, role).'
+    )
 
 
 def _check_session(session: object) -> None:
