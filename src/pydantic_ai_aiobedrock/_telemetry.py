@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from contextlib import suppress
 from functools import lru_cache, partial
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from time import perf_counter
 from typing import Any, Protocol, Self
 from urllib.parse import urlsplit
@@ -30,7 +30,16 @@ _BYTES = (256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216)
 _ATTEMPT: str = 'pydantic_ai_aiobedrock.attempt'
 _SENT_AT: str = 'pydantic_ai_aiobedrock.sent_at'
 
-_meter = metrics.get_meter(_SCOPE, version('pydantic-ai-aiobedrock'))
+
+def _version() -> str:
+    try:
+        return version('pydantic-ai-aiobedrock')
+    except PackageNotFoundError:
+        # Bundlers omit the metadata of distributions.
+        return ''
+
+
+_meter = metrics.get_meter(_SCOPE, _version())
 
 
 def _histogram(name: str, unit: str, description: str, buckets: Iterable[float] = _SECONDS) -> metrics.Histogram:

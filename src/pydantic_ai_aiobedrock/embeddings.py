@@ -16,7 +16,7 @@ from pydantic_ai.exceptions import ModelAPIError, UserError
 
 from pydantic_ai_aiobedrock._upstream import seam
 from pydantic_ai_aiobedrock._upstream.error_mapping import map_other_errors
-from pydantic_ai_aiobedrock.providers import BedrockProvider, as_provider
+from pydantic_ai_aiobedrock.providers import BedrockProvider, as_provider, check_model_name
 
 _T = TypeVar('_T')
 
@@ -75,6 +75,7 @@ class BedrockEmbeddingModel(seam.InvokesWithin, _Rebuilt):
             UserError: The model is not a known embedding model; the provider is not one of this package, or has no
                 region.
         """
+        check_model_name(model_name)
         super().__init__(model_name, provider=as_provider(provider), settings=settings)
 
     async def embed(

@@ -25,6 +25,10 @@ class OpeningError(BotoCoreError):
     fmt = 'The client for {endpoint_url} could not be opened: {reason}'
 
 
+class AsyncClientError(AttributeError):
+    """Code for a boto3 client was given this package's client, whose methods are coroutines."""
+
+
 class EngineMismatchError(RuntimeError):
     """The installed botocore is not a release that the installed aiobotocore is written for."""
 

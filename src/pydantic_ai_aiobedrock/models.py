@@ -24,7 +24,7 @@ from pydantic_ai_aiobedrock._upstream.error_mapping import map_api_errors, map_s
 from pydantic_ai_aiobedrock._upstream.tool_schemas import AdaptedSchemas
 from pydantic_ai_aiobedrock._wire.converse import decode_response, encode_request
 from pydantic_ai_aiobedrock.batches import BatchInference, RunsBatches
-from pydantic_ai_aiobedrock.providers import BedrockProvider, as_async_client, as_provider
+from pydantic_ai_aiobedrock.providers import BedrockProvider, as_async_client, as_provider, check_model_name
 from pydantic_ai_aiobedrock.streaming import BedrockStreamedResponse
 
 if TYPE_CHECKING:
@@ -102,9 +102,10 @@ class BedrockConverseModel(RunsBatches, seam.SendsAnyMember, seam.ProcessesWithi
                 model has none.
 
         Raises:
-            UserError: The provider is not one of this package, or has no region; the installed Pydantic AI has no
-                batches yet, or the provider can't open their files.
+            UserError: `model_name` begins with `bedrock:`; the provider is not one of this package, or has no region;
+                the installed Pydantic AI has no batches yet, or the provider can't open their files.
         """
+        check_model_name(model_name)
         if batch_inference is not None:
             seam.batch_types()
         self._batch_inference = batch_inference

@@ -16,9 +16,8 @@ from pydantic_ai.providers import Provider
 from pydantic_ai.providers.bedrock import BedrockProvider as UpstreamProvider
 
 from pydantic_ai_aiobedrock._config.call_options import Throttling
-from pydantic_ai_aiobedrock._config.client_spec import Aioboto3Session, ClientSpec
+from pydantic_ai_aiobedrock._config.client_spec import Aioboto3Session, ApiKey, ClientSpec
 from pydantic_ai_aiobedrock._config.endpoints import check_base_url, resolve_endpoint, resolve_region
-from pydantic_ai_aiobedrock._config.identity import ApiKey
 from pydantic_ai_aiobedrock._pool.session_pool import SessionPool, shared_pool
 from pydantic_ai_aiobedrock._runtime.runtime import BedrockRuntime
 from pydantic_ai_aiobedrock._upstream import seam
@@ -93,7 +92,7 @@ class BedrockProvider(UpstreamProvider):
         Args:
             bedrock_client: An aioboto3 or aiobotocore client for `bedrock-runtime` that you opened and will close; it
                 is used as it is, and the other arguments are ignored.
-            region_name: The AWS region; default: the session's, `AWS_DEFAULT_REGION`, or the profile's.
+            region_name: The AWS region; default: the config's, the session's, `AWS_DEFAULT_REGION`, or the profile's.
             profile_name: The profile of the AWS configuration files; default: `AWS_PROFILE`, or the default profile.
             aws_access_key_id: A static access key; default: botocore's chain of credential providers, which begins
                 with `AWS_ACCESS_KEY_ID`.
@@ -105,7 +104,8 @@ class BedrockProvider(UpstreamProvider):
             aws_read_timeout: Seconds between two reads from a connection; default: `AWS_READ_TIMEOUT`, or 300.
             aws_connect_timeout: Seconds to establish a connection; default: `AWS_CONNECT_TIMEOUT`, or 60.
             session: An aioboto3 or aiobotocore session to make clients of, with its own region and credentials.
-            config: botocore options, which take precedence over the arguments above.
+            config: botocore options. They take precedence over the timeouts above and over the environment; the region
+                and the endpoint are the arguments', if there are any, like in botocore.
             pool: The pool to lease clients from; default: one that all providers share.
             max_connections: Calls and streams in flight at most; further ones wait for a free connection.
             throttling: What calls do while AWS throttles their model: `'wait'` for as long as other calls of it get
@@ -127,6 +127,12 @@ class BedrockProvider(UpstreamProvider):
             )
         if api_key is not None and session is not None:
             raise UserError('Pass either `api_key` or `session` to BedrockProvider: a session signs by itself.')
+        if profile_name is not None and session is not None:
+            raise UserError(
+                'Pass either `profile_name` or `session` to BedrockProvider: a session has its own profile.'
+            )
+        if aws_session_token is not None and aws_access_key_id is None:
+            raise UserError('`aws_access_key_id` and `aws_secret_access_key` are missing beside `aws_session_token`.')
         _check_session(session)
         _check_config(config)
         if session is None:
@@ -136,9 +142,9 @@ class BedrockProvider(UpstreamProvider):
         if not max_connections > 0:
             raise UserError(f'`max_connections` must be positive, not {max_connections!r}.')
         try:
-            region_name = resolve_region(region_name, profile_name, session)
+            region_name = resolve_region(region_name, profile_name, session, config)
             endpoint_url = (
-                check_base_url(base_url) if base_url else resolve_endpoint(region_name, profile_name, session)
+                check_base_url(base_url) if base_url else resolve_endpoint(region_name, profile_name, session, config)
             )
         except UnusableConfigurationError as error:
             raise UserError(str(error)) from None
@@ -281,6 +287,20 @@ def as_provider(provider: str | Provider[Any]) -> Provider[Any]:
             'pydantic_ai_aiobedrock.BedrockProvider, which takes the same arguments.'
         )
     return provider
+
+
+def check_model_name(model_name: str) -> None:
+    """Check that the name of a model has no prefix of a provider.
+
+    Raises:
+        UserError: It has.
+    """
+    prefix, _, name = model_name.partition(':')
+    if prefix == 'bedrock':
+        raise UserError(
+            f'Pass the model id without the prefix: {name!r}. {model_name!r} is a name for `Agent` and `infer_model`, '
+            "which make a model of pydantic_ai from it, on boto3's client."
+        )
 
 
 def as_async_client(client: Any) -> BedrockRuntime | UserClient:

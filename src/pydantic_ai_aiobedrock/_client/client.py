@@ -10,7 +10,7 @@ from pydantic_ai_aiobedrock._client.botocore_call import call_botocore
 from pydantic_ai_aiobedrock._client.fast_path import FastPath
 from pydantic_ai_aiobedrock._client.transport import HTTPSession
 from pydantic_ai_aiobedrock._config.call_options import NO_OPTIONS, CallOptions, on_own_behalf
-from pydantic_ai_aiobedrock._config.identity import Identity
+from pydantic_ai_aiobedrock._config.client_spec import Identity
 
 
 class Client:

@@ -29,10 +29,10 @@ from pydantic_ai_aiobedrock._config.call_options import on_own_behalf
 from pydantic_ai_aiobedrock._config.client_spec import (
     Aioboto3Session,
     ClientSpec,
+    Identity,
     aws_environment,
     botocore_session,
 )
-from pydantic_ai_aiobedrock._config.identity import Identity
 
 
 async def make_client(spec: ClientSpec, cache: CredentialCache, begin: Callable[[str], None]) -> Client:

@@ -24,6 +24,7 @@ from botocore.utils import get_environ_proxies
 
 from pydantic_ai_aiobedrock._client.transport import HTTPSession, PreparedRequest
 from pydantic_ai_aiobedrock._config.call_options import NO_OPTIONS, CallOptions, on_own_behalf
+from pydantic_ai_aiobedrock._config.login_session import check_login_session
 
 _verifying: WeakSet[AioSession] = WeakSet()
 
@@ -41,8 +42,12 @@ def verify_requests(session: AioSession) -> None:
 
     async def verified_credentials() -> Any:
         # The chain is put together at the first question, for the region of the client that is made then.
-        _verify_fetchers(made.get_component('credential_provider'))
-        return await get_credentials()
+        chain = made.get_component('credential_provider')
+        _verify_fetchers(chain)
+        credentials = await get_credentials()
+        if on_own_behalf.get() and hasattr(chain, 'providers'):
+            check_login_session(made, getattr(credentials, 'method', None))
+        return credentials
 
     made.get_default_client_config = verified_client_config
     made.get_credentials = verified_credentials

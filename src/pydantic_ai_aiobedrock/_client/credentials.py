@@ -19,7 +19,7 @@ from botocore.tokens import FrozenAuthToken
 
 from pydantic_ai_aiobedrock import _telemetry
 from pydantic_ai_aiobedrock._client.credential_cache import Kept
-from pydantic_ai_aiobedrock._config.identity import ApiKey, NotRenewedError
+from pydantic_ai_aiobedrock._config.client_spec import ApiKey, NotRenewedError
 from pydantic_ai_aiobedrock._in_thread import start_in_thread, start_loop_in_thread
 
 logger: logging.Logger = logging.getLogger('pydantic_ai_aiobedrock')

@@ -1,18 +1,51 @@
-"""ClientSpec: everything that makes one signed client different from another."""
+"""ClientSpec: everything that makes one signed client different from another, its credentials among it."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
-from pydantic_ai_aiobedrock._config.identity import ApiKey
+from botocore.exceptions import ClientError
 
 if TYPE_CHECKING:
     from aiobotocore.config import AioConfig
     from aiobotocore.session import AioSession
+
+
+ApiKey = str | Callable[[], str | Awaitable[str]]
+"""A Bedrock API key, or a function that returns the current key."""
+
+
+class NotRenewedError(Exception):
+    """The credentials that were refused cannot be replaced; the message names their source."""
+
+
+class Identity(Protocol):
+    """Credentials of a client that can be resolved again."""
+
+    @property
+    def source(self) -> str:
+        """The source of the credentials, by botocore's name."""
+        ...
+
+    def is_refused(self, error: ClientError) -> bool:
+        """Return True if AWS refused the credentials, and not the request."""
+        ...
+
+    async def renew(self) -> None:
+        """Resolve the credentials again, once for all calls that were refused with the same ones.
+
+        Raises:
+            NotRenewedError: There are no others.
+        """
+        ...
+
+    def close(self) -> None:
+        """End a resolution that is under way."""
+        ...
 
 
 class Aioboto3Session(Protocol):
@@ -25,13 +58,13 @@ class Aioboto3Session(Protocol):
 
 
 def aws_environment() -> tuple[tuple[str, str], ...]:
-    """The `AWS_*` variables of this moment: a client made under others is another client."""
+    """Return the `AWS_*` variables of this moment: a client made under others is another client."""
     return tuple(sorted((name, value) for name, value in os.environ.items() if name.startswith('AWS_')))
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClientSpec:
-    """What a `SessionPool` opens a client from. Calls with equal specs share one client per event loop.
+    """Options of a client of a `SessionPool`. Calls with equal specs share one client per event loop.
 
     Attributes:
         service_name: The service, by botocore's name.
@@ -41,12 +74,12 @@ class ClientSpec:
         aws_access_key_id: A static access key, or None for botocore's chain of credential providers.
         aws_secret_access_key: The secret of the access key.
         aws_session_token: The session token of temporary credentials.
-        api_key: A Bedrock API key (bearer token), or a function that gives it; used instead of signatures.
+        api_key: A Bedrock API key (bearer token), or a function that returns it; used instead of signatures.
         read_timeout: Seconds between two reads from a connection.
         connect_timeout: Seconds to establish a connection.
         max_connections: Calls and streams in flight at most; further ones wait for a free connection.
-        max_attempts: Attempts of a call in all, the first included, or None for what `config` and the AWS configuration
-            say: 3, in standard mode, where they say nothing.
+        max_attempts: Attempts of a call in all, the first included, or None for the value of `config` or of the AWS
+            configuration; default: 3, in standard mode.
         session: The session to make the client of, or None for a new one.
         config: botocore options that take precedence over the above, compared by identity.
         environment: The `AWS_*` variables when the spec was made.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 import botocore.session
@@ -13,12 +13,14 @@ from botocore.endpoint_provider import EndpointProvider
 from botocore.exceptions import InvalidRegionError
 from botocore.utils import is_valid_endpoint_url, is_valid_ipv6_endpoint_url, validate_region_name
 
+from pydantic_ai_aiobedrock._config.aws_files import file_versions
 from pydantic_ai_aiobedrock._config.botocore_loader import data_loader
 from pydantic_ai_aiobedrock._config.client_spec import Aioboto3Session, botocore_session
 from pydantic_ai_aiobedrock._config.redaction import redact_url
 from pydantic_ai_aiobedrock.errors import UnusableConfigurationError
 
 if TYPE_CHECKING:
+    from aiobotocore.config import AioConfig
     from aiobotocore.session import AioSession
 
 _CONFIGURED = 'The endpoint of `AWS_ENDPOINT_URL_BEDROCK_RUNTIME`, `AWS_ENDPOINT_URL` or the AWS configuration file'
@@ -26,15 +28,21 @@ _RULES = 'bedrock-runtime/2023-09-30/endpoint-rule-set-1'
 
 
 def resolve_region(
-    region_name: str | None, profile_name: str | None, session: Aioboto3Session | AioSession | None
+    region_name: str | None,
+    profile_name: str | None = None,
+    session: Aioboto3Session | AioSession | None = None,
+    config: AioConfig | None = None,
 ) -> str:
-    """Return the region that botocore would sign for.
+    """Return the region that botocore would sign for: the argument's, the config's, or the configuration's.
 
     Raises:
-        UnusableConfigurationError: Neither the argument, the session, the environment nor the profile has one, or it
-            can't be one.
+        UnusableConfigurationError: Neither the argument, the config, the session, the environment nor the profile has a
+            region, or it is not a valid name.
     """
-    region: str | None = region_name or _configuration(profile_name, session).get_config_variable('region')
+    configuration = _configuration(profile_name, session)
+    region: str | None = (
+        region_name or _setting('region_name', config, session) or configuration.get_config_variable('region')
+    )
     if region is None:
         hint = ' (`AWS_REGION` is set, but the AWS SDKs for Python do not read it.)' if os.getenv('AWS_REGION') else ''
         raise UnusableConfigurationError(
@@ -54,7 +62,7 @@ def check_base_url(base_url: str, name: str = '`base_url`') -> str:
 
     Args:
         base_url: The URL.
-        name: What the URL was given as, for the error.
+        name: The argument or variable that has the URL, for the error.
 
     Raises:
         UnusableConfigurationError: It is not an HTTP or HTTPS URL with a host, or has more than an endpoint can have.
@@ -62,7 +70,7 @@ def check_base_url(base_url: str, name: str = '`base_url`') -> str:
     if not _is_endpoint(base_url):
         raise UnusableConfigurationError(
             reason=f'{name} is not the URL of an endpoint: {redact_url(base_url)!r}. Pass one like '
-            "'https://bedrock-runtime.us-east-1.amazonaws.com', or leave it out for the region's own."
+            "'https://bedrock-runtime.us-east-1.amazonaws.com', or omit it for the region's own."
         )
     return base_url
 
@@ -78,10 +86,20 @@ def _is_endpoint(url: str) -> bool:
     return bool(parts.scheme in ('http', 'https') and is_valid and not has_bad_port and not has_more)
 
 
-def resolve_endpoint(region_name: str, profile_name: str | None, session: Aioboto3Session | AioSession | None) -> str:
+def resolve_endpoint(
+    region_name: str,
+    profile_name: str | None = None,
+    session: Aioboto3Session | AioSession | None = None,
+    config: AioConfig | None = None,
+) -> str:
     """Return the endpoint that botocore would send to: a configured one, or the region's by the service's rules."""
     configuration = _configuration(profile_name, session)
-    if not configuration.get_config_variable('ignore_configured_endpoint_urls'):
+
+    def is_on(name: str) -> bool:
+        chosen = _setting(name, config, session)
+        return bool(configuration.get_config_variable(name) if chosen is None else chosen)
+
+    if not is_on('ignore_configured_endpoint_urls'):
         configured = ConfiguredEndpointProvider(
             full_config=configuration.full_config,
             scoped_config=configuration.get_scoped_config(),
@@ -93,18 +111,25 @@ def resolve_endpoint(region_name: str, profile_name: str | None, session: Aiobot
     rules = EndpointProvider(loader.load_data(_RULES), loader.load_data('partitions'))
     return rules.resolve_endpoint(
         Region=region_name,
-        UseFIPS=bool(configuration.get_config_variable('use_fips_endpoint')),
-        UseDualStack=bool(configuration.get_config_variable('use_dualstack_endpoint')),
+        UseFIPS=is_on('use_fips_endpoint'),
+        UseDualStack=is_on('use_dualstack_endpoint'),
     ).url
+
+
+def _setting(name: str, config: AioConfig | None, session: Aioboto3Session | AioSession | None) -> Any:
+    """Return an option of the config, or else of the session's default config; None if neither has it."""
+    default = None if session is None else cast(Any, botocore_session(session)).get_default_client_config()
+    return next((value for each in (config, default) if (value := getattr(each, name, None)) is not None), None)
 
 
 def _configuration(profile_name: str | None, session: Aioboto3Session | AioSession | None) -> Any:
     if session is None:
-        return _default_configuration(profile_name, os.getenv('AWS_PROFILE'), os.getenv('AWS_CONFIG_FILE'))
+        variables = tuple(os.getenv(name) for name in ('AWS_PROFILE', 'AWS_DEFAULT_PROFILE'))
+        return _default_configuration(profile_name, variables, file_versions())
     return botocore_session(session)
 
 
 @lru_cache(maxsize=32)
-def _default_configuration(profile_name: str | None, *_environment: str | None) -> botocore.session.Session:
-    # A session reads the environment at each question, but the configuration file only once.
+def _default_configuration(profile_name: str | None, *_versions: object) -> botocore.session.Session:
+    # A session reads the environment whenever it is asked, but the configuration files only once.
     return botocore.session.Session(profile=profile_name)

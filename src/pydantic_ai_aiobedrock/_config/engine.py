@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib.metadata import requires, version
+from importlib.metadata import PackageNotFoundError, requires, version
 
 from pydantic_ai_aiobedrock.errors import EngineMismatchError
 
@@ -20,7 +20,11 @@ def check_engine() -> None:
     """
     from packaging.requirements import Requirement
 
-    engine, installed = version('aiobotocore'), version('botocore')
+    try:
+        engine, installed = version('aiobotocore'), version('botocore')
+    except PackageNotFoundError:
+        # Bundlers omit the metadata of distributions.
+        return
     for requirement in map(Requirement, requires('aiobotocore') or ()):
         allowed = requirement.specifier
         if requirement.name == 'botocore' and not allowed.contains(installed, prereleases=True):

@@ -20,6 +20,7 @@ from botocore.utils import get_environ_proxies
 from pydantic_ai.exceptions import UserError
 
 from pydantic_ai_aiobedrock._config.engine import check_engine
+from pydantic_ai_aiobedrock._config.login_session import check_login_session
 from pydantic_ai_aiobedrock._config.redaction import redact_url
 from pydantic_ai_aiobedrock._doctor.diagnosis import SKEW_SECONDS, Circumstances, Problem, clock_skew, diagnose
 from pydantic_ai_aiobedrock._pool.session_pool import SessionPool
@@ -38,6 +39,7 @@ SOURCES = {
     'env': 'the environment variables AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY',
     'shared-credentials-file': 'the shared credentials file',
     'config-file': 'the AWS configuration file',
+    'login': 'a sign-in with `aws login`',
     'custom-process': 'a credential_process',
     'sso': 'SSO',
     'assume-role': 'a role that a profile assumes',
@@ -147,7 +149,7 @@ def examine(region: str | None = None, model: str = MODEL, profile: str | None =
 
 def _versions() -> dict[str, str]:
     return {
-        'package': version('pydantic-ai-aiobedrock'),
+        'package': _version('pydantic-ai-aiobedrock'),
         'Python': platform.python_version(),
         'pydantic-ai-slim': version('pydantic-ai-slim'),
         'tested range': seam.SUPPORTED,
@@ -209,6 +211,7 @@ def _resolve(report: Report, runtime: BedrockRuntime, model: str) -> Circumstanc
 
 def _credentials(session: Any) -> tuple[str | None, datetime | None]:
     credentials: Any = session.get_credentials()
+    check_login_session(session, getattr(credentials, 'method', None))
     if credentials is None:
         return None, None
     credentials.get_frozen_credentials()

@@ -8,7 +8,7 @@ from typing import Any
 from botocore.exceptions import ClientError, NoCredentialsError
 
 from pydantic_ai_aiobedrock._config.call_options import NO_OPTIONS, CallOptions
-from pydantic_ai_aiobedrock._config.identity import NotRenewedError
+from pydantic_ai_aiobedrock._config.client_spec import NotRenewedError
 from pydantic_ai_aiobedrock._pool.loop_pool import Lease
 
 

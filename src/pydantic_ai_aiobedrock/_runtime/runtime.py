@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn
 
 from pydantic_ai_aiobedrock import _telemetry
 from pydantic_ai_aiobedrock._config.call_options import NO_OPTIONS, CallOptions, Throttling
@@ -16,6 +16,7 @@ from pydantic_ai_aiobedrock._runtime.auth_retry import send
 from pydantic_ai_aiobedrock._runtime.paced_call import PacedCall
 from pydantic_ai_aiobedrock._runtime.pacer import Pacer
 from pydantic_ai_aiobedrock._runtime.token_quota import used_tokens
+from pydantic_ai_aiobedrock.errors import AsyncClientError
 
 if TYPE_CHECKING:
     from pydantic_ai_aiobedrock._client.event_stream import ConverseEventStream
@@ -33,6 +34,20 @@ class RuntimeMeta:
 
     endpoint_url: str
     region_name: str
+
+    @property
+    def events(self) -> NoReturn:
+        """Not available: a client of botocore stands behind each event loop, and none before the first call.
+
+        Raises:
+            AsyncClientError: Always; the message names the way to botocore's events.
+        """
+        raise AsyncClientError(
+            'The client of a pydantic_ai_aiobedrock.BedrockProvider has no `meta.events`. As the model of such a '
+            'provider, use pydantic_ai_aiobedrock.BedrockConverseModel: the model of pydantic_ai.models.bedrock calls '
+            'a boto3 client. To handle botocore events, register the handlers on an aiobotocore session '
+            '(`AioSession().register(...)`), and pass it to the provider as `session`.'
+        )
 
 
 class BedrockRuntime:

@@ -8,6 +8,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any
 
+import botocore.exceptions
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -17,6 +18,7 @@ from botocore.exceptions import (
     InvalidConfigError,
     InvalidDefaultsMode,
     InvalidRetryConfigurationError,
+    MissingDependencyException,
     NoCredentialsError,
     NoRegionError,
     PartialCredentialsError,
@@ -43,6 +45,9 @@ NO_CREDENTIALS = (
     '`aws_secret_access_key`, or `api_key`, to BedrockProvider.'
 )
 
+# Older releases of botocore know no `aws login`.
+_LOGIN_ERROR: type[BotoCoreError] = getattr(botocore.exceptions, 'LoginError', CredentialRetrievalError)
+
 _CONFIGURATION_ERRORS = (
     ConfigNotFound,
     ConfigParseError,
@@ -50,6 +55,8 @@ _CONFIGURATION_ERRORS = (
     InvalidConfigError,
     InvalidDefaultsMode,
     InvalidRetryConfigurationError,
+    _LOGIN_ERROR,
+    MissingDependencyException,
     NoRegionError,
     OpeningError,
     PartialCredentialsError,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
@@ -45,7 +46,7 @@ class AdaptedSchemas:
         if not parameters.function_tools:
             return customize(parameters)
         keys: list[_Key] = [
-            (transformer, tool.strict, to_json(tool.parameters_json_schema)) for tool in parameters.function_tools
+            (transformer, tool.strict, _as_bytes(tool.parameters_json_schema)) for tool in parameters.function_tools
         ]
         found = [self._adapted.get(key) for key in keys]
         tools = list(zip(parameters.function_tools, keys, found, strict=True))
@@ -66,3 +67,11 @@ class AdaptedSchemas:
         while len(self._adapted) > REMEMBERED:
             self._adapted.popitem(last=False)
         return adapted
+
+
+def _as_bytes(schema: dict[str, object]) -> bytes:
+    try:
+        return to_json(schema)
+    except ValueError:
+        # Half a surrogate pair has no UTF-8, but JSON can name it, and so do requests.
+        return json.dumps(schema).encode()

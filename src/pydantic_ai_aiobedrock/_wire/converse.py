@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal
 from math import isfinite
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, Self, TypeAlias, cast
 
 from pydantic_core import from_json, to_json
 
@@ -108,6 +108,10 @@ class ConverseStreamError(Exception):
         """What the model itself said, of a `modelStreamErrorException`."""
         super().__init__(f'{code}: {message}')
 
+    def __reduce__(self) -> tuple[type[Self], tuple[str, str, int | None, str | None]]:
+        """Return the arguments of the constructor, which are not those of `Exception`."""
+        return type(self), (self.code, self.message, self.original_status_code, self.original_message)
+
 
 def encode_request(params: Mapping[str, Any]) -> bytes:
     """Encode the parameters of Converse, ConverseStream or CountTokens as the body of the request.
@@ -187,7 +191,8 @@ def decode_event(message: Message) -> dict[str, Any] | None:
     try:
         event = from_json(payload, cache_strings='keys')
     except ValueError:
-        event = _json_object(payload)
+        # An empty payload is an event without members, like in botocore.
+        event = _json_object(payload) if payload else {}
     if type(event) is not dict:
         raise ConverseDecodeError('Not a JSON object')
     # Padding, against guessing the text from the length of the encrypted event.
