@@ -275,7 +275,7 @@ async def test_a_thousand_calls_are_in_flight_by_default(bedrock: LocalBedrock, 
 async def test_a_call_between_two_attempts_has_a_client_and_no_connection(
     bedrock: LocalBedrock, pool: SessionPool
 ) -> None:
-    bedrock.fault(ErrorReply(429, 'ThrottlingException', 'Not now.', headers={'Retry-After': '15'}))
+    bedrock.fault(ErrorReply(500, 'InternalServerException', 'Not now.', headers={'Retry-After': '15'}))
     call = asyncio.create_task(runtime(bedrock, pool).converse(**HELLO))
     await eventually(lambda: len(bedrock.requests) == 1 and pool.stats().in_flight == 0)
     assert (pool.stats().leases, pool.stats().in_flight, pool.stats().connections) == (1, 0, 1)
