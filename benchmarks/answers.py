@@ -144,6 +144,11 @@ REFUSED = _json_response(
     b'403 Forbidden',
     b'x-amzn-ErrorType: UnrecognizedClientException',
 )
+THROTTLED = _json_response(
+    {'message': 'Too many requests, please wait before trying again.'},
+    b'429 Too Many Requests',
+    b'x-amzn-ErrorType: ThrottlingException',
+)
 CONVERSE_STREAM = StreamKind(
     head=[_event('messageStart', role='assistant')],
     delta=(b'{"contentBlockIndex":0,"delta":{"text":"', b'"},"p":"%b"}' % PADDING.encode()),

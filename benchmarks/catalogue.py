@@ -158,6 +158,34 @@ class Scenario:
 _CPU = {'concurrency': 100, 'seconds': 1.5, 'warm_up': 0.4}
 _QUICK_CPU = {'seconds': 0.5, 'warm_up': 0.2}
 
+
+def _quota(name: str, title: str, limit: float, **arguments: Any) -> Scenario:
+    """Make a scenario of calls that all start at once under a quota, with a limit of the seconds that they may take."""
+    return Scenario(
+        name=name,
+        title=title,
+        measurement='quota',
+        unit='s',
+        arguments=arguments,
+        thresholds=(
+            Threshold('ours', limit),
+            Threshold('ours', arguments['calls'], metric='answered', at_least=True),
+            Threshold('ours', 0.15, metric='throttled_late'),
+        ),
+        contestants=('aiobotocore', *COMPARED),
+        tuned=False,
+        rounds=1,
+        other_rounds=1,
+    )
+
+
+def _ideal(calls: float, rate: float, burst: float, seconds: float) -> float:
+    return (calls - burst) / rate + seconds
+
+
+COMPARED = ('ours', 'upstream', 'langchain-aws', 'litellm', 'strands', 'anthropic')
+"""The peers whose behaviour is compared."""
+
 SCENARIOS = (
     Scenario(
         name='request',
@@ -211,6 +239,54 @@ SCENARIOS = (
         ),
         tuned=False,
         other_rounds=1,
+    ),
+    _quota(
+        'quota-50',
+        '1,000 calls at once, quota of 50/s',
+        _ideal(1000, 50, 50, 0.3) / 0.9,
+        calls=1000,
+        delay=0.3,
+        quota=50,
+        burst=50,
+    ),
+    _quota(
+        'quota-10',
+        '300 calls of 4 s at once, quota of 10/s',
+        _ideal(300, 10, 10, 4) / 0.9,
+        calls=300,
+        delay=4,
+        quota=10,
+        burst=10,
+    ),
+    _quota(
+        'quota-20',
+        '400 calls of 1 s at once, quota of 20/s without a burst',
+        _ideal(400, 20, 1, 1) / 0.9,
+        calls=400,
+        delay=1,
+        quota=20,
+        burst=1,
+    ),
+    _quota(
+        'quota-tokens',
+        '600 calls at once, quota of tokens',
+        7,
+        calls=600,
+        delay=0.5,
+        quota=3300,
+        burst=6600,
+        reserved=110,
+        used=12,
+    ),
+    _quota(
+        'quota-streams',
+        '400 streams at once, quota of 30/s',
+        _ideal(400, 30, 30, 0.3) / 0.9,
+        calls=400,
+        delay=0.3,
+        quota=30,
+        burst=30,
+        streams=True,
     ),
     Scenario(
         name='paced',
@@ -285,9 +361,6 @@ SCENARIOS = (
         threads=1000,
     ),
 )
-
-COMPARED = ('ours', 'upstream', 'langchain-aws', 'litellm', 'strands', 'anthropic')
-"""Whose behaviour is compared."""
 
 
 def _behaviour(name: str, title: str, arguments: dict[str, Any], *, opens_itself: bool = False) -> Scenario:

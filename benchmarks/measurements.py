@@ -115,6 +115,37 @@ async def burst(peer: PeerClient, control: Control, *, calls: int, delay: float)
     }
 
 
+async def quota(
+    peer: PeerClient, control: Control, *, calls: int, delay: float, streams: bool = False, **limits: float
+) -> Result:
+    """Seconds until all of `calls` that start at once are answered or have failed, under a quota."""
+    prepared = peer.prepare(SHORT)
+    await peer.request(prepared)
+    await control(reset=True)
+    await control(delay=delay, deltas=20, **limits)
+
+    async def call() -> None:
+        await (peer.stream(prepared, Seen()) if streams else peer.request(prepared))
+
+    started = time.monotonic()
+    tasks = [asyncio.ensure_future(call()) for _ in range(calls)]
+    done, late = await asyncio.wait(tasks, timeout=3 * PATIENCE)
+    wall = time.monotonic() - started
+    failed = [str(task.exception()) for task in done if task.exception() is not None]
+    counts = await control()
+    for task in late:
+        task.cancel()
+    return {
+        'value': wall,
+        'answered': len(done) - len(failed),
+        'failed': len(failed),
+        'failure': failed[:1],
+        'throttled': counts['throttled'],
+        'throttled_late': counts['throttled_late'] / calls,
+        'threads': threading.active_count(),
+    }
+
+
 async def _ramp_up(times: int, started: float, seconds: float, start: Callable[[], None]) -> None:
     """Start so many, evenly over so many seconds."""
     for number in range(times):
@@ -358,6 +389,7 @@ MEASUREMENTS: dict[str, Callable[..., Awaitable[Result]]] = {
         request_cpu,
         stream_cpu,
         burst,
+        quota,
         paced,
         health,
         first_call,

@@ -47,6 +47,14 @@ class Behaviour:
     """The only access key that is not refused, if not empty."""
     keep_body: bool = False
     """Whether the last request is kept, and shown with the counts."""
+    quota: float = 0
+    """Units per second that are admitted, above which requests are throttled; 0 is no quota."""
+    burst: float = 1
+    """Units that may be used at once."""
+    reserved: float = 1
+    """Units that a request takes when it begins."""
+    used: float = 1
+    """Units of those that it has used when it ends; the rest is given back."""
 
 
 @dataclass
@@ -61,8 +69,39 @@ class Counts:
     max_streaming: int = 0
     connections: int = 0
     connections_opened: int = 0
+    throttled: int = 0
+    throttled_late: int = 0
+    """Those of them later than two seconds after the first request."""
     latest_tick: float = 0
     """By how many seconds a delta was sent too late, at worst."""
+
+
+class Quota:
+    """A token bucket."""
+
+    def __init__(self, behaviour: Behaviour) -> None:
+        self._behaviour = behaviour
+        self._level = behaviour.burst
+        self._then = time.monotonic()
+        self.began: float | None = None
+
+    def admits(self) -> bool:
+        """Take what a request reserves, if it is there."""
+        now = time.monotonic()
+        if self.began is None:
+            self.began = now
+        behaviour = self._behaviour
+        self._level = min(self._level + (now - self._then) * behaviour.quota, behaviour.burst)
+        self._then = now
+        if self._level < behaviour.reserved:
+            return False
+        self._level -= behaviour.reserved
+        return True
+
+    def give_back(self) -> None:
+        """Give back what a request has not used."""
+        unused = self._behaviour.reserved - self._behaviour.used
+        self._level = min(self._level + unused, self._behaviour.burst)
 
 
 class LeanBedrock:
@@ -70,6 +109,7 @@ class LeanBedrock:
 
     def __init__(self) -> None:
         self.behaviour = Behaviour()
+        self.quota: Quota | None = None
         self.counts = Counts()
         self.last: tuple[str, bytes] = ('', b'')
         self.streaming: set[Connection] = set()
@@ -81,7 +121,7 @@ class LeanBedrock:
             # Whoever is still listening would go on for hours.
             for connection in list(self.streaming):
                 connection.hang_up()
-            self.behaviour = Behaviour()
+            self.behaviour, self.quota = Behaviour(), None
             now = self.counts
             self.counts = Counts(
                 in_flight=now.in_flight,
@@ -94,6 +134,7 @@ class LeanBedrock:
             raise ValueError(f'unknown: {sorted(unknown)}')
         if message:
             self.behaviour = Behaviour(**message)
+            self.quota = Quota(self.behaviour) if self.behaviour.quota else None
         if not self.behaviour.gate:
             waiting, self.waiting = self.waiting, set()
             for connection in waiting:
@@ -173,6 +214,11 @@ class Connection(asyncio.Protocol):
             return
         bedrock = self._bedrock
         bedrock.counts.requests += 1
+        if (quota := bedrock.quota) is not None and not quota.admits():
+            bedrock.counts.throttled += 1
+            bedrock.counts.throttled_late += time.monotonic() - (quota.began or 0) > 2
+            self._transport.write(answers.THROTTLED)
+            return
         bedrock.counts.in_flight += 1
         bedrock.counts.max_in_flight = max(bedrock.counts.max_in_flight, bedrock.counts.in_flight)
         self._busy = True
@@ -246,6 +292,8 @@ class Connection(asyncio.Protocol):
             self._bedrock.counts.streaming -= 1
         if self._busy:
             self._busy = False
+            if self._bedrock.quota is not None:
+                self._bedrock.quota.give_back()
             self._bedrock.counts.in_flight -= 1
 
     def _respond_to_driver(self, body: bytes) -> None:
