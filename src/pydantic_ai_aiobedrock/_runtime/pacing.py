@@ -51,6 +51,9 @@ SLACK = 0.05
 START = 4.0
 """Calls per second after the first refusal."""
 
+SMALL_BURST = 2
+"""Calls that a quota admits at once, up to which it is taken to have no burst."""
+
 FAMINE = 5
 FAMINE_SECONDS = 2.0
 """With so many refusals, and nothing admitted, for this long, the rate is looked for again."""
@@ -116,7 +119,11 @@ class Report:
 class _Meter:
     """The learned rate of a quota, and the credit to send by it."""
 
-    def __init__(self, unit: float, now: float, flying: int) -> None:
+    def __init__(self, unit: float, now: float, flying: int, admitted: int) -> None:
+        # A quota with a burst is not full when it refuses; one without loses what it would hold beyond a call.
+        self.kept = 0.9 if (small := admitted <= SMALL_BURST) else 0.5
+        # It refuses once calls come too quickly, however few were admitted while the rate was looked for.
+        self.crossing = 0.85 if small else 0.0
         self.unit = max(unit, 1.0)
         self.rate = max(START, flying / 40) * self.unit
         self.famine = False
@@ -166,7 +173,7 @@ class _Meter:
         if self.taken > self.peak:
             self.peak, self.peak_at, self.in_vain = self.taken, now, 0
         self.famine = self.in_vain >= FAMINE and now - self.peak_at >= max(FAMINE_SECONDS, 10 * self.unit / self.rate)
-        self.credit = min(self.credit + cost / 2, self.rate * SLACK)
+        self.credit = min(self.credit + cost * self.kept, self.rate * SLACK)
         self.marks.append((now, self.taken))
         if self.famine:
             self.rate, self.learned = FLOOR * self.unit, False
@@ -177,7 +184,7 @@ class _Meter:
         since, taken = self.marks[0]
         if now - since >= SHORTEST_SPAN:
             measured = (self.taken - taken) / (now - since)
-            lowest = self.rate * GENTLE if self.learned else 0.0
+            lowest = self.rate * (GENTLE if self.learned else self.crossing)
             self.rate = max(measured * ABOVE, lowest, SLOWEST * self.unit)
             self.learned = True
 
@@ -283,7 +290,7 @@ class Pacing:
                 meter.give_back(self._cost(kind, call))
         meter = self._meters.get(quota)
         if meter is None:
-            self._meters[quota] = _Meter(self._cost(quota, call), now, self.flying)
+            self._meters[quota] = _Meter(self._cost(quota, call), now, self.flying, self._sent_before(call))
         else:
             meter.advance(now)
             if call.paced:
@@ -343,6 +350,9 @@ class Pacing:
             flying=self.flying,
             throttled=self.throttled,
         )
+
+    def _sent_before(self, call: Call) -> int:
+        return sum(1 for order in self._flights if order < call.order)
 
     def _head(self) -> Call | None:
         while self._queue and self._queue[0][1].state is not State.WAITING:
