@@ -35,9 +35,13 @@ NEW_ENGINE = ('aiobotocore==3.10.*', 'botocore>=1.43.115,<1.43.118', 'boto3>=1.4
 CLIENTS = {
     'boto3': ('boto3',),
     'aioboto3': ('aioboto3',),
-    'langchain-aws': ('langchain-aws',),
+    'anthropic': ('anthropic[bedrock]',),
+    'langchain-aws': ('langchain-aws[anthropic]',),
     # LiteLLM asks for neither, and needs the one for Bedrock, the other for tools.
     'litellm': ('litellm', 'boto3', 'mcp'),
+    'strands': ('strands-agents',),
+    'awscli': ('awscli',),
+    'aws-sdk-js': ('@aws-sdk/client-bedrock-runtime', '@smithy/node-http-handler'),
 }
 """Other people's clients of Bedrock and what each needs; they do not go together in one environment."""
 
@@ -139,17 +143,21 @@ def fuzz(session: nox.Session) -> None:
 
 @nox.session
 def clients(session: nox.Session) -> None:
-    """Let boto3, aioboto3, LangChain and LiteLLM talk to LocalBedrock; `-- litellm` for one of them."""
+    """Let other clients of Bedrock talk to LocalBedrock, in Python, JavaScript and a shell; `-- litellm` for one."""
     session.install('-e', '.', '-e', './local-bedrock', 'rich>=13', 'virtualenv')
-    pythons: list[str] = []
+    places: list[str] = []
     for client in session.posargs or CLIENTS:
         place = Path(session.create_tmp()).resolve() / client
+        if client == 'aws-sdk-js':
+            session.run('npm', 'install', '--silent', '--prefix', str(place), *CLIENTS[client], external=True)
+            places.append(f'{client}={place / "node_modules"}')
+            continue
         if not place.exists():
             session.run('virtualenv', '--quiet', str(place))
         python = str(place / 'bin' / 'python')
         session.run(python, '-m', 'pip', 'install', '--quiet', '--upgrade', *CLIENTS[client], external=True)
-        pythons.append(f'{client}={python}')
-    session.run('python', '-m', 'tests.clients', *pythons)
+        places.append(f'{client}={python}')
+    session.run('python', '-m', 'tests.clients', *places)
 
 
 @nox.session

@@ -245,3 +245,10 @@ def test_faults_and_quotas_are_for_streams_of_invocations_too(client: Any, serve
     invoke(client, CLAUDE, messages())
     with pytest.raises(client.exceptions.ThrottlingException):
         invoke(client, CLAUDE, messages())
+
+
+@pytest.mark.parametrize('model', [CLAUDE, NOVA])
+def test_the_condition_of_a_fault_reads_the_request_too(client: Any, served: LocalBedrock, model: str) -> None:
+    served.fault(THROTTLING, when=lambda request: request.last_user_text == 'Hello')
+    with pytest.raises(client.exceptions.ThrottlingException):
+        invoke(client, model, BODIES[model])

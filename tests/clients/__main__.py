@@ -1,6 +1,7 @@
 """Let the clients talk to a LocalBedrock, print what came of it, and fail if anything was wrong.
 
-Called with the clients and the interpreters of their environments: `python -m tests.clients boto3=/path/to/python ...`.
+Called with the clients and the interpreters of their environments, for JavaScript the folder of its modules:
+`python -m tests.clients boto3=/path/to/python aws-sdk-js=/path/to/node_modules ...`.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from rich.table import Table
 
 from local_bedrock import THROTTLING, LocalBedrock, Reply, ToolCall
 
+from . import conversation
 from .conversation import (
     ANSWER,
     CHECKS,
-    OF_AWS,
+    OF_SOME,
     QUESTION,
     TOO_MUCH,
     TOOL,
@@ -64,8 +66,13 @@ def use(client: str, python: str, bedrock: LocalBedrock) -> dict[str, Any]:
         'LITELLM_LOCAL_MODEL_COST_MAP': 'True',
         'no_proxy': '127.0.0.1',
     }
-    program = HERE / f'use_{client.replace("-", "_")}.py'
-    done = subprocess.run([python, str(program)], env=environment, capture_output=True, text=True, timeout=SECONDS)
+    program = str(HERE / f'use_{client.replace("-", "_")}')
+    command = [python, f'{program}.py']
+    if client == 'aws-sdk-js':
+        command = ['node', f'{program}.cjs']
+        said = {name: value for name, value in vars(conversation).items() if name.isupper()}
+        environment |= {'NODE_PATH': python, 'CONVERSATION': json.dumps(said)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=SECONDS)
     try:
         return json.loads(done.stdout.splitlines()[-1])
     except (IndexError, ValueError):
@@ -75,7 +82,7 @@ def use(client: str, python: str, bedrock: LocalBedrock) -> dict[str, Any]:
 def main() -> int:
     """Run all clients, and return 1 if anything was wrong."""
     console = Console()
-    table = Table('client', 'version', *CHECKS, *OF_AWS, 'requests')
+    table = Table('client', 'version', *CHECKS, *OF_SOME, 'requests')
     wrong: list[str] = []
     for argument in sys.argv[1:]:
         client, _, python = argument.partition('=')
@@ -88,7 +95,7 @@ def main() -> int:
         table.add_row(
             client,
             used['version'],
-            *(_shown(used['came'].get(check)) for check in (*CHECKS, *OF_AWS)),
+            *(_shown(used['came'].get(check)) for check in (*CHECKS, *OF_SOME)),
             str(len(signed)),
         )
         wrong += [f'{client}, {check}: {came}' for check, came in used['came'].items() if came]

@@ -1,10 +1,11 @@
-"""LangChain as a client, sync and async."""
+"""LangChain as a client: ChatBedrockConverse, sync and async, and ChatBedrock by InvokeModel."""
 
 from __future__ import annotations
 
 from botocore.exceptions import ClientError
 from conversation import (
     ANSWER,
+    CLAUDE,
     MODEL,
     QUESTION,
     TOO_MUCH,
@@ -18,7 +19,7 @@ from conversation import (
     must_be,
     run,
 )
-from langchain_aws import ChatBedrockConverse
+from langchain_aws import ChatBedrock, ChatBedrockConverse
 from langchain_core.messages import HumanMessage, ToolMessage
 
 chat = ChatBedrockConverse(model=MODEL)
@@ -57,4 +58,16 @@ def throttled() -> None:
         raise AssertionError('not throttled')
 
 
-run('langchain-aws', plain=plain, stream=stream, tool=tool, throttled=throttled)
+def invoke() -> None:
+    by_invoke = ChatBedrock(model=CLAUDE)
+    must_be(by_invoke.invoke(QUESTION).text, ANSWER)
+    must_be(''.join(chunk.text for chunk in by_invoke.stream(QUESTION)), ANSWER)
+    with_tools, question = by_invoke.bind_tools(TOOLS), HumanMessage(TOOL_QUESTION)
+    asked = with_tools.invoke([question])
+    [call] = asked.tool_calls
+    must_be((call['name'], call['args']), (TOOL, TOOL_INPUT))
+    told = with_tools.invoke([question, asked, ToolMessage(TOOL_RESULT, tool_call_id=call['id'])])
+    must_be(told.text, TOOL_ANSWER)
+
+
+run('langchain-aws', plain=plain, stream=stream, tool=tool, throttled=throttled, invoke=invoke)

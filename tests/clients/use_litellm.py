@@ -1,4 +1,4 @@
-"""LiteLLM as a client, sync and async."""
+"""LiteLLM as a client, sync and async: `bedrock/converse` and `bedrock/invoke`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import litellm
 from conversation import (
     ANSWER,
+    CLAUDE,
     MODEL,
     QUESTION,
     TOO_MUCH,
@@ -62,4 +63,17 @@ def throttled() -> None:
         raise AssertionError('not throttled')
 
 
-run('litellm', plain=plain, stream=stream, tool=tool, throttled=throttled)
+async def invoke() -> None:
+    where: dict[str, Any] = {'model': f'bedrock/invoke/{CLAUDE}', 'num_retries': 0}
+    must_be(litellm.completion(messages=[user(QUESTION)], **where).choices[0].message.content, ANSWER)
+    chunks = litellm.completion(messages=[user(QUESTION)], stream=True, **where)
+    must_be(''.join(chunk.choices[0].delta.content or '' for chunk in chunks), ANSWER)
+    messages: list[Any] = [user(TOOL_QUESTION)]
+    asked = (await litellm.acompletion(messages=messages, tools=TOOLS, **where)).choices[0].message
+    [call] = asked.tool_calls
+    must_be((call.function.name, json.loads(call.function.arguments)), (TOOL, TOOL_INPUT))
+    messages += [asked, {'role': 'tool', 'tool_call_id': call.id, 'name': TOOL, 'content': TOOL_RESULT}]
+    must_be(litellm.completion(messages=messages, tools=TOOLS, **where).choices[0].message.content, TOOL_ANSWER)
+
+
+run('litellm', plain=plain, stream=stream, tool=tool, throttled=throttled, invoke=invoke)

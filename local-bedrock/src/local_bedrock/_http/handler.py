@@ -20,6 +20,7 @@ from local_bedrock._batch.operations import answer_job_request
 from local_bedrock._http.presigned import is_presigned, verify_presigned
 from local_bedrock._http.signatures import SignedRequest, authenticate
 from local_bedrock._model.catalogue import answer_catalogue_request
+from local_bedrock._model.invoke.formats import invocation_of
 from local_bedrock._model.render import error_response, unknown_operation
 from local_bedrock._model.runtime import Runtime, decoded
 from local_bedrock._s3.objects import ObjectStore
@@ -177,6 +178,7 @@ class Handler:
         if aim.service not in ('s3', 'sts'):
             with contextlib.suppress(RefusedError):
                 record.body = decoded(body)
+                record.invocation = invocation_of(record)
         self.arrived += 1
         self.remember(record)
         return record

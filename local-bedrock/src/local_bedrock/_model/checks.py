@@ -69,7 +69,7 @@ class Checks:
             if record.operation == 'InvokeModelWithResponseStream':
                 raise validation_error('The model is unsupported for streaming.')
             return
-        record.invocation = asked = model_format.converse_request(record.body)
+        asked = record.invocation = model_format.converse_request(record.body)
         if model_format is claude:
             check_messages(asked, family_of(record.model_id) if self.strict_models else UNKNOWN)
         else:

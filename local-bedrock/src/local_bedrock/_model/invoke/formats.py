@@ -10,6 +10,7 @@ from local_bedrock._model.families import bare_id
 from local_bedrock._model.invoke import claude, nova
 from local_bedrock._model.invoke.generation import ModelFormat
 from local_bedrock._model.invoke.plain import Llama, Mistral, TitanText
+from local_bedrock.requests import RecordedRequest
 
 _FORMATS: tuple[tuple[re.Pattern[str], str, ModelFormat], ...] = (
     (re.compile(r'anthropic\.'), 'anthropic_version', claude),
@@ -34,3 +35,15 @@ def format_of(model_id: str, body: Mapping[str, Any]) -> ModelFormat | None:
     if not bare.startswith('arn:'):
         return None
     return next((model_format for _, member, model_format in _FORMATS if member in body), None)
+
+
+def invocation_of(request: RecordedRequest) -> dict[str, Any] | None:
+    """Return a request of InvokeModel in the terms of Converse, `None` if it is another or its model generates no text.
+
+    Raises:
+        RefusedError: It is not in the format of its model.
+    """
+    if request.operation not in ('InvokeModel', 'InvokeModelWithResponseStream'):
+        return None
+    model_format = format_of(request.model_id, request.body)
+    return None if model_format is None else model_format.converse_request(request.body)
