@@ -240,6 +240,25 @@ SCENARIOS = (
         tuned=False,
         other_rounds=1,
     ),
+    *(
+        Scenario(
+            name=name,
+            title=title,
+            measurement='burst_lag',
+            unit='ms',
+            arguments={'calls': 500, 'delay': 0.3, 'spread': spread},
+            thresholds=(
+                Threshold('ours', 0.05),
+                Threshold('ours', 0.01, metric='p99'),
+                Threshold('ours', 500, metric='answered', at_least=True),
+            ),
+            tuned=False,
+        )
+        for name, title, spread in (
+            ('burst-lag', 'Longest loop stall while 500 calls at once are answered', 0),
+            ('spread-lag', 'Longest loop stall while 500 calls over 0.75 s are answered', 0.75),
+        )
+    ),
     _quota(
         'quota-50',
         '1,000 calls at once, quota of 50/s',

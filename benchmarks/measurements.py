@@ -115,6 +115,39 @@ async def burst(peer: PeerClient, control: Control, *, calls: int, delay: float)
     }
 
 
+async def burst_lag(peer: PeerClient, control: Control, *, calls: int, delay: float, spread: float) -> Result:
+    """Seconds that other callbacks of the loop wait at most while `calls` that begin together are answered."""
+    prepared = peer.prepare(SHORT)
+    await peer.request(prepared)
+    await control(reset=True)
+    await control(delay=delay)
+    lags: list[float] = []
+
+    async def tick() -> None:
+        while True:
+            due = time.perf_counter() + 0.002
+            await asyncio.sleep(0.002)
+            lags.append(time.perf_counter() - due)
+
+    async def call(number: int) -> None:
+        await asyncio.sleep(spread * number / calls)
+        await peer.request(prepared)
+
+    ticking = asyncio.create_task(tick())
+    started = time.monotonic()
+    tasks = [asyncio.ensure_future(call(number)) for number in range(calls)]
+    # What starting the tasks takes is the program's own.
+    await asyncio.sleep(0)
+    lags.clear()
+    done, late = await asyncio.wait(tasks, timeout=PATIENCE)
+    wall = time.monotonic() - started
+    for task in (ticking, *late):
+        task.cancel()
+    lags.sort()
+    failed = sum(1 for task in done if task.exception() is not None)
+    return {'value': lags[-1], 'p99': lags[int(len(lags) * 0.99)], 'wall': wall, 'answered': len(done) - failed}
+
+
 async def quota(
     peer: PeerClient, control: Control, *, calls: int, delay: float, streams: bool = False, **limits: float
 ) -> Result:
@@ -389,6 +422,7 @@ MEASUREMENTS: dict[str, Callable[..., Awaitable[Result]]] = {
         request_cpu,
         stream_cpu,
         burst,
+        burst_lag,
         quota,
         paced,
         health,

@@ -58,6 +58,7 @@ class LoopTurns:
     """The turns of one event loop, by the cost of what goes on in them."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.requests: Turns = Turns(loop, CALLS_PER_TURN)
         self.sends: Turns = Turns(loop, CALLS_PER_TURN)
         self.answers: Turns = Turns(loop, CALLS_PER_TURN)
         self.reads: Turns = Turns(loop, READS_PER_TURN)

@@ -19,6 +19,7 @@ from pydantic_ai.usage import RequestUsage
 
 from pydantic_ai_aiobedrock._config.call_options import CallOptions, call_options, calling_with
 from pydantic_ai_aiobedrock._runtime.runtime import BedrockRuntime
+from pydantic_ai_aiobedrock._turns import turns
 from pydantic_ai_aiobedrock._upstream import batch_records, seam
 from pydantic_ai_aiobedrock._upstream.error_mapping import map_api_errors, map_shape_errors
 from pydantic_ai_aiobedrock._upstream.tool_schemas import AdaptedSchemas
@@ -124,6 +125,22 @@ class BedrockConverseModel(RunsBatches, seam.SendsAnyMember, seam.ProcessesWithi
     def client(self, client: Any) -> None:
         cast(Any, UpstreamConverseModel.client).fset(self, as_async_client(client))
 
+    async def request(
+        self,
+        messages: list[ModelMessage],
+        model_settings: ModelSettings | None,
+        model_request_parameters: ModelRequestParameters,
+    ) -> ModelResponse:
+        """Send a request and wait for its answer.
+
+        Raises:
+            ModelAPIError: AWS or the network failed.
+            UserError: The credentials, the configuration or the request are not usable as they are.
+        """
+        # Mapping the messages of hundreds of requests in one turn of the loop would hold it up.
+        await turns().requests.take()
+        return await super().request(messages, model_settings, model_request_parameters)
+
     @asynccontextmanager
     async def request_stream(
         self,
@@ -138,6 +155,7 @@ class BedrockConverseModel(RunsBatches, seam.SendsAnyMember, seam.ProcessesWithi
             ModelAPIError: AWS or the network failed, before the stream or in the middle of it.
             UserError: The credentials, the configuration or the request are not usable as they are.
         """
+        await turns().requests.take()
         async with super().request_stream(messages, model_settings, model_request_parameters, run_context) as stream:
             try:
                 yield stream
