@@ -180,7 +180,6 @@ class HTTPSession:
             sent: Any = AioAWSResponse(request.url, response.status, fields, response)  # pyright: ignore
             if not request.stream_output or response.status >= 300:
                 await sent.content
-                await turns().answers.take()
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if self._closed and task is not None and not task.cancelling():
@@ -301,6 +300,7 @@ class HTTPSession:
                 skip_auto_headers={'CONTENT-TYPE'},
                 auto_decompress=False,
                 cookie_jar=aiohttp.DummyCookieJar(),
+                response_class=_FairResponse,
             )
         return self._session
 
@@ -327,6 +327,15 @@ def _parsed(url: str) -> URL:
 @lru_cache(maxsize=256)
 def _field_name(name: bytes) -> str:
     return name.decode('latin-1').lower()
+
+
+class _FairResponse(aiohttp.ClientResponse):
+    """A response that is handed to its caller in its turn, however many arrive at once."""
+
+    async def start(self, connection: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
+        response = await super().start(connection)
+        await turns().answers.take()
+        return response
 
 
 class _Connector(aiohttp.TCPConnector):
