@@ -159,20 +159,34 @@ _CPU = {'concurrency': 100, 'seconds': 1.5, 'warm_up': 0.4}
 _QUICK_CPU = {'seconds': 0.5, 'warm_up': 0.2}
 
 
-def _quota(name: str, title: str, limit: float, **arguments: Any) -> Scenario:
+COMPARED = ('ours', 'upstream', 'langchain-aws', 'litellm', 'strands', 'anthropic')
+"""The peers whose behaviour is compared."""
+
+
+def _quota(
+    name: str,
+    title: str,
+    limit: float,
+    *,
+    measurement: str = 'quota',
+    answered: int | None = None,
+    late: float = 0.15,
+    contestants: tuple[str, ...] = ('aiobotocore', *COMPARED),
+    **arguments: Any,
+) -> Scenario:
     """Make a scenario of calls that all start at once under a quota, with a limit of the seconds that they may take."""
     return Scenario(
         name=name,
         title=title,
-        measurement='quota',
+        measurement=measurement,
         unit='s',
         arguments=arguments,
         thresholds=(
             Threshold('ours', limit),
-            Threshold('ours', arguments['calls'], metric='answered', at_least=True),
-            Threshold('ours', 0.15, metric='throttled_late'),
+            Threshold('ours', answered or arguments['calls'], metric='answered', at_least=True),
+            Threshold('ours', late, metric='throttled_late'),
         ),
-        contestants=('aiobotocore', *COMPARED),
+        contestants=contestants,
         tuned=False,
         rounds=1,
         other_rounds=1,
@@ -182,9 +196,6 @@ def _quota(name: str, title: str, limit: float, **arguments: Any) -> Scenario:
 def _ideal(calls: float, rate: float, burst: float, seconds: float) -> float:
     return (calls - burst) / rate + seconds
 
-
-COMPARED = ('ours', 'upstream', 'langchain-aws', 'litellm', 'strands', 'anthropic')
-"""The peers whose behaviour is compared."""
 
 SCENARIOS = (
     Scenario(
@@ -306,6 +317,30 @@ SCENARIOS = (
         quota=30,
         burst=30,
         streams=True,
+    ),
+    _quota(
+        'quota-shared',
+        'Two processes of 300 calls each, quota of 40/s',
+        _ideal(600, 40, 40, 0.3) / 0.85,
+        measurement='quota_shared',
+        answered=600,
+        late=0.3,
+        contestants=('ours', 'upstream'),
+        calls=300,
+        delay=0.3,
+        quota=40,
+        burst=40,
+    ),
+    _quota(
+        'quota-10000',
+        '10,000 calls of 2 s at once, quota of 100/s',
+        _ideal(10_000, 100, 100, 2) / 0.95,
+        late=0.05,
+        contestants=('ours',),
+        calls=10_000,
+        delay=2,
+        quota=100,
+        burst=100,
     ),
     Scenario(
         name='paced',

@@ -11,11 +11,11 @@ class Control:
     """Sets how the server answers, and gives its counts."""
 
     def __init__(self, port: int) -> None:
-        self._port = port
+        self.port = port
         self.url = f'http://127.0.0.1:{port}'
 
     async def __call__(self, path: str = '/_control', /, **message: Any) -> Any:
-        reader, writer = await asyncio.open_connection('127.0.0.1', self._port)
+        reader, writer = await asyncio.open_connection('127.0.0.1', self.port)
         body = json.dumps(message).encode()
         writer.write(b'POST %b HTTP/1.1\r\nContent-Length: %d\r\n\r\n%b' % (path.encode(), len(body), body))
         head = await reader.readuntil(b'\r\n\r\n')

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -160,21 +162,68 @@ async def quota(
     async def call() -> None:
         await (peer.stream(prepared, Seen()) if streams else peer.request(prepared))
 
+    result = await _all_at_once(call, calls)
+    counts = await control()
+    return {**result, 'throttled': counts['throttled'], 'throttled_late': counts['throttled_late'] / calls}
+
+
+async def quota_shared(peer: PeerClient, control: Control, *, calls: int, delay: float, **limits: float) -> Result:
+    """The same of two processes that share a quota and do not know of each other, `calls` each."""
+    prepared = peer.prepare(SHORT)
+    await peer.request(prepared)
+    await control(reset=True)
+    module = type(peer).__module__.rpartition('.')[2]
+    job = {'scenario': '', 'measurement': 'quota_joined', 'tuned': False, 'joins': True, 'arguments': {'calls': calls}}
+    order = json.dumps({'peer': module, 'port': control.port, 'jobs': [job]})
+    other = await asyncio.create_subprocess_exec(
+        sys.executable, '-m', 'benchmarks.worker', order, stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while (await control())['requests'] < 1:
+                await asyncio.sleep(0.05)
+        await control(delay=delay, **limits)
+        ours = await _all_at_once(lambda: peer.request(prepared), calls)
+        async with asyncio.timeout(3 * PATIENCE):
+            output, _ = await other.communicate()
+    except BaseException:
+        other.kill()
+        raise
+    theirs = json.loads(output)
+    counts = await control()
+    return {
+        'value': max(ours['value'], theirs['value']),
+        'answered': ours['answered'] + theirs['answered'],
+        'failed': ours['failed'] + theirs['failed'],
+        'failure': ours['failure'] or theirs['failure'],
+        'throttled': counts['throttled'],
+        'throttled_late': counts['throttled_late'] / (2 * calls),
+    }
+
+
+async def quota_joined(peer: PeerClient, control: Control, *, calls: int) -> Result:
+    """The other process of `quota_shared`: it begins when that has begun."""
+    prepared = peer.prepare(SHORT)
+    await peer.request(prepared)
+    async with asyncio.timeout(PATIENCE):
+        while (await control())['requests'] < 3:
+            await asyncio.sleep(0.005)
+    return await _all_at_once(lambda: peer.request(prepared), calls)
+
+
+async def _all_at_once(call: Callable[[], Awaitable[object]], calls: int) -> Result:
     started = time.monotonic()
     tasks = [asyncio.ensure_future(call()) for _ in range(calls)]
     done, late = await asyncio.wait(tasks, timeout=3 * PATIENCE)
     wall = time.monotonic() - started
     failed = [str(task.exception()) for task in done if task.exception() is not None]
-    counts = await control()
     for task in late:
         task.cancel()
     return {
         'value': wall,
         'answered': len(done) - len(failed),
-        'failed': len(failed),
+        'failed': len(failed) + len(late),
         'failure': failed[:1],
-        'throttled': counts['throttled'],
-        'throttled_late': counts['throttled_late'] / calls,
         'threads': threading.active_count(),
     }
 
@@ -424,6 +473,8 @@ MEASUREMENTS: dict[str, Callable[..., Awaitable[Result]]] = {
         burst,
         burst_lag,
         quota,
+        quota_shared,
+        quota_joined,
         paced,
         health,
         first_call,

@@ -46,7 +46,8 @@ TELEMETRY = 'telemetry'
 def write(results: Results) -> list[Path]:
     """Write all of them, and say which."""
     RESULTS.write_text(markdown(results))
-    put(DOCUMENTATION, '\n'.join(['', *_measured(results), '', *goals(results), '', *everybody(results), '']))
+    parts = [*_measured(results), '', *goals(results), '', *everybody(results), '', *quotas(results), '']
+    put(DOCUMENTATION, '\n'.join(['', *parts]))
     put(README, textwrap.fill(headline(results), 120))
     return [RESULTS, DOCUMENTATION, README]
 
@@ -105,9 +106,31 @@ def everybody(results: Results) -> list[str]:
         f'|---|{"--:|" * len(COMPARED)}',
     ]
     for scenario in results.scenarios:
-        if scenario.name != 'paced-1000':
+        if scenario.name != 'paced-1000' and not scenario.name.startswith('quota-'):
             cells = [_cell(results, scenario, name) for name in COMPARED]
             lines.append(f'| {scenario.title}, {scenario.unit} | {" | ".join(cells)} |')
+    return lines
+
+
+def quotas(results: Results) -> list[str]:
+    """Return the table of calls under quotas: how many are answered says more than how soon the rest has failed."""
+    rows = [scenario for scenario in results.scenarios if scenario.name.startswith('quota-')]
+    names = [name for name in COMPARED if any(name in results.contestants(scenario) for scenario in rows)]
+    if not rows:
+        return []
+    lines = [
+        'Under a quota, with default settings: calls that are answered, and the seconds until the last is answered or '
+        'has failed.',
+        '',
+        f'| | {" | ".join(TITLES[name] for name in names)} |',
+        f'|---|{"--:|" * len(names)}',
+    ]
+    for scenario in rows:
+        cells: list[str] = []
+        for name in names:
+            round_ = results.typical(scenario, name) if name in results.contestants(scenario) else None
+            cells.append('' if round_ is None else f'{round_["answered"]:,} in {figure("s", round_["value"])} s')
+        lines.append(f'| {scenario.title} | {" | ".join(cells)} |')
     return lines
 
 
@@ -138,6 +161,8 @@ def markdown(results: Results) -> str:
         '## All peers',
         '',
         *everybody(results),
+        '',
+        *quotas(results),
         '',
     ]
     for scenario in results.scenarios:

@@ -68,7 +68,8 @@ async def _measure(peer: Any, port: int, job: dict[str, Any]) -> dict[str, Any]:
     from benchmarks.peers import Endpoint
 
     control = Control(port)
-    await control(reset=True)
+    if not job.get('joins'):
+        await control(reset=True)
     if (threads := job.get('threads')) is not None:
         _raise_thread_limits(threads)
     endpoint = Endpoint(control.url, job['tuned'])
