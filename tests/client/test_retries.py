@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from aiobotocore.config import AioConfig
 from aiobotocore.retries.bucket import AsyncTokenBucket
-from botocore.exceptions import ClientError, ConnectionClosedError
+from botocore.exceptions import ClientError, ConnectionClosedError, HTTPClientError
 from credential_sources import MODEL, hello, runtime, text_of
 from pydantic_ai import Agent
 from pydantic_ai.exceptions import ModelAPIError, ModelHTTPError
@@ -181,6 +181,25 @@ async def test_one_call_may_be_given_its_own_number_of_attempts(
         with pytest.raises(ClientError):
             await client.call('converse', hello(), CallOptions(max_attempts=given))
         assert len(bedrock.requests) == tried
+        assert {request.attempt for request in bedrock.requests} == set(range(1, tried + 1))
+        announced = [request.headers['amz-sdk-request'].partition('max=')[2] for request in bedrock.requests[1:]]
+        assert announced == [str(tried)] * (tried - 1)
+    assert (pool.stats().opened, pool.stats().clients) == (1, 1), 'it is an option of the call, not of the client'
+
+
+@pytest.mark.parametrize('mode', ['legacy', 'standard', 'adaptive'])
+async def test_a_call_whose_attempts_are_bounded_fails_with_the_error_of_the_last(
+    bedrock: LocalBedrock, pool: SessionPool, keys: dict[str, str], mode: str
+) -> None:
+    client = runtime(bedrock, pool, config=AioConfig(retries={'mode': mode}), **keys)
+    bedrock.fault(SERVICE_UNAVAILABLE, times=2)
+    with pytest.raises(ClientError, match=r'ServiceUnavailableException.*\(reached max retries: 1\)'):
+        await client.call('converse', hello(), CallOptions(max_attempts=2))
+    assert len(bedrock.requests) == 2
+    bedrock.fault(NoResponse('reset'))
+    with pytest.raises(HTTPClientError):
+        await client.call('converse', hello(), CallOptions(max_attempts=2))
+    assert len(bedrock.requests) == 4
 
 
 # Streams

@@ -14,7 +14,7 @@ from aiobotocore.session import AioSession
 from botocore.exceptions import BotoCoreError, ClientError, CredentialRetrievalError
 
 from pydantic_ai_aiobedrock import _telemetry
-from pydantic_ai_aiobedrock._client import codec_hooks, job_hooks, retry_after, throttling
+from pydantic_ai_aiobedrock._client import attempts, codec_hooks, job_hooks, retry_after, throttling
 from pydantic_ai_aiobedrock._client.botocore_call import add_extra_headers
 from pydantic_ai_aiobedrock._client.client import Client
 from pydantic_ai_aiobedrock._client.credential_cache import CredentialCache
@@ -59,6 +59,12 @@ async def _create(spec: ClientSpec, session: Aioboto3Session | AioSession, ident
         transports.append(HTTPSession(**arguments))
         return transports[-1]
 
+    config: Any = _config(spec, botocore_session(session), http_session)
+    default = attempts.default_attempts(botocore_session(session), config.retries)
+    if spec.service_name == 'bedrock-runtime':
+        config.retries = {'mode': config.retries.get('mode'), 'total_max_attempts': attempts.UNBOUNDED}
+        if config.retries['mode'] is None:
+            del config.retries['mode']
     make: Any = session
     create = make.create_client if isinstance(session, AioSession) else make.client
     context = create(
@@ -68,7 +74,7 @@ async def _create(spec: ClientSpec, session: Aioboto3Session | AioSession, ident
         aws_access_key_id=spec.aws_access_key_id,
         aws_secret_access_key=spec.aws_secret_access_key,
         aws_session_token=spec.aws_session_token,
-        config=_config(spec, botocore_session(session), http_session),
+        config=config,
     )
     client = await context.__aenter__()
     transport = transports[0] if transports else None
@@ -76,6 +82,7 @@ async def _create(spec: ClientSpec, session: Aioboto3Session | AioSession, ident
     match spec.service_name:
         case 'bedrock-runtime':
             _equip(client)
+            attempts.install(client, default)
             if transport is not None:
                 fast_path = FastPath.of(client, transport)
         case 'bedrock':
@@ -205,7 +212,7 @@ def _config(spec: ClientSpec, session: AioSession, http_session: Callable[..., H
         # aiobotocore 2.25's merge does not keep the other config's `connector_args`.
         config = config.merge(brought)
         config.connector_args = brought.connector_args
-    config.retries = _retries(spec, session, config.retries)
+    config.retries = _retries(session, config.retries)
     if spec.service_name == 's3':
         # The global endpoint, which is botocore's default for us-east-1, stands in the table that is left unread.
         config.s3 = {**(config.s3 or {}), 'us_east_1_regional_endpoint': 'regional'}
@@ -216,12 +223,9 @@ def _config(spec: ClientSpec, session: AioSession, http_session: Callable[..., H
     return config
 
 
-def _retries(spec: ClientSpec, session: AioSession, configured: dict[str, Any] | None) -> dict[str, Any]:
-    """Botocore's `retries`: the caller's, completed by standard mode where the AWS configuration names no other."""
+def _retries(session: AioSession, configured: dict[str, Any] | None) -> dict[str, Any]:
+    """Botocore's `retries`: the caller's, completed by standard mode unless the AWS configuration names another."""
     retries = dict(configured or {})
     if 'AWS_RETRY_MODE' not in os.environ and 'retry_mode' not in session.get_scoped_config():
         retries.setdefault('mode', 'standard')
-    if spec.max_attempts is not None:
-        retries.pop('max_attempts', None)
-        retries['total_max_attempts'] = spec.max_attempts
     return retries

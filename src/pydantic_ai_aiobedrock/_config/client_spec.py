@@ -78,8 +78,6 @@ class ClientSpec:
         read_timeout: Seconds between two reads from a connection.
         connect_timeout: Seconds to establish a connection.
         max_connections: Calls and streams in flight at most; further ones wait for a free connection.
-        max_attempts: Attempts of a call in all, the first included, or None for the value of `config` or of the AWS
-            configuration; default: 3, in standard mode.
         session: The session to make the client of, or None for a new one.
         config: botocore options that take precedence over the above, compared by identity.
         environment: The `AWS_*` variables when the spec was made.
@@ -96,7 +94,6 @@ class ClientSpec:
     read_timeout: float = 300
     connect_timeout: float = 60
     max_connections: int = 1000
-    max_attempts: int | None = None
     session: Aioboto3Session | AioSession | None = field(default=None, repr=False)
     config: AioConfig | None = field(default=None, repr=False)
     environment: tuple[tuple[str, str], ...] = field(default_factory=aws_environment, repr=False)

@@ -194,12 +194,8 @@ class BedrockRuntime:
             make = partial(Pacer, family, model, self.spec.region_name)
             pacer = await self.pool.pacer((self.spec, family, model), make)
 
-        spec = self.spec
-        if options.max_attempts is not None:
-            spec = replace(spec, max_attempts=options.max_attempts)
-
         async def take_lease() -> Lease:
-            lease = await self.pool.lease(spec, options.pool_timeout)
+            lease = await self.pool.lease(self.spec, options.pool_timeout)
             measured.waited()
             return lease
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
 import botocore.exceptions
 from botocore.exceptions import (
@@ -46,7 +46,7 @@ NO_CREDENTIALS = (
 )
 
 # Older releases of botocore know no `aws login`.
-_LOGIN_ERROR: type[BotoCoreError] = getattr(botocore.exceptions, 'LoginError', CredentialRetrievalError)
+_LOGIN_ERROR = cast('type[BotoCoreError]', getattr(botocore.exceptions, 'LoginError', CredentialRetrievalError))
 
 _CONFIGURATION_ERRORS = (
     ConfigNotFound,
