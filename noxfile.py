@@ -45,6 +45,9 @@ CLIENTS = {
 }
 """Other people's clients of Bedrock and what each needs; they do not go together in one environment."""
 
+EMULATORS = {'local-bedrock': './local-bedrock', 'ministack': 'ministack', 'moto': 'moto[server]'}
+"""What LocalBedrock is measured beside, itself included."""
+
 
 def install(session: nox.Session, group: str, *requirements: str) -> None:
     """Install the package, editable, and a dependency group of pyproject.toml."""
@@ -158,6 +161,21 @@ def clients(session: nox.Session) -> None:
         session.run(python, '-m', 'pip', 'install', '--quiet', '--upgrade', *CLIENTS[client], external=True)
         places.append(f'{client}={python}')
     session.run('python', '-m', 'tests.clients', *places)
+
+
+@nox.session
+def emulators(session: nox.Session) -> None:
+    """Measure LocalBedrock beside ministack and moto, and write the table of what each answers."""
+    session.install('boto3', 'virtualenv')
+    places: list[str] = []
+    for name, requirement in EMULATORS.items():
+        place = Path(session.create_tmp()).resolve() / name
+        if not place.exists():
+            session.run('virtualenv', '--quiet', str(place))
+        python = str(place / 'bin' / 'python')
+        session.run(python, '-m', 'pip', 'install', '--quiet', '--upgrade', requirement, external=True)
+        places.append(f'{name}={python}')
+    session.run('python', 'local-bedrock/benchmarks/emulators.py', *places)
 
 
 @nox.session
