@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from local_bedrock import LocalBedrock
+from pydantic_ai_aiobedrock import _telemetry
 from pydantic_ai_aiobedrock._doctor import diagnosis, doctor
 
 ROOT = Path(__file__).parents[1]
@@ -40,9 +42,10 @@ def test_a_block_runs_and_leaves_nothing_open(
     monkeypatch.setenv('BEDROCK_API_KEY', bedrock.api_key)
     if 'BatchInference' in code:
         pytest.importorskip('pydantic_ai.models.batch', reason='this Pydantic AI has no batches yet')
-    if 'set_meter_provider' in code:
-        # Which can be done once in a process.
-        pytest.importorskip('opentelemetry.sdk', reason='the block sets up the OpenTelemetry SDK')
+    if 'set_meter_provider' in code or '_sync(' in code:
+        # The one can be done once in a process, the other leaves its event loop to the process.
+        if 'set_meter_provider' in code:
+            pytest.importorskip('opentelemetry.sdk', reason='the block sets up the OpenTelemetry SDK')
         print(subprocess.run([sys.executable, '-W', 'error', '-c', code], check=True, capture_output=True).stdout)
     else:
         exec(compile(code, 'block', 'exec'), {'__name__': 'block'})
@@ -62,3 +65,28 @@ def test_every_code_of_the_doctor_that_the_troubleshooting_names_is_one() -> Non
     codes = {code.strip('` ') for codes in named for code in codes.split(',')}
     assert len(codes) > 10
     assert [code for code in sorted(codes) if f"'{code}'" not in source] == []
+
+
+def instruments() -> set[str]:
+    """Return the names of all instruments, as exporters for Prometheus spell them, without a suffix."""
+    source = Path(_telemetry.__file__).read_text().replace('{_SCOPE}', 'pydantic_ai_aiobedrock')
+    names = re.findall(r"""'((?:gen_ai|http)\.client\.[a-z_.]+|pydantic_ai_aiobedrock\.[a-z_.]+)'""", source)
+    return {name.replace('.', '_') for name in names}
+
+
+@pytest.mark.parametrize('file', ['dashboard.json', 'alerts.yml'])
+def test_what_is_asked_of_prometheus_is_measured(file: str) -> None:
+    text = (ROOT / 'docs' / 'grafana' / file).read_text()
+    if file == 'dashboard.json':
+        text = '\n'.join(target['expr'] for panel in json.loads(text)['panels'] for target in panel['targets'])
+    asked = set(re.findall(r'\b(?:gen_ai_client|http_client|pydantic_ai_aiobedrock)_[a-z_]+', text))
+    assert len(asked) > 4
+    known = {re.sub('_seconds_(bucket|count)$|_total$', '', name) for name in asked}
+    assert known - instruments() == set()
+
+
+def test_every_instrument_that_the_page_names_is_there() -> None:
+    page = (ROOT / 'docs' / 'telemetry.md').read_text()
+    named = {name.replace('.', '_') for name in re.findall(r'^\| `([a-z_.]+)`', page, flags=re.MULTILINE)}
+    assert len(named) > 10
+    assert named - instruments() == set()

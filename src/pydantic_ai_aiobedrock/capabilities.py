@@ -48,7 +48,7 @@ class ResolveBedrock(AbstractCapability[Any]):
             if kind in _GATEWAY:
                 model = BedrockConverseModel(name, provider='gateway')
             else:
-                self.provider = self.provider or await start_in_thread(BedrockProvider)
-                model = BedrockConverseModel(name, provider=self.provider)
+                provider = self.provider = self.provider or await start_in_thread(BedrockProvider)
+                model = BedrockConverseModel(name, provider=provider)
             self._models[model_id] = model
         return model

@@ -188,7 +188,7 @@ class BedrockProvider(UpstreamProvider):
     def __copy__(self) -> Self:
         """Return a provider of the same client; contexts that were entered stay with this one."""
         copy = self.__class__.__new__(self.__class__)
-        copy.__dict__ |= self.__dict__ | {'_entered': []}
+        vars(copy).update(self.__dict__, _entered=[])
         return copy
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
