@@ -1,4 +1,4 @@
-"""`python -m pydantic_ai_aiobedrock doctor`: whether Bedrock can be reached from here, and if not, why."""
+"""`python -m pydantic_ai_aiobedrock doctor`: a report on reaching Bedrock from here, and the mend of what is wrong."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 
 from pydantic_ai_aiobedrock._doctor.doctor import MODEL, examine
 
@@ -17,6 +18,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0 if all is well, 1 if something is wrong. (A wrong option ends with 2.)
     """
     parser = argparse.ArgumentParser(prog='python -m pydantic_ai_aiobedrock', description=__doc__)
+    parser.add_argument(
+        '--version', action='version', version=f'pydantic-ai-aiobedrock {version("pydantic-ai-aiobedrock")}'
+    )
     commands = parser.add_subparsers(dest='command', required=True)
     doctor = commands.add_parser(
         'doctor',

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import version
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -67,14 +68,23 @@ def test_all_is_well_where_a_call_and_a_stream_come_through(in_environment: Loca
     assert (status, report['healthy'], report['problems']) == (0, True, [])
     assert report['resolved']['region'] == in_environment.region_name
     assert report['resolved']['endpoint'] == in_environment.base_url
-    assert report['resolved']['credentials'] == (
-        'from the environment variables AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; they do not say when they expire'
-    )
-    assert report['resolved']['proxy'] == 'none'
-    assert Path(report['resolved']['CA bundle']).is_file()
+    assert report['resolved']['credentials'] == {
+        'source': 'the environment variables AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY',
+        'expires': None,
+    }
+    assert report['resolved']['model'] == 'us.amazon.nova-lite-v1:0'
+    assert report['resolved']['caller'].startswith('arn:aws:iam::')
+    assert abs(report['resolved']['clock_skew_seconds']) < 60
+    assert report['resolved']['reserved_tokens'] == 20
+    assert report['resolved']['proxy'] is None
+    assert Path(report['resolved']['ca_bundle']).is_file()
     assert {'package', 'pydantic-ai-slim', 'aioboto3', 'aiobotocore', 'botocore'} <= report['versions'].keys()
-    assert list(report['tried']) == ['one call', 'one stream']
-    assert [request.operation for request in in_environment.requests] == ['Converse', 'ConverseStream']
+    assert list(report['tried']) == ['call', 'stream']
+    assert report['tried']['call']['seconds'] > 0
+    assert report['tried']['stream']['events'] > 2
+    assert not [key for part in ('versions', 'resolved', 'tried') for key in report[part] if ' ' in key]
+    asked = [request.operation for request in in_environment.requests]
+    assert asked == ['Converse', 'ConverseStream', 'GetCallerIdentity']
 
 
 def test_people_get_text(in_environment: LocalBedrock, capsys: pytest.CaptureFixture[str]) -> None:
@@ -82,7 +92,7 @@ def test_people_get_text(in_environment: LocalBedrock, capsys: pytest.CaptureFix
     shown = capsys.readouterr().out
     assert re.search(r'^  region +us-east-1$', shown, flags=re.MULTILINE)
     assert shown.endswith('All is well.\n')
-    assert {request.model_id for request in in_environment.requests} == {'us.amazon.nova-pro-v1:0'}
+    assert {request.model_id for request in in_environment.requests if request.model_id} == {'us.amazon.nova-pro-v1:0'}
 
 
 def test_the_region_is_the_one_that_is_asked_for(in_environment: LocalBedrock, doctor: Doctor) -> None:
@@ -98,7 +108,7 @@ def test_a_missing_region_is_said(doctor: Doctor) -> None:
 def test_missing_credentials_are_said(doctor: Doctor) -> None:
     status, report = doctor('--region', 'us-east-1')
     assert (status, codes(report)) == (1, ['no_credentials'])
-    assert report['resolved']['credentials'] == 'none'
+    assert report['resolved']['credentials'] is None
     assert 'AWS_ACCESS_KEY_ID' in report['problems'][0]['meaning']
 
 
@@ -138,9 +148,10 @@ def test_the_expiry_of_credentials_is_shown(
     monkeypatch.setenv('AWS_CONFIG_FILE', str(tmp_path / 'config'))
     status, report = doctor('--profile', 'here')
     assert status == 0, report
-    assert report['resolved']['credentials'] == (
-        f'from a credential_process; they expire at {expiry:%Y-%m-%d %H:%M:%S} UTC'
-    )
+    assert report['resolved']['credentials'] == {
+        'source': 'a credential_process',
+        'expires': f'{expiry:%Y-%m-%dT%H:%M:%SZ}',
+    }
 
 
 def test_an_api_key_is_named_by_its_variable(
@@ -149,7 +160,8 @@ def test_an_api_key_is_named_by_its_variable(
     monkeypatch.setenv('AWS_BEARER_TOKEN_BEDROCK', in_environment.api_key)
     status, report = doctor()
     assert status == 0, report
-    assert report['resolved']['credentials'].startswith('from AWS_BEARER_TOKEN_BEDROCK')
+    assert report['resolved']['credentials']['source'] == 'AWS_BEARER_TOKEN_BEDROCK'
+    assert 'caller' not in report['resolved']
     assert {request.auth_scheme for request in in_environment.requests} == {'bearer'}
 
 
@@ -224,9 +236,9 @@ def test_what_keeps_a_call_from_coming_through_is_said(
     in_environment.fault(fault)
     status, report = doctor()
     assert (status, codes(report)) == (1, [expected])
-    assert report['tried'] == {'one call': 'failed'}
+    assert report['tried'] == {'call': {'ok': False}}
     # At once, and as it is: not after botocore has tried again.
-    assert len(in_environment.requests) == 1
+    assert len([request for request in in_environment.requests if request.operation == 'Converse']) == 1
 
 
 @pytest.mark.parametrize(
@@ -244,8 +256,8 @@ def test_what_breaks_only_streams_is_said(
     in_environment.fault(fault, operation='ConverseStream')
     status, report = doctor()
     assert (status, codes(report)) == (1, [expected])
-    assert report['tried']['one call'].startswith('came through')
-    assert report['tried']['one stream'] == 'failed'
+    assert report['tried']['call']['ok'] is True
+    assert report['tried']['stream'] == {'ok': False}
 
 
 def test_a_connection_that_is_dropped_after_the_answer_is_no_problem(
@@ -407,7 +419,7 @@ def test_an_untested_pydantic_ai_is_said_and_tried_nonetheless(
     monkeypatch.setattr(seam, 'SUPPORTED', '>=1.0,<2')
     status, report = doctor()
     assert (status, codes(report)) == (1, ['untested_pydantic_ai'])
-    assert list(report['tried']) == ['one call', 'one stream']
+    assert list(report['tried']) == ['call', 'stream']
 
 
 def test_no_secret_is_shown(
@@ -429,6 +441,19 @@ def test_no_secret_is_shown(
     shown = capsys.readouterr()
     for secret in (in_environment.aws_access_key_id, in_environment.aws_secret_access_key, 'the-session-token'):
         assert secret not in shown.out + shown.err
+
+
+def test_the_version_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main(['--version'])
+    assert exit_.value.code == 0
+    assert capsys.readouterr().out == f'pydantic-ai-aiobedrock {version("pydantic-ai-aiobedrock")}\n'
+
+
+def test_an_unknown_caller_is_no_problem(in_environment: LocalBedrock, doctor: Doctor) -> None:
+    in_environment.fault(ACCESS_DENIED, operation='GetCallerIdentity')
+    status, report = doctor()
+    assert (status, report['resolved']['caller']) == (0, 'unknown (ClientError)')
 
 
 def test_a_wrong_option_ends_with_status_2() -> None:

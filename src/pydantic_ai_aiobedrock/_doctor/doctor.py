@@ -14,15 +14,18 @@ from time import perf_counter
 from typing import Any, cast
 
 import botocore.session
-from botocore.exceptions import BotoCoreError, NoCredentialsError, ProfileNotFound
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ProfileNotFound
 from botocore.httpsession import get_cert_path
 from botocore.utils import get_environ_proxies
 from pydantic_ai.exceptions import UserError
 
+from pydantic_ai_aiobedrock._config.call_options import on_own_behalf
+from pydantic_ai_aiobedrock._config.client_spec import ClientSpec
 from pydantic_ai_aiobedrock._config.engine import check_engine
 from pydantic_ai_aiobedrock._config.login_session import check_login_session
 from pydantic_ai_aiobedrock._config.redaction import redact_url
 from pydantic_ai_aiobedrock._doctor.diagnosis import SKEW_SECONDS, Circumstances, Problem, clock_skew, diagnose
+from pydantic_ai_aiobedrock._in_thread import start_in_thread
 from pydantic_ai_aiobedrock._pool.session_pool import SessionPool
 from pydantic_ai_aiobedrock._runtime.runtime import BedrockRuntime
 from pydantic_ai_aiobedrock._upstream import seam
@@ -34,6 +37,7 @@ MODEL = 'us.amazon.nova-lite-v1:0'
 
 CONNECT_SECONDS = 10
 READ_SECONDS = 60
+MAX_TOKENS = 20
 
 SOURCES = {
     'env': 'the environment variables AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY',
@@ -53,20 +57,35 @@ _ENGINE = ('aioboto3', 'aiobotocore', 'botocore', 'aiohttp')
 _PROMPT: list[dict[str, Any]] = [{'role': 'user', 'content': [{'text': 'Say hello in three words.'}]}]
 
 
+_DENIED = ('no_permission', 'no_model_access')
+"""Problems of a caller that AWS knows."""
+
+_LABELS = {
+    'python': 'Python',
+    'tested_range': 'tested range',
+    'ca_bundle': 'CA bundle',
+    'clock_skew_seconds': 'clock',
+    'reserved_tokens': 'reserves',
+    'call': 'one call',
+    'stream': 'one stream',
+}
+"""Names of the report, for people."""
+
+
 @dataclass
 class Report:
     """What the doctor has found.
 
     Attributes:
         versions: What is installed, by name.
-        resolved: What a call would be made with, by name: region, endpoint, credentials, proxy, CA bundle.
-        tried: What was tried, by name, and how it went.
+        resolved: Model, region, endpoint, credentials, caller, proxy, CA bundle and clock of a call, by name.
+        tried: What was tried, by name, and how it went: `ok`, and times in seconds.
         problems: What is wrong.
     """
 
     versions: dict[str, str] = field(default_factory=dict[str, str])
-    resolved: dict[str, str] = field(default_factory=dict[str, str])
-    tried: dict[str, str] = field(default_factory=dict[str, str])
+    resolved: dict[str, Any] = field(default_factory=dict[str, Any])
+    tried: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     problems: list[Problem] = field(default_factory=list[Problem])
 
     @property
@@ -83,13 +102,37 @@ class Report:
         lines: list[str] = []
         for title, facts in (('Installed', self.versions), ('Resolved', self.resolved), ('Tried', self.tried)):
             if facts:
-                lines += [title, *(f'  {name:<17} {value}' for name, value in facts.items()), '']
+                lines += [title, *(f'  {_LABELS.get(name, name):<17} {_said(name, facts[name])}' for name in facts), '']
         for problem in self.problems:
             lines += [f'Problem: {problem.code}', *_wrapped(problem.meaning)]
             if problem.detail:
-                lines += _wrapped(f'It was said: {problem.detail}')
+                lines += _wrapped(f'AWS said: {problem.detail}')
             lines.append('')
         return '\n'.join([*lines, 'All is well.']) if self.healthy else '\n'.join(lines).rstrip()
+
+
+def _said(name: str, value: Any) -> str:
+    """Return a value of the report in words."""
+    match name, value:
+        case 'credentials', {'source': source, 'expires': expires}:
+            return f'from {source}; ' + (f'they expire at {expires}' if expires else 'they do not say when they expire')
+        case 'reserved_tokens', _:
+            return f'{value} of the tokens per minute, by `maxTokens`, at the start of each of these calls'
+        case 'clock_skew_seconds', _:
+            return f'{value:+.0f} s from that of AWS'
+        case _, {'ok': False}:
+            return 'failed'
+        case 'call', _:
+            return f'came through: {value["seconds"]:.2f} s'
+        case 'stream', _:
+            return (
+                f'came through: {value["events"]} events, the first after {value["first_seconds"]:.2f} s, the last '
+                f'after {value["seconds"]:.2f} s'
+            )
+        case _, None:
+            return 'none'
+        case _:
+            return str(value)
 
 
 def _wrapped(text: str) -> list[str]:
@@ -127,6 +170,7 @@ def examine(region: str | None = None, model: str = MODEL, profile: str | None =
             aws_read_timeout=READ_SECONDS,
             # What is wrong shall be seen at once, and as it is.
             config=AioConfig(retries={'total_max_attempts': 1}),
+            throttling='raise',
             pool=SessionPool(),
         )
     except UserError as error:
@@ -150,9 +194,9 @@ def examine(region: str | None = None, model: str = MODEL, profile: str | None =
 def _versions() -> dict[str, str]:
     return {
         'package': _version('pydantic-ai-aiobedrock'),
-        'Python': platform.python_version(),
+        'python': platform.python_version(),
         'pydantic-ai-slim': version('pydantic-ai-slim'),
-        'tested range': seam.SUPPORTED,
+        'tested_range': seam.SUPPORTED,
         **{name: _version(name) for name in _ENGINE},
     }
 
@@ -180,10 +224,11 @@ def _resolve(report: Report, runtime: BedrockRuntime, model: str) -> Circumstanc
     proxy = None if proxy_url is None else redact_url(proxy_url)
     bundle = session.get_config_variable('ca_bundle')
     report.resolved |= {
+        'model': model,
         'region': spec.region_name,
         'endpoint': redact_url(endpoint),
-        'proxy': proxy or 'none',
-        'CA bundle': str(bundle or get_cert_path(True)),
+        'proxy': proxy,
+        'ca_bundle': str(bundle or get_cert_path(True)),
         'profile': str(spec.profile_name or session.get_config_variable('profile') or 'default'),
     }
     known = spec.region_name in {
@@ -198,14 +243,13 @@ def _resolve(report: Report, runtime: BedrockRuntime, model: str) -> Circumstanc
         report.problems.append(diagnose(error, under))
         return None
     if source is None:
-        report.resolved['credentials'] = 'none'
+        report.resolved['credentials'] = None
         report.problems.append(diagnose(NoCredentialsError(), under))
         return None
-    report.resolved['credentials'] = f'from {source}; ' + (
-        f'they expire at {expiry.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC'
-        if expiry
-        else 'they do not say when they expire'
-    )
+    report.resolved['credentials'] = {
+        'source': source,
+        'expires': expiry and f'{expiry.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}',
+    }
     return replace(under, source=source)
 
 
@@ -219,19 +263,40 @@ def _credentials(session: Any) -> tuple[str | None, datetime | None]:
     return SOURCES.get(credentials.method, credentials.method), getattr(credentials, '_expiry_time', None)
 
 
-async def _try(report: Report, runtime: BedrockRuntime, under: Circumstances) -> None:
-    request = {'modelId': under.model, 'messages': _PROMPT, 'inferenceConfig': {'maxTokens': 20}}
+async def _caller(spec: ClientSpec) -> str:
+    """Return the ARN that STS knows the credentials by: no permission is needed to ask for it."""
+    from aiobotocore.config import AioConfig
+    from aiobotocore.session import AioSession
 
-    async def call() -> str:
+    from pydantic_ai_aiobedrock._client.credential_requests import verify_requests
+
+    session: Any = AioSession(profile=spec.profile_name)
+    verify_requests(session)
+    token = on_own_behalf.set(True)
+    try:
+        once = AioConfig(retries={'total_max_attempts': 1})
+        client = session.create_client('sts', region_name=spec.region_name, config=once)
+        async with asyncio.timeout(CONNECT_SECONDS), client as sts:
+            return (await sts.get_caller_identity())['Arn']
+    finally:
+        on_own_behalf.reset(token)
+
+
+async def _try(report: Report, runtime: BedrockRuntime, under: Circumstances) -> None:
+    request = {'modelId': under.model, 'messages': _PROMPT, 'inferenceConfig': {'maxTokens': MAX_TOKENS}}
+    report.resolved['reserved_tokens'] = MAX_TOKENS
+
+    async def call() -> dict[str, Any]:
         start = perf_counter()
         response = await runtime.converse(**request)
         skew = clock_skew(response['ResponseMetadata']['HTTPHeaders'], datetime.now(UTC))
+        report.resolved['clock_skew_seconds'] = skew
         if skew is not None and abs(skew) > SKEW_SECONDS:
             meaning = f"This machine's clock is off by {skew:+.0f} s: AWS will soon refuse its signatures. Set it."
             report.problems.append(Problem('clock_skew', meaning))
-        return f'{perf_counter() - start:.2f} s'
+        return {'seconds': perf_counter() - start}
 
-    async def stream() -> str:
+    async def stream() -> dict[str, Any]:
         start = perf_counter()
         response = await runtime.converse_stream(**request)
         events, first = 0, 0.0
@@ -239,21 +304,29 @@ async def _try(report: Report, runtime: BedrockRuntime, under: Circumstances) ->
             async for _ in received:
                 events += 1
                 first = first or perf_counter() - start
-        return f'{events} events, the first after {first:.2f} s, the last after {perf_counter() - start:.2f} s'
+        return {'seconds': perf_counter() - start, 'first_seconds': first, 'events': events}
 
     try:
         # What keeps a call from coming through keeps a stream from it, too.
-        if await _attempt(report, 'one call', call, under):
-            await _attempt(report, 'one stream', stream, under)
+        if await _attempt(report, 'call', call, under):
+            await _attempt(report, 'stream', stream, under)
+        if runtime.spec.api_key is None and (report.healthy or report.problems[-1].code in _DENIED):
+            try:
+                report.resolved['caller'] = await start_in_thread(lambda: asyncio.run(_caller(runtime.spec)))
+            except (BotoCoreError, ClientError, TimeoutError) as error:
+                # STS may be out of reach where Bedrock is not: then the caller is unknown, which is no problem.
+                report.resolved['caller'] = f'unknown ({type(error).__name__})'
     finally:
         await runtime.pool.aclose()
 
 
-async def _attempt(report: Report, name: str, attempt: Callable[[], Awaitable[str]], under: Circumstances) -> bool:
+async def _attempt(
+    report: Report, name: str, attempt: Callable[[], Awaitable[dict[str, Any]]], under: Circumstances
+) -> bool:
     try:
-        report.tried[name] = f'came through: {await attempt()}'
+        report.tried[name] = {'ok': True, **await attempt()}
     except Exception as error:
-        report.tried[name] = 'failed'
+        report.tried[name] = {'ok': False}
         report.problems.append(diagnose(error, under))
         return False
     return True
