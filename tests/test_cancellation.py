@@ -26,6 +26,8 @@ from local_bedrock import THROTTLING, LocalBedrock, RecordedRequest, Reply, Slow
 from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockEmbeddingModel, BedrockProvider, SessionPool
 
 NOVA = 'us.amazon.nova-lite-v1:0'
+# Bedrock counts no tokens of Nova.
+CLAUDE = 'us.anthropic.claude-sonnet-4-20250514-v1:0'
 TITAN = 'amazon.titan-embed-text-v2:0'
 DISCONNECT_SECONDS = 0.1
 """How long a server may go on generating for a stream that has been cancelled."""
@@ -106,8 +108,8 @@ class Scene:
     def provider(self) -> BedrockProvider:
         return BedrockProvider(region_name=self.bedrock.region_name, base_url=self.bedrock.base_url, pool=self.pool)
 
-    def model(self) -> BedrockConverseModel:
-        return BedrockConverseModel(NOVA, provider=self.provider())
+    def model(self, model_id: str = NOVA) -> BedrockConverseModel:
+        return BedrockConverseModel(model_id, provider=self.provider())
 
     async def ended_since(self, cancelled_at: float) -> None:
         """Wait until the server has ended all that was under way, and assert that it took no longer than it may."""
@@ -153,7 +155,9 @@ async def stream(scene: Scene, prompt: str) -> str:
 
 
 async def count_tokens(scene: Scene, prompt: str) -> str:
-    usage = await scene.model().count_tokens([ModelRequest.user_text_prompt(prompt)], None, ModelRequestParameters())
+    usage = await scene.model(CLAUDE).count_tokens(
+        [ModelRequest.user_text_prompt(prompt)], None, ModelRequestParameters()
+    )
     return answer_to(prompt) if usage.input_tokens else ''
 
 

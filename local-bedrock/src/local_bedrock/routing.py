@@ -93,7 +93,7 @@ _VIRTUAL_HOST = re.compile(r'(.+)\.(?:localhost|s3[.-][a-z0-9.-]*amazonaws\.com)
 
 @dataclass(frozen=True)
 class Target:
-    """What a request is for."""
+    """The service, the operation and the resource that a request is for."""
 
     service: Service
     operation: Operation | None

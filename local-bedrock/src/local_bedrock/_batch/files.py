@@ -19,7 +19,7 @@ _RECORD_ID_LENGTH = 11
 
 
 class InputError(Exception):
-    """What a job is to read, or where it is to write, does not do."""
+    """The input of a job, or the place of its output, is not valid."""
 
 
 @dataclass
@@ -35,7 +35,7 @@ class BatchRecord:
 
     @property
     def failed(self) -> bool:
-        """Whether it was processed, and gave an error."""
+        """The record was processed, and its answer is an error."""
         return self.outcome is not None and 'error' in self.outcome
 
 
@@ -50,7 +50,7 @@ class BatchFile:
 
 @dataclass(frozen=True)
 class RecordCounts:
-    """How many records a job has, and how far it is."""
+    """The records of a job, counted by progress."""
 
     total: int = 0
     processed: int = 0

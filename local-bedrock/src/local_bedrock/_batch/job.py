@@ -35,7 +35,7 @@ class Job:
 
     arn: str
     request: Mapping[str, Any]
-    """What it was created with."""
+    """The body of the request that created it."""
     submitted: datetime
     modified: datetime
     status: JobStatus = 'Submitted'
@@ -43,7 +43,7 @@ class Job:
     ended: datetime | None = None
     files: list[BatchFile] = field(default_factory=list[BatchFile])
     processed: int = 0
-    """How many records have been answered."""
+    """Records that have been answered."""
     at_rest: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
     """Set while it does not move: it is held, it waits for a reply, or it has ended."""
     task: asyncio.Task[None] | None = field(default=None, repr=False)
@@ -55,22 +55,22 @@ class Job:
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing more will become of it."""
+        """The job is in a state that it never leaves."""
         return self.status in _ENDED
 
     @property
     def invocation_type(self) -> Literal['InvokeModel', 'Converse']:
-        """How it invokes its model."""
+        """The operation by which it invokes its model."""
         return 'Converse' if self.request.get('modelInvocationType') == 'Converse' else 'InvokeModel'
 
     @property
     def input_uri(self) -> str:
-        """Where its records are."""
+        """The URI of its input."""
         return structure(self.request, 'inputDataConfig', 's3InputDataConfig')['s3Uri']
 
     @property
     def output_uri(self) -> str:
-        """Where it writes to."""
+        """The URI of its output."""
         return structure(self.request, 'outputDataConfig', 's3OutputDataConfig')['s3Uri']
 
     def describe(self) -> dict[str, Any]:

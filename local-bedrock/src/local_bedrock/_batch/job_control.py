@@ -1,4 +1,4 @@
-"""What tests do to batch inference jobs: hold them back, let them go on, let them run out of time, let them fail."""
+"""Control of batch inference jobs by tests: hold, go on, time out, fail."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from local_bedrock._batch.jobs import Jobs
 
 
 class JobControl:
-    """What `LocalBedrock.jobs` is: how batch inference jobs go on."""
+    """Control of the batch inference jobs of an endpoint, as `LocalBedrock.jobs`."""
 
     def __init__(self, jobs: Jobs, act: Callable[[Callable[[], None]], None]) -> None:
         self._jobs, self._act = jobs, act
 
     @property
     def minimum_records(self) -> int:
-        """How many records a job must have, or else it fails; AWS wants 100."""
+        """The number of records below which a job fails; 100 on AWS."""
         return self._jobs.minimum_records
 
     @minimum_records.setter

@@ -1,4 +1,4 @@
-"""What Anthropic's models refuse themselves, in their words after a phrase of Bedrock's."""
+"""The rules of Anthropic's models themselves, in their words after a phrase of Bedrock."""
 
 from __future__ import annotations
 

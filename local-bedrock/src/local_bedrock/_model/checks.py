@@ -1,4 +1,4 @@
-"""All that a request to a model is checked for: the service model, the table of families, the rules of messages."""
+"""The checks of a request to a model: the service model, the table of families, the rules of messages."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Checks:
 
     service_model: ServiceModel
     strict_models: bool
-    """Whether the table of families applies."""
+    """Apply the table of families."""
 
     def check(self, record: RecordedRequest) -> None:
         """Check a request, and note what it asks a model of text for, in the terms of Converse.

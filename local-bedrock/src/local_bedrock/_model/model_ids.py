@@ -1,4 +1,4 @@
-"""Which model ids Bedrock would know."""
+"""The model ids that Bedrock knows."""
 
 from __future__ import annotations
 

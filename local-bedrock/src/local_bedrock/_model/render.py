@@ -25,7 +25,7 @@ _WRITTEN_BY_US = ('transfer-encoding', 'content-length', 'connection', 'date')
 
 @dataclass(frozen=True)
 class Manner:
-    """How the endpoint answers where a reply does not say."""
+    """The defaults of an endpoint for what a reply leaves open: latency, speed, padding."""
 
     latency: float
     tokens_per_second: float | None

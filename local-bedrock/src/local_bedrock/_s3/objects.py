@@ -36,7 +36,7 @@ class StoredObject:
 
     @property
     def checksum_type(self) -> str:
-        """Whether the checksum is that of the content, or made of those of the parts."""
+        """The type of the checksum: of the content, or of the checksums of the parts."""
         return 'COMPOSITE' if '-' in self.checksum else 'FULL_OBJECT'
 
 
@@ -63,7 +63,7 @@ class MultipartUpload:
 
 
 class ObjectStore:
-    """What `LocalBedrock.objects` is: the objects that its S3 holds, by their URI."""
+    """The objects of an S3, by their URI, as `LocalBedrock.objects`."""
 
     def __init__(self, buckets: Collection[str] | None = None) -> None:
         self._given = None if buckets is None else frozenset(buckets)
