@@ -21,6 +21,7 @@ from pydantic_ai_aiobedrock._config.endpoints import check_base_url, resolve_end
 from pydantic_ai_aiobedrock._pool.session_pool import SessionPool, shared_pool
 from pydantic_ai_aiobedrock._runtime.runtime import BedrockRuntime
 from pydantic_ai_aiobedrock._upstream import seam
+from pydantic_ai_aiobedrock._upstream.error_mapping import map_api_errors
 from pydantic_ai_aiobedrock.errors import UnusableConfigurationError
 
 # Imported here, these would be most of what a program pays that never calls; whoever passes one has imported it.
@@ -236,13 +237,18 @@ class BedrockProvider(UpstreamProvider):
         BedrockProvider.__init__(self, **state)
 
     async def warm_up(self, *, connections: int = 1) -> None:
-        """Open the client of the running event loop, and connections to Bedrock, ahead of the first call.
+        """Open the client of the running event loop and connections to Bedrock, and resolve the credentials.
 
         For the start of a server, right before traffic comes; see `BedrockRuntime.warm_up`. A `bedrock_client` is open
         already.
+
+        Raises:
+            ModelAPIError: The endpoint, or a service that issues credentials, failed or cannot be reached.
+            UserError: The credentials or the configuration are not usable, or are missing.
         """
         if isinstance(self.client, BedrockRuntime):
-            await self.client.warm_up(connections)
+            with map_api_errors('warm_up'):
+                await self.client.warm_up(connections)
 
     async def __aenter__(self) -> Self:
         """Hold the client of this event loop open."""

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
+from botocore import UNSIGNED
+from botocore.exceptions import NoCredentialsError
+
 from pydantic_ai_aiobedrock._client.botocore_call import call_botocore
 from pydantic_ai_aiobedrock._client.fast_path import FastPath
 from pydantic_ai_aiobedrock._client.transport import HTTPSession
@@ -82,6 +85,25 @@ class Client:
         """Open connections ahead of their use; see `HTTPSession.connect`."""
         if self._transport is not None:
             await self._transport.connect(connections, url)
+
+    async def authenticate(self) -> None:
+        """Resolve the credentials, or the API key, that the client signs with.
+
+        Raises:
+            botocore.exceptions.NoCredentialsError: There are none.
+            botocore.exceptions.BotoCoreError: Their source failed.
+        """
+        token = on_own_behalf.set(True)
+        try:
+            signer = self._client._request_signer
+            if signer.signature_version == 'bearer':
+                await signer._auth_token.get_frozen_token()
+            elif signer.signature_version is not UNSIGNED:
+                if signer._credentials is None:
+                    raise NoCredentialsError
+                await signer._credentials.get_frozen_credentials()
+        finally:
+            on_own_behalf.reset(token)
 
     def abandon(self) -> None:
         """Drop the connections of an event loop that was closed before the client."""

@@ -207,9 +207,15 @@ class HTTPSession:
         Raises:
             HTTPClientError: As from `send`.
         """
-        all_connected = asyncio.Barrier(connections)
+        connected = 0
+        all_connected = asyncio.Event()
 
         async def wait_for_all(*_: object) -> None:
+            # aiohttp sends a request again whose connection is dropped: then this is not the last to come.
+            nonlocal connected
+            connected += 1
+            if connected >= connections:
+                all_connected.set()
             await all_connected.wait()
 
         trace = aiohttp.TraceConfig()

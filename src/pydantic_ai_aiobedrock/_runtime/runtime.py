@@ -160,7 +160,7 @@ class BedrockRuntime:
         return await self.call('invoke_model', params)
 
     async def warm_up(self, connections: int = 1) -> None:
-        """Open the client of the running event loop, and connections to the endpoint, ahead of the first call.
+        """Open the client of the running event loop and connections to the endpoint, and resolve the credentials.
 
         The client stays open as if it had been used. Connections that nobody uses are closed after 12 s, for Bedrock
         closes them after some 20 s.
@@ -176,6 +176,7 @@ class BedrockRuntime:
         if not connections > 0:
             raise ValueError(f'`connections` must be positive, not {connections!r}.')
         with await self.pool.lease(self.spec) as lease:
+            await lease.client.authenticate()
             await lease.client.connect(min(connections, self.spec.max_connections), self.meta.endpoint_url)
 
     async def _paced(
