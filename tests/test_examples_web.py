@@ -72,7 +72,10 @@ async def test_a_question_without_words_is_refused_before_bedrock_is_asked(in_en
     assert not [request for request in in_environment.requests if request.operation]
 
 
-async def test_a_throttled_request_is_a_503_that_says_nothing_of_the_account(in_environment: LocalBedrock) -> None:
+async def test_a_throttled_request_is_a_503_that_says_nothing_of_the_account(
+    in_environment: LocalBedrock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr('pydantic_ai_aiobedrock._runtime.pacer.PATIENCE', 0.2)
     in_environment.fault(THROTTLING)
     async with served('fastapi_app') as client:
         response = await client.post('/ask', json={'prompt': 'Hello.'})

@@ -425,7 +425,7 @@ async def test_settings_of_the_model_are_the_defaults_of_its_requests(
 
 
 def test_the_names_that_programs_import_with_the_model_are_upstreams() -> None:
-    for name in ('BedrockModelName', 'BedrockModelSettings', 'LatestBedrockModelNames'):
+    for name in ('BedrockModelName', 'LatestBedrockModelNames'):
         assert getattr(pydantic_ai_aiobedrock, name) is getattr(upstream_models, name)
 
 

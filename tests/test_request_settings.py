@@ -17,7 +17,7 @@ from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.settings import ModelSettings
 from sessions import client_of
 
-from local_bedrock import THROTTLING, LocalBedrock, NoResponse, Reply, ToolCall, Truncate
+from local_bedrock import SERVICE_UNAVAILABLE, LocalBedrock, NoResponse, Reply, ToolCall, Truncate
 from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider, SessionPool
 
 try:
@@ -187,7 +187,7 @@ def one_at_a_time(bedrock: LocalBedrock, pool: SessionPool) -> BedrockConverseMo
 async def test_a_call_is_retried_as_often_as_max_retries_says(
     call: Call, retries: int, model: BedrockConverseModel, bedrock: LocalBedrock
 ) -> None:
-    bedrock.fault(THROTTLING)
+    bedrock.fault(SERVICE_UNAVAILABLE)
     with pytest.raises(ModelHTTPError):
         await call(model, {'max_retries': retries})
     assert [recorded.attempt for recorded in bedrock.requests] == list(range(1, 2 + retries))
@@ -196,7 +196,7 @@ async def test_a_call_is_retried_as_often_as_max_retries_says(
 async def test_without_max_retries_the_configuration_of_the_client_counts(
     model: BedrockConverseModel, bedrock: LocalBedrock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bedrock.fault(THROTTLING, nth=1)
+    bedrock.fault(SERVICE_UNAVAILABLE, nth=1)
     await request(model, None)
     assert [recorded.attempt for recorded in bedrock.requests] == [1, 2]
 
@@ -212,7 +212,7 @@ async def test_the_settings_do_not_reach_the_calls_of_a_tool(
 
     @outer.tool_plain
     async def ask() -> str:
-        bedrock.fault(THROTTLING, times=1)
+        bedrock.fault(SERVICE_UNAVAILABLE, times=1)
         return (await inner.run('Inner')).output
 
     bedrock.reply(Reply(tool_calls=[ToolCall('ask')]), 'Inner answer.', 'Outer answer.')
@@ -224,7 +224,7 @@ async def test_the_settings_do_not_reach_the_calls_of_a_tool(
 async def test_the_settings_do_not_reach_the_next_call(model: BedrockConverseModel, bedrock: LocalBedrock) -> None:
     await request(model, {'max_retries': 0, 'timeout': 5})
     async with model_request_stream(model, HELLO, model_settings={'max_retries': 0}) as response:
-        bedrock.fault(THROTTLING, times=1)
+        bedrock.fault(SERVICE_UNAVAILABLE, times=1)
         await request(model, None)
         async for _ in response:
             pass

@@ -13,7 +13,7 @@ from credential_sources import hello
 from generation import EndlessGeneration, eventually
 from opentelemetry import metrics
 
-from local_bedrock import THROTTLING, LocalBedrock, NoResponse, exception_event
+from local_bedrock import SERVICE_UNAVAILABLE, THROTTLING, LocalBedrock, NoResponse, exception_event
 from pydantic_ai_aiobedrock import BedrockProvider, PoolTimeoutError, SessionPool
 from pydantic_ai_aiobedrock._config.call_options import CallOptions
 from pydantic_ai_aiobedrock._runtime.runtime import BedrockRuntime
@@ -128,22 +128,23 @@ async def test_a_stream_that_nobody_holds_is_measured_too(
 
 
 async def test_the_error_of_a_stream_is_its_type(client: BedrockRuntime, bedrock: LocalBedrock, read: Read) -> None:
-    bedrock.fault(exception_event('throttlingException'))
+    bedrock.fault(exception_event('modelStreamErrorException'))
     response = await client.converse_stream(**REQUEST)
     with pytest.raises(EventStreamError):
         async for _ in response['stream']:
             pass
-    assert only(read(), 'gen_ai.client.operation.duration').attributes['error.type'] == 'throttlingException'
+    assert only(read(), 'gen_ai.client.operation.duration').attributes['error.type'] == 'modelStreamErrorException'
 
 
 async def test_retries_and_throttles_are_counted(client: BedrockRuntime, bedrock: LocalBedrock, read: Read) -> None:
     bedrock.fault(THROTTLING, times=1)
+    bedrock.fault(SERVICE_UNAVAILABLE, nth=2)
     await client.converse(**REQUEST)
     points = read()
     assert only(points, f'{OWN}.retries').value == 1
     assert only(points, f'{OWN}.throttles').value == 1
     statuses = {point.attributes['http.response.status_code'] for point in points['http.client.request.duration']}
-    assert statuses == {429, 200}
+    assert statuses == {429, 503, 200}
     assert 'error.type' not in only(points, 'gen_ai.client.operation.duration').attributes
 
 
@@ -252,7 +253,7 @@ async def test_a_call_measures_the_same_whoever_prepares_its_request(
 
     async def measure() -> dict[str, list[Any]]:
         read()
-        bedrock.fault(THROTTLING, times=1)
+        bedrock.fault(SERVICE_UNAVAILABLE, times=1)
         await answer()
         # Counts, for times are never the same.
         return {

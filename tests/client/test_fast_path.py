@@ -18,7 +18,7 @@ from botocore import UNSIGNED
 from botocore.exceptions import ClientError, ConnectionClosedError, CredentialRetrievalError
 from credential_sources import MODEL, current, hello, runtime, text_of, write_credentials
 
-from local_bedrock import INTERNAL_SERVER_ERROR, THROTTLING, ErrorReply, LocalBedrock, NoResponse
+from local_bedrock import INTERNAL_SERVER_ERROR, SERVICE_UNAVAILABLE, ErrorReply, LocalBedrock, NoResponse
 from pydantic_ai_aiobedrock import SessionPool
 from pydantic_ai_aiobedrock._client import fast_path
 from pydantic_ai_aiobedrock._client.transport import HTTPSession
@@ -193,7 +193,7 @@ async def test_a_request_without_what_botocore_asks_for_is_left_to_botocore(
 
 
 @pytest.mark.parametrize('operation', OPERATIONS)
-@pytest.mark.parametrize('failure', [THROTTLING, INTERNAL_SERVER_ERROR], ids=['429', '500'])
+@pytest.mark.parametrize('failure', [SERVICE_UNAVAILABLE, INTERNAL_SERVER_ERROR], ids=['503', '500'])
 async def test_a_failed_attempt_is_the_first_of_a_call_of_botocores(
     bedrock: LocalBedrock, pool: SessionPool, sent_by: list[str], operation: str, failure: ErrorReply
 ) -> None:
@@ -223,12 +223,12 @@ async def test_attempts_end_where_botocore_ends_them(
 ) -> None:
     client = runtime(bedrock, pool, **keys(bedrock))
     await client.converse(**hello())
-    bedrock.fault(THROTTLING, times=3)
+    bedrock.fault(SERVICE_UNAVAILABLE, times=3)
     with pytest.raises(ClientError) as raised:
         await client.converse(**hello())
     metadata: Any = raised.value.response['ResponseMetadata']
     assert (metadata['RetryAttempts'], metadata['MaxAttemptsReached']) == (2, True)
-    assert raised.value.response['Error']['Code'] == 'ThrottlingException'
+    assert raised.value.response['Error']['Code'] == 'ServiceUnavailableException'
     assert raised.value.operation_name == 'Converse'
     assert len(sent_by) == 4
 
@@ -275,7 +275,7 @@ async def test_a_success_fills_up_the_quota_of_retries(bedrock: LocalBedrock, po
         handlers = lease.client.meta.events._emitter._handlers.prefix_search('after-call.bedrock-runtime.Converse')
     quota = next(h.__self__._quota for h in handlers if type(h.__self__).__name__ == 'RetryQuotaChecker')
     full = quota.available_capacity
-    bedrock.fault(THROTTLING, times=3)
+    bedrock.fault(SERVICE_UNAVAILABLE, times=3)
     with pytest.raises(ClientError):
         await client.converse(**hello())
     spent = quota.available_capacity
@@ -410,7 +410,7 @@ async def test_a_first_call_that_failed_is_no_example(
     bedrock: LocalBedrock, pool: SessionPool, sent_by: list[str]
 ) -> None:
     client = runtime(bedrock, pool, **keys(bedrock))
-    bedrock.fault(THROTTLING, times=1)
+    bedrock.fault(SERVICE_UNAVAILABLE, times=1)
     for _ in range(3):
         await client.converse(**hello())
     assert sent_by == ['botocore', 'botocore', 'botocore', 'prepared']

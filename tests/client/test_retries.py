@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 from aiobotocore.config import AioConfig
-from aiobotocore.retries.bucket import AsyncTokenBucket
 from botocore.exceptions import ClientError, ConnectionClosedError, HTTPClientError
 from credential_sources import MODEL, hello, runtime, text_of
 from pydantic_ai import Agent
@@ -59,8 +58,8 @@ def attempts(bedrock: LocalBedrock) -> list[int]:
 
 
 async def test_a_call_is_tried_three_times(bedrock: LocalBedrock, pool: SessionPool, keys: dict[str, str]) -> None:
-    bedrock.fault(THROTTLING)
-    with pytest.raises(ClientError, match='ThrottlingException') as caught:
+    bedrock.fault(SERVICE_UNAVAILABLE)
+    with pytest.raises(ClientError, match='ServiceUnavailableException') as caught:
         await runtime(bedrock, pool, **keys).converse(**hello())
     assert attempts(bedrock) == [1, 2, 3]
     assert caught.value.response['ResponseMetadata']['RetryAttempts'] == 2
@@ -69,7 +68,6 @@ async def test_a_call_is_tried_three_times(bedrock: LocalBedrock, pool: SessionP
 @pytest.mark.parametrize(
     ('fault', 'tried'),
     [
-        (THROTTLING, 3),
         (INTERNAL_SERVER_ERROR, 3),
         (SERVICE_UNAVAILABLE, 3),
         (NoResponse('reset'), 3),
@@ -94,7 +92,7 @@ async def test_what_is_tried_again_is_what_botocore_tries_again(
 async def test_a_call_that_succeeds_in_the_end_is_answered(
     bedrock: LocalBedrock, pool: SessionPool, keys: dict[str, str]
 ) -> None:
-    bedrock.fault(THROTTLING, times=1)
+    bedrock.fault(SERVICE_UNAVAILABLE, times=1)
     bedrock.fault(NoResponse('reset'), times=1)
     bedrock.reply('at last', times=None)
     assert text_of(await runtime(bedrock, pool, **keys).converse(**hello())) == 'at last'
@@ -103,7 +101,7 @@ async def test_a_call_that_succeeds_in_the_end_is_answered(
 
 async def test_each_attempt_is_signed_anew(bedrock: LocalBedrock, pool: SessionPool, keys: dict[str, str]) -> None:
     """Else a call that waited for minutes would be refused for its old signature."""
-    bedrock.fault(THROTTLING, times=2)
+    bedrock.fault(SERVICE_UNAVAILABLE, times=2)
     await runtime(bedrock, pool, **keys).converse(**hello())
     assert [request.auth_scheme for request in bedrock.requests] == ['sigv4'] * 3
     assert len({request.invocation_id for request in bedrock.requests}) == 1
@@ -128,20 +126,31 @@ async def test_a_config_decides(
     assert len(bedrock.requests) == tried
 
 
-async def test_adaptive_mode_limits_the_rate(
+async def test_a_throttled_attempt_uses_up_neither_attempts_nor_the_quota_of_retries(
     bedrock: LocalBedrock, pool: SessionPool, keys: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    acquired: list[int] = []
+    acquired: list[str] = []
+    monkeypatch.setattr(
+        'botocore.retries.standard.RetryQuotaChecker.acquire_retry_quota', lambda *_: acquired.append('a retry') or True
+    )
+    bedrock.fault(THROTTLING, times=5)
+    bedrock.reply('at last', times=None)
+    client = runtime(bedrock, pool, config=AioConfig(retries={'total_max_attempts': 2, 'mode': 'standard'}), **keys)
+    assert text_of(await client.converse(**hello())) == 'at last'
+    assert len(bedrock.requests) == 6
+    assert acquired == []
 
-    async def acquire(_: object, amount: int = 1, block: bool = True) -> bool:
-        acquired.append(amount)
-        return True
 
-    monkeypatch.setattr(AsyncTokenBucket, 'acquire', acquire)
-    bedrock.fault(THROTTLING, nth=(1, 2))
-    await runtime(bedrock, pool, config=AioConfig(retries={'mode': 'adaptive'}), **keys).converse(**hello())
-    assert attempts(bedrock) == [1, 2, 3]
-    assert len(acquired) == 2  # From the first throttling on.
+@pytest.mark.parametrize('mode', ['standard', 'adaptive', 'legacy'])
+async def test_a_call_that_is_not_to_wait_is_refused_by_its_first_throttled_attempt(
+    bedrock: LocalBedrock, pool: SessionPool, keys: dict[str, str], mode: str
+) -> None:
+    bedrock.fault(THROTTLING)
+    client = runtime(bedrock, pool, config=AioConfig(retries={'mode': mode}), **keys)
+    for _ in range(2):
+        with pytest.raises(ClientError, match='ThrottlingException'):
+            await client.call('converse', hello(), CallOptions(throttling='raise'))
+    assert attempts(bedrock) == [1, 1]
 
 
 @pytest.mark.parametrize(
@@ -212,7 +221,7 @@ def agent(bedrock: LocalBedrock, pool: SessionPool, keys: dict[str, str]) -> Age
 
 
 async def test_a_stream_that_has_not_begun_is_tried_again(bedrock: LocalBedrock, agent: Agent[None, str]) -> None:
-    bedrock.fault(THROTTLING, times=1)
+    bedrock.fault(SERVICE_UNAVAILABLE, times=1)
     bedrock.fault(NoResponse('reset'), times=1)
     bedrock.reply('at last', times=None)
     async with agent.run_stream('hello') as stream:
@@ -268,7 +277,7 @@ def sleeps(monkeypatch: pytest.MonkeyPatch) -> Sleeps:
     return Sleeps(monkeypatch)
 
 
-def asking_for(retry_after: str, status: int = 429, code: str = 'ThrottlingException') -> ErrorReply:
+def asking_for(retry_after: str, status: int = 500, code: str = 'InternalServerException') -> ErrorReply:
     return ErrorReply(status, code, 'Not now.', headers={'Retry-After': retry_after})
 
 
@@ -307,7 +316,7 @@ async def test_milliseconds_to_retry_after_are_waited_for(
     await client.warm_up()
     sleeps.noted.clear()
     headers = {'x-amz-retry-after': '1500', **also}
-    bedrock.fault(ErrorReply(503, 'ServiceUnavailableException', 'Not now.', headers=headers), times=1)
+    bedrock.fault(ErrorReply(500, 'InternalServerException', 'Not now.', headers=headers), times=1)
     await client.converse(**hello())
     assert sleeps.noted == [pytest.approx(1.5, abs=0.3)]
 
@@ -377,10 +386,13 @@ async def test_a_call_that_waits_can_be_cancelled(
 
 
 async def test_an_agent_that_is_throttled_for_too_long_sees_the_status(
-    bedrock: LocalBedrock, agent: Agent[None, str]
+    bedrock: LocalBedrock, agent: Agent[None, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr('pydantic_ai_aiobedrock._runtime.pacer.PATIENCE', 0.5)
     bedrock.fault(THROTTLING)
-    with pytest.raises(ModelHTTPError) as caught:
+    with pytest.raises(
+        ModelHTTPError, match=r'no call of it got through for 0\.5 s, \d+ attempts were refused'
+    ) as caught:
         await agent.run('hello')
     assert caught.value.status_code == 429
-    assert attempts(bedrock) == [1, 2, 3]
+    assert set(attempts(bedrock)) == {1}

@@ -48,6 +48,7 @@ async def provider_of(
 
     def provider_of(base_url: str) -> BedrockProvider:
         return BedrockProvider(
+            throttling='raise',
             region_name=bedrock.region_name,
             base_url=base_url,
             aws_read_timeout=patience,

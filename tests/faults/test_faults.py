@@ -113,10 +113,13 @@ class CutAfter:
         Truncate(OFFSETS[self.events] + len(self.last))(answer)
 
 
+THROTTLED = refused('ModelRateLimitError', 429, 'ThrottlingException')
+"""The provider of these tests does not wait."""
+
 # fmt: off
 BEFORE_THE_RESPONSE = (
-    row('throttled', THROTTLING, RETRIED, refused('ModelRateLimitError', 429, 'ThrottlingException', attempts=3)),
-    row('throttled by tokens', TOO_MANY_TOKENS, RETRIED, refused('ModelRateLimitError', 429, 'ThrottlingException', attempts=3)),
+    row('throttled', THROTTLING, THROTTLED, THROTTLED),
+    row('throttled by tokens', TOO_MANY_TOKENS, THROTTLED, THROTTLED),
     row('model not ready', MODEL_NOT_READY, RETRIED, refused('ModelUnavailableError', 429, 'ModelNotReadyException', attempts=3)),
     row('internal error', INTERNAL_SERVER_ERROR, RETRIED, refused('ModelServerError', 500, 'InternalServerException', attempts=3)),
     row('bad gateway', BAD_GATEWAY, RETRIED, refused('ModelServerError', 502, 'BadGateway', attempts=3)),

@@ -55,6 +55,9 @@ class Side:
             'aws_access_key_id': self.endpoint.aws_access_key_id,
             'aws_secret_access_key': self.endpoint.aws_secret_access_key,
         }
+        if self.name == 'ours':
+            # Upstream does not wait.
+            known['throttling'] = 'raise'
         return self.keep(self.provider_class(**{**known, **arguments}))
 
     def keep(self, provider: Any) -> Any:

@@ -76,7 +76,12 @@ def environment(folder: Path) -> Path:
 
 def provider(server: Server, pool: SessionPool, **how: Any) -> BedrockProvider:
     return BedrockProvider(
-        region_name=REGION, base_url=server.base_url, aws_read_timeout=SILENCE_SECONDS, pool=pool, **how
+        throttling='raise',
+        region_name=REGION,
+        base_url=server.base_url,
+        aws_read_timeout=SILENCE_SECONDS,
+        pool=pool,
+        **how,
     )
 
 

@@ -58,7 +58,7 @@ def trouble(fault: Fault, once: Outcome, always: Outcome | None = None) -> Troub
 
 
 BEFORE_THE_RESPONSE = {
-    'throttled': trouble(THROTTLING, RETRIED, refused('ModelRateLimitError', 429, 'ThrottlingException')),
+    'throttled': trouble(THROTTLING, refused('ModelRateLimitError', 429, 'ThrottlingException')),
     'internal error': trouble(
         INTERNAL_SERVER_ERROR, RETRIED, refused('ModelServerError', 500, 'InternalServerException')
     ),

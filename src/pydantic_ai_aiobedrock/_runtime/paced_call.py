@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError, EventStreamError
 
@@ -15,6 +15,10 @@ from pydantic_ai_aiobedrock._turns import turns
 
 if TYPE_CHECKING:
     from pydantic_ai_aiobedrock._client.event_stream import ConverseEventStream
+
+
+MAX_WAIT_SECONDS: Final = 60
+"""A model is left alone no longer than this, even if AWS asks for more with `Retry-After`."""
 
 
 class PacedCall:
@@ -128,7 +132,7 @@ class PacedCall:
         self._call = None
         call.tokens = reserved_tokens(self._params)
         try:
-            await pacer.refused(call, refusal, resource, retry_after, self._timeout)
+            await pacer.refused(call, refusal, resource, min(retry_after, MAX_WAIT_SECONDS), self._timeout)
         except PatienceEndedError as error:
             raise pacer.explained(refusal) from error
         self._call = call

@@ -9,7 +9,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from pydantic_ai_aiobedrock._pool.paced import PacingStats
-from pydantic_ai_aiobedrock._runtime.pacing import Call, Pacing, Quota, Report
+from pydantic_ai_aiobedrock._runtime.pacing import PATIENCE, Call, Pacing, Quota, Report
 from pydantic_ai_aiobedrock.errors import PoolClosedError
 
 logger: logging.Logger = logging.getLogger('pydantic_ai_aiobedrock')
@@ -28,7 +28,7 @@ class Pacer:
         self.model = model
         self.region = region
         self._loop = asyncio.get_running_loop()
-        self._pacing = Pacing()
+        self._pacing = Pacing(PATIENCE)
         self._waiters: dict[Call, asyncio.Future[None]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._announced = False
