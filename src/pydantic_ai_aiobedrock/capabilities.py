@@ -48,7 +48,9 @@ class ResolveBedrock(AbstractCapability[Any]):
             if kind in _GATEWAY:
                 model = BedrockConverseModel(name, provider='gateway')
             else:
-                provider = self.provider = self.provider or await start_in_thread(BedrockProvider)
+                if (provider := self.provider) is None:
+                    provider = await start_in_thread(BedrockProvider)
+                    self.provider = provider
                 model = BedrockConverseModel(name, provider=provider)
             self._models[model_id] = model
         return model
