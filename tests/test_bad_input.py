@@ -375,6 +375,15 @@ def test_a_boto3_client() -> None:
         assert str(raised.value) == expected
 
 
+async def test_a_client_that_is_used_after_its_context_was_left(bedrock: LocalBedrock) -> None:
+    async with client_of(bedrock) as client:
+        model = BedrockConverseModel(NOVA, provider=BedrockProvider(bedrock_client=client))
+        await Agent(model).run('Hello.')
+    with pytest.raises(UserError, match='The `bedrock_client` is closed'):
+        await Agent(model).run('Hello.')
+    assert len(bedrock.requests) == 1
+
+
 async def test_a_client_that_was_not_entered(bedrock: LocalBedrock) -> None:
     context: Any = client_of(bedrock)
     with pytest.raises(UserError) as raised:

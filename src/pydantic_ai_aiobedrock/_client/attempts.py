@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final
 
+from botocore.exceptions import InvalidMaxRetryAttemptsError
+
 from pydantic_ai_aiobedrock._config.call_options import call_options
 
 UNBOUNDED: Final = 1_000_000
@@ -21,6 +23,9 @@ def default_attempts(session: Any, retries: Mapping[str, Any]) -> int:
     Args:
         session: The session of the client.
         retries: The `retries` of its config, which come before the AWS configuration.
+
+    Raises:
+        InvalidMaxRetryAttemptsError: The AWS configuration has a number below 1.
     """
     if (total := retries.get('total_max_attempts')) is not None:
         return total
@@ -28,7 +33,10 @@ def default_attempts(session: Any, retries: Mapping[str, Any]) -> int:
         return 1 + further
     configured: int | None = session.get_config_variable('max_attempts')
     mode = retries.get('mode') or session.get_config_variable('retry_mode')
-    return _DEFAULTS.get(mode, _DEFAULT) if configured is None else configured
+    attempts = _DEFAULTS.get(mode, _DEFAULT) if configured is None else configured
+    if attempts < 1:
+        raise InvalidMaxRetryAttemptsError(provided_max_attempts=attempts, min_value=1)
+    return attempts
 
 
 def install(client: Any, attempts: int) -> None:

@@ -14,17 +14,19 @@ from pydantic_ai_aiobedrock._client.botocore_call import add_extra_headers, call
 from pydantic_ai_aiobedrock._client.error_translation import translate_reading
 from pydantic_ai_aiobedrock._client.transport import read_body
 from pydantic_ai_aiobedrock._config.call_options import NO_OPTIONS, CallOptions
-from pydantic_ai_aiobedrock.errors import IncompleteStreamError, WrongLoopError
+from pydantic_ai_aiobedrock.errors import IncompleteStreamError, PoolClosedError, WrongLoopError
 
 
 class UserClient:
     """A Bedrock Runtime client that the user opened, used on the event loop that it belongs to."""
 
     def __init__(self, client: AioBaseClient) -> None:
-        """Take the client; its loop is the one that it is brought on or, without a running one, first used on."""
+        """Take the client; its loop is the running loop or, if none runs, the loop of its first use."""
         self.client: Any = client
         self.meta: Any = client.meta
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
+        self._note_closing(self.client._endpoint.http_session)
         with suppress(RuntimeError):
             self._loop = asyncio.get_running_loop()
         client.meta.events.register_last(
@@ -60,7 +62,22 @@ class UserClient:
         """See `BedrockRuntime.invoke_model`."""
         return await self.call('invoke_model', params)
 
+    def _note_closing(self, http_session: Any) -> None:
+        # Both ways of closing a client, its context and its `close`, end here.
+        close = http_session.__aexit__
+
+        async def noted(*exc_info: Any) -> Any:
+            self._closed = True
+            return await close(*exc_info)
+
+        http_session.__aexit__ = noted
+
     def _checked(self) -> Any:
+        if self._closed:
+            raise PoolClosedError(
+                'The `bedrock_client` is closed: use it within its `async with`, or omit `bedrock_client`, and a '
+                'BedrockProvider opens clients of its own.'
+            )
         loop = asyncio.get_running_loop()
         self._loop = self._loop or loop
         if self._loop is not loop:
