@@ -12,21 +12,25 @@ import sys
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
+from html import escape
 from pathlib import Path
 
 import uvicorn
 from endpoint import MODEL, local_bedrock, options
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse, StreamingResponse
+from markdown_it import MarkdownIt
 from pydantic import BaseModel, Field
 from pydantic_ai import (
     Agent,
+    AgentRunResult,
     AgentRunResultEvent,
     AgentStreamEvent,
     FunctionToolCallEvent,
     FunctionToolResultEvent,
     ModelAPIError,
     ModelMessage,
+    ModelResponse,
     PartDeltaEvent,
     PartStartEvent,
     TextPart,
@@ -47,6 +51,8 @@ STORY = (
 )
 
 PAGE = Path(__file__).with_suffix('.html').read_text()
+MARKDOWN = MarkdownIt('js-default', {'linkify': False})
+"""A preset that escapes HTML and refuses links of other schemes than those of the web."""
 
 
 class Turn(BaseModel):
@@ -89,7 +95,7 @@ def create_app(region: str | None = None, model: str = MODEL) -> FastAPI:
 
     @app.get('/')
     async def page() -> HTMLResponse:
-        return HTMLResponse(PAGE)
+        return HTMLResponse(PAGE.replace('{{model}}', escape(model)))
 
     @app.post('/chat')
     async def chat(turn: Turn) -> StreamingResponse:
@@ -106,11 +112,27 @@ async def lines(agent: Agent[None, str], conversations: Conversations, turn: Tur
             async for event in events:
                 if isinstance(event, AgentRunResultEvent):
                     conversations.remember(turn.conversation, event.result.all_messages())
-                    yield line('done', None)
+                    yield line('done', summary(event.result))
                 elif (shown := what_to_show(event)) is not None:
                     yield line(*shown)
     except ModelAPIError:
         yield line('error', 'The model did not answer.')
+
+
+def summary(result: AgentRunResult[str]) -> dict[str, object]:
+    """Return the answer as HTML, the tokens that it took, and its price in dollars where that is known."""
+    usage = result.usage
+    responses = [message for message in result.new_messages() if isinstance(message, ModelResponse)]
+    try:
+        cost = float(sum(response.cost().total_price for response in responses))
+    except LookupError:  # the model has no known price
+        cost = None
+    return {
+        'html': MARKDOWN.render(result.output),
+        'input_tokens': usage.input_tokens,
+        'output_tokens': usage.output_tokens,
+        'cost': cost,
+    }
 
 
 def what_to_show(event: AgentStreamEvent) -> tuple[str, object] | None:

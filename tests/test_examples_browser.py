@@ -91,16 +91,18 @@ async def test_tokens_are_shown_while_the_model_goes_on(page: Any, bedrock: Loca
     assert bedrock.stats().streams_generating == 1
     go_on.set()
     await playwright.expect(page.locator('.answer:not(.open)')).to_have_text('Once upon a time.')
-    assert await shown(page) == [('user', 'Tell a story.'), ('answer', 'Once upon a time.')]
+    user, answer, (usage, said) = await shown(page)
+    assert (user, answer) == (('user', 'Tell a story.'), ('answer rendered', 'Once upon a time.'))
+    assert (usage, said.partition(' out')[0]) == ('usage', '1 tokens in, 4')
 
 
 async def test_a_tool_is_shown_with_what_it_was_given_and_what_it_gave(page: Any) -> None:
     await ask(page, 'How warm is it in Lima?')
     await playwright.expect(page.get_by_role('button')).to_have_text('Send')
-    (_, question), (tool, call), (answer, _) = await shown(page)
+    (_, question), (tool, call), (answer, _), (usage, _) = await shown(page)
     assert question == 'How warm is it in Lima?'
     assert (tool, call) == ('tool', 'temperature {"city":"Lima"}\n12 degrees Celsius')
-    assert answer == 'answer'
+    assert (answer, usage) == ('answer rendered', 'usage')
 
 
 async def test_the_stop_button_stops_the_generation(page: Any, bedrock: LocalBedrock) -> None:
@@ -139,3 +141,27 @@ async def test_what_the_model_says_is_text_and_never_markup(page: Any, bedrock: 
     await playwright.expect(page.locator('.answer:not(.open)')).to_have_text(said)
     assert await page.locator('#log img, #log .user b').count() == 0
     assert await page.title() == 'Chat on Amazon Bedrock'
+
+
+async def test_markdown_is_rendered_and_links_lead_nowhere_but_to_the_web(page: Any, bedrock: LocalBedrock) -> None:
+    bedrock.reply('It is **warm**.\n\n- one\n- two\n\n[click](javascript:alert(1)) [read](https://example.com)')
+    await ask(page, 'How?')
+    await playwright.expect(page.locator('.rendered strong')).to_have_text('warm')
+    assert await page.locator('.rendered li').all_inner_texts() == ['one', 'two']
+    links = await page.eval_on_selector_all('.rendered a', 'all => all.map(a => a.getAttribute("href"))')
+    assert links == ['https://example.com']
+
+
+async def test_a_prompt_has_several_lines_and_enter_sends_it(page: Any, bedrock: LocalBedrock) -> None:
+    bedrock.reply('Two lines.')
+    await page.get_by_label('Prompt').fill('One')
+    await page.keyboard.press('Shift+Enter')
+    await page.keyboard.type('two')
+    await page.keyboard.press('Enter')
+    await playwright.expect(page.locator('.rendered')).to_have_text('Two lines.')
+    assert bedrock.requests[-1].last_user_text == 'One\ntwo'
+
+
+async def test_the_page_shows_its_title_and_model(page: Any) -> None:
+    await playwright.expect(page.get_by_role('heading')).to_have_text('Chat on Amazon Bedrock')
+    await playwright.expect(page.locator('header span')).to_have_text('us.amazon.nova-lite-v1:0')

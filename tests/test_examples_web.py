@@ -216,7 +216,7 @@ def test_a_web_example_starts_with_no_arguments_and_ends_cleanly(example: str) -
             line = process.stderr.readline()
             assert line, shown
             shown += line
-        with httpx.Client(base_url=found[1], trust_env=False) as client:
+        with httpx.Client(base_url=found[1], trust_env=False, timeout=60) as client:
             if example == 'fastapi_app':
                 assert client.post('/ask', json={'prompt': 'Hello.'}).json()['answer']
             else:
