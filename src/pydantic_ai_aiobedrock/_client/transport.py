@@ -41,6 +41,8 @@ LARGE_BYTES = 1024 * 1024
 IDLE_SECONDS = 12
 """An idle connection is closed after this, before Bedrock does so, after some 20 s, under a request on its way."""
 
+TURNS_UNTIL_LOST = 10
+"""Turns of the loop after which an aborted connection has been reported as lost; asyncio's TLS takes three."""
 
 _CLOSED = 'The client was closed while the call was in flight.'
 
@@ -122,7 +124,11 @@ class HTTPSession:
         self._closed = True
         session, self._session = self._session, None
         if session is not None:
-            await session.close()
+            try:
+                if isinstance(session.connector, _Connector):
+                    await session.connector.abort()
+            finally:
+                await session.close()
 
     async def send(self, request: PreparedRequest, options: CallOptions | None = None) -> AioAWSResponse:
         """Send one signed request; read the whole body unless it is streamed.
@@ -363,11 +369,41 @@ class _Connector(aiohttp.TCPConnector):
                     self._used.add(protocol)
                 self.in_use += 1
                 connection.add_callback(self._given_back)
+                # aiohttp makes its connections itself.
+                connection.__class__ = _Connection
                 return connection
             connection.close()
 
     def _given_back(self) -> None:
         self.in_use -= 1
+
+    async def abort(self) -> None:
+        """Close every connection at once, in use or idle, and let those who read from one see it."""
+        open_now = [protocol for protocol in self._used if protocol.transport is not None]
+        for protocol in open_now:
+            protocol.transport.abort()
+        # A reader whose connection aiohttp closes is never woken. TLS takes some turns to report a connection as lost.
+        for _ in range(TURNS_UNTIL_LOST):
+            if all(protocol.transport is None for protocol in open_now):
+                break
+            await asyncio.sleep(0)
+
+
+class _Connection(aiohttp.connector.Connection):
+    """Is gone as soon as it is given up: over TLS aiohttp's would wait for the peer to agree."""
+
+    def close(self) -> None:
+        self._abort()
+        super().close()
+
+    def release(self) -> None:
+        if self.protocol is not None and self.protocol.should_close:
+            self._abort()
+        super().release()
+
+    def _abort(self) -> None:
+        if self.transport is not None:
+            self.transport.abort()
 
 
 async def read_body(body: Any, url: str) -> io.BytesIO:
