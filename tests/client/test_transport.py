@@ -67,7 +67,7 @@ async def test_sockets_send_tcp_keep_alive_probes_before_a_nat_gateway_forgets_t
     """A gateway drops a flow after 350 s of silence; a call that is not streamed may be silent for longer."""
     client = runtime(bedrock, pool, **keys)
     await client.converse(**hello())
-    (sock,) = transport_of(client)._sockets
+    (sock,) = transport_of(client)._alive()
     assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
     assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) < 350
     assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL) < 350
@@ -85,7 +85,7 @@ async def test_a_socket_factory_that_is_brought_along_makes_the_sockets(
 
     client = runtime(bedrock, pool, config=AioConfig(connector_args={'socket_factory': factory}), **keys)
     await client.converse(**hello())
-    assert list(transport_of(client)._sockets) == made
+    assert transport_of(client)._alive() == made
     assert made[0].getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
 
 
