@@ -11,6 +11,7 @@ import re
 import shutil
 import statistics
 import subprocess
+import sys
 import tarfile
 import tempfile
 import zipfile
@@ -21,6 +22,7 @@ import nox
 nox.needs_version = '>=2025.5'
 nox.options.default_venv_backend = 'virtualenv'
 nox.options.reuse_venv = 'yes'
+nox.options.download_python = 'never'
 nox.options.sessions = ['lint', 'types', 'tests']
 
 PYPROJECT = nox.project.load_toml('pyproject.toml')
@@ -29,8 +31,17 @@ PACKAGE = 'pydantic_ai_aiobedrock'
 RELEASES = ('2.33.0', '2.40.0', '2.48.0', '2.55.0', '2.62.0', 'newest')
 """The releases of pydantic-ai-slim that the suite runs with: the oldest supported, the newest, and some between."""
 
-NEW_ENGINE = ('aiobotocore==3.10.*', 'botocore>=1.43.115,<1.43.118', 'boto3>=1.43.115,<1.43.118', 's3transfer==0.19.*')
-"""The newest engine that aioboto3 runs on, although it asks for an older one."""
+NEW_ENGINE = 'aiobotocore==3.10.*'
+"""The newest engine, which brings the newest botocore that it allows; aioboto3 pins an older one."""
+
+PYTHONS = ('3.11', '3.12', '3.13', '3.14')
+"""The Pythons of the classifiers."""
+
+# pyenv's commands for Pythons that are installed, but not selected, fail: select all of them, after the current one.
+if (versions := Path(os.environ.get('PYENV_ROOT', Path.home() / '.pyenv'), 'versions')).is_dir():
+    current = '.'.join(map(str, sys.version_info[:3]))
+    names = sorted({path.name for path in versions.iterdir()}, key=lambda name: name != current)
+    os.environ.setdefault('PYENV_VERSION', ':'.join(names))
 
 CLIENTS = {
     'boto3': ('boto3',),
@@ -50,7 +61,7 @@ EMULATORS = {'local-bedrock': './local-bedrock', 'ministack': 'ministack', 'moto
 
 
 def install(session: nox.Session, group: str, *requirements: str) -> None:
-    """Install the package, editable, and a dependency group of pyproject.toml."""
+    """Install the package, editable and on aioboto3, and a dependency group of pyproject.toml."""
     session.install(
         '-e', '.[aioboto3]', '-e', './local-bedrock', *nox.project.dependency_groups(PYPROJECT, group), *requirements
     )
@@ -207,12 +218,39 @@ def build(session: nox.Session) -> None:
     check_types_for_users(session, folder, python)
 
 
+@nox.session(python=PYTHONS)
+def pythons(session: nox.Session) -> None:
+    """Run the tests on each Python that is installed here, of those that are supported."""
+    install(session, 'test')
+    run_tests(session)
+
+
 @nox.session
 def engines(session: nox.Session) -> None:
-    """Run the tests on the newest engine: aioboto3 with aiobotocore 3.10 and a current botocore."""
-    install(session, 'test', 'aioboto3==15.5.0')
-    session.install('--no-deps', *NEW_ENGINE)
+    """Run the tests on the newest engine: no aioboto3, aiobotocore 3.10, the newest botocore that it allows."""
+    groups = nox.project.dependency_groups(PYPROJECT, 'test')
+    session.install('-e', '.', '-e', './local-bedrock', *groups, NEW_ENGINE)
     run_tests(session)
+
+
+@nox.session
+def lowest(session: nox.Session) -> None:
+    """Run the tests with the lowest release of each dependency that pyproject.toml allows."""
+    session.install('uv')
+    bounds = Path(session.create_tmp()).resolve() / 'lowest.txt'
+    projects = ('pyproject.toml', 'local-bedrock/pyproject.toml')
+    lowest = ('--resolution', 'lowest-direct', '--python', session.virtualenv.location)
+    session.run('uv', 'pip', 'compile', '--quiet', *lowest, '--extra', 'aioboto3', *projects, '-o', str(bounds))
+    # The tools of the tests are of today.
+    install(session, 'test', '--constraint', str(bounds))
+    run_tests(session)
+
+
+@nox.session
+def resolve(session: nox.Session) -> None:
+    """Ask pip and uv what installs beside other clients of AWS, measure downloads and imports; `-- --save`."""
+    session.install('build', 'rich>=13', 'uv', 'virtualenv')
+    session.run('python', '-m', 'tests.installs', *session.posargs)
 
 
 @nox.session

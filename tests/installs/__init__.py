@@ -1,0 +1,1 @@
+"""What pip and uv install beside other clients of AWS, and what it costs: `nox -s resolve`."""
