@@ -193,7 +193,7 @@ def _invalid(message: str, under: Circumstances) -> tuple[str, str]:
     if 'on-demand throughput' in message:
         return (
             'needs_inference_profile',
-            f'{under.model} can not be called by its bare id. Call it by an inference profile: put the geography in '
+            f'{under.model} cannot be called by its bare id. Call it by an inference profile: put the geography in '
             f'front (`us.{under.model}`, `eu.{under.model}`), or `global`, where there is one.',
         )
     if 'model identifier is invalid' not in message:
@@ -204,13 +204,13 @@ def _invalid(message: str, under: Circumstances) -> tuple[str, str]:
             f'{under.model} is an inference profile of another geography than {under.region}. Call a profile of this '
             "region's geography, a `global.` one, or change the region.",
         )
-    return 'unknown_model', f'There is no model {under.model} in {under.region}. Look for a typing error in the id.'
+    return 'unknown_model', f'There is no model {under.model} in {under.region}. Look for a typo in the id.'
 
 
 def _not_found(_: str, under: Circumstances) -> tuple[str, str]:
     return (
         'unknown_model',
-        f'{under.model} is not to be had in {under.region} by this account: it does not exist there, has reached its '
+        f'{under.model} is not available in {under.region} by this account: it does not exist there, has reached its '
         'end of life, or is a resource of another account.',
     )
 
@@ -253,7 +253,7 @@ def _failed(error: Exception, under: Circumstances) -> tuple[str, str]:
         case EndpointConnectionError() | ConnectTimeoutError():
             return _unreachable(under)
         case ReadTimeoutError():
-            return 'no_answer', 'The connection stands, but no answer came: something on the way swallows it.'
+            return 'no_answer', 'Connected, but no response arrived: a proxy or firewall may be dropping it.'
         case EventStreamError():
             return 'stream_refused', 'Bedrock ended the stream with an error.'
         case ConnectionClosedError() | HTTPClientError():
@@ -263,11 +263,11 @@ def _failed(error: Exception, under: Circumstances) -> tuple[str, str]:
                 'passes does that.',
             )
         case ParamValidationError():
-            return 'invalid_request', f'{under.model!r} can not be the id of a model.'
+            return 'invalid_request', f'{under.model!r} cannot be the id of a model.'
         case BotoCoreError():
             return 'configuration', 'The AWS configuration is not usable as it is.'
         case _:
-            return 'unexpected', f'{type(error).__name__} was not to be expected here. Please report it.'
+            return 'unexpected', f'{type(error).__name__} is an unexpected error. Please report it.'
 
 
 def _unreachable(under: Circumstances) -> tuple[str, str]:
@@ -276,12 +276,12 @@ def _unreachable(under: Circumstances) -> tuple[str, str]:
     if not under.known_region:
         return (
             'unknown_region',
-            f'{under.endpoint} can not be reached, and {under.region} is none of the regions that botocore knows. Look '
+            f'{under.endpoint} cannot be reached, and {under.region} is none of the regions that botocore knows. Look '
             'for a typing error.',
         )
     return (
         'unreachable',
-        f'{under.endpoint} can not be reached. Look at the name (DNS), the route, the security group and, in a VPC '
+        f'{under.endpoint} cannot be reached. Look at the name (DNS), the route, the security group and, in a VPC '
         'without internet, at the interface endpoint for bedrock-runtime. If there is a proxy, `HTTPS_PROXY` must name '
         'it.',
     )
