@@ -22,6 +22,8 @@ class Loop(asyncio.SelectorEventLoop):
     def add_writer(self, *args): raise NotImplementedError
     def add_signal_handler(self, *args): raise NotImplementedError
 
+pair, family = socket.socketpair, socket.AF_UNIX
+socket.socketpair = lambda *args: pair(family)
 sys.meta_path.insert(0, Absent())
 for name in ('fcntl', 'grp', 'pwd', 'resource', 'termios'):
     sys.modules.pop(name, None)
