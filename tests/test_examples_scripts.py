@@ -6,32 +6,45 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from local_bedrock import AccessKey, LocalBedrock
+from local_bedrock import AccessKey, LocalBedrock, RecordedRequest
 
 EXAMPLES = Path(__file__).parents[1] / 'examples'
 
 
-def run(example: str, *options: str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    if example == 'evaluate':
-        pytest.importorskip('pydantic_evals', reason='evaluate.py needs Pydantic Evals')
-    if example == 'batch_inference':
-        pytest.importorskip('pydantic_ai.models.batch', reason='this Pydantic AI has no batches yet')
+def run(
+    example: str, *options: str, environment: dict[str, str] | None = None, cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    skip_without_needs(example)
     return subprocess.run(
-        [sys.executable, '-W', 'always::ResourceWarning', str(EXAMPLES / f'{example}.py'), *options],
+        command(example, *options),
         env={**os.environ, 'COLUMNS': '160', **(environment or {})},
+        cwd=cwd,
         capture_output=True,
         text=True,
         check=False,
     )
 
 
+def skip_without_needs(example: str) -> None:
+    if example in ('evaluate', 'batch_evaluation'):
+        pytest.importorskip('pydantic_evals', reason=f'{example}.py needs Pydantic Evals')
+    if example in ('batch_inference', 'batch_evaluation'):
+        pytest.importorskip('pydantic_ai.models.batch', reason='this Pydantic AI has no batches yet')
+
+
+def command(example: str, *options: str) -> list[str]:
+    return [sys.executable, '-W', 'always::ResourceWarning', str(EXAMPLES / f'{example}.py'), *options]
+
+
 @pytest.mark.parametrize(
     ('example', 'shown'),
     [
+        ('batch_evaluation', '119 of 120 right, 0 without an answer'),
         ('batch_inference', r'(?s)What is remarkable about the number 0\? You said.*100 answers, 0 errors'),
         ('embeddings', r'(?s)What is the capital of France\?.*Paris is the capital'),
         ('evaluate', '7 of 8 right, 0 without an answer'),
@@ -69,6 +82,47 @@ def test_on_aws_batch_inference_has_the_callers_role_and_bucket(bedrock: LocalBe
     [created] = [request for request in bedrock.requests if request.operation == 'CreateModelInvocationJob']
     assert created.body['roleArn'] == 'arn:aws:iam::111122223333:role/batch'
     assert created.body['outputDataConfig']['s3OutputDataConfig']['s3Uri'] == 's3://a-bucket/of-mine/'
+
+
+PLACE = ('--role-arn', 'arn:aws:iam::111122223333:role/batch', '--s3-uri', 's3://a-bucket/of-mine/')
+
+
+def test_an_evaluation_in_batches_is_the_live_one_at_half_the_price(tmp_path: Path) -> None:
+    ran = run('batch_evaluation', '--batch', cwd=tmp_path)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert re.search(r'Completed .* 120/120 0 failed', ran.stdout), ran.stdout
+    assert '119 of 120 right, 0 without an answer' in ran.stdout
+    assert ran.stderr == ''
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize('killed_at', ['PutObject', 'CreateModelInvocationJob', 'GetModelInvocationJob'])
+def test_an_evaluation_that_is_killed_is_resumed_by_the_next_process(
+    bedrock: LocalBedrock, tmp_path: Path, killed_at: str
+) -> None:
+    skip_without_needs('batch_evaluation')
+    options = ('--batch', '--region', bedrock.region_name, *PLACE, '--poll', '0.05', '--delete-files')
+    bedrock.jobs.hold('InProgress')
+    environment = {**os.environ, **bedrock.environment}
+    with subprocess.Popen(command('batch_evaluation', *options), env=environment, cwd=tmp_path) as killed:
+        while not any(request.operation == killed_at for request in bedrock.requests):
+            assert killed.poll() is None
+            time.sleep(0.005)
+        killed.kill()
+    assert [path.name for path in tmp_path.iterdir()] == ['batch_evaluation.json']
+    bedrock.jobs.go_on()
+    ran = run('batch_evaluation', *options, environment=bedrock.environment, cwd=tmp_path)
+    assert '120/120' in ran.stdout, ran.stdout + ran.stderr
+    assert len({request.body['jobName'] for request in created_jobs(bedrock)}) == 1
+    assert '0 without an answer' in ran.stdout or 'invalid literal for int' in ran.stdout
+    assert list(tmp_path.iterdir()) == []
+    # A process that is killed leaves the file that it has just uploaded.
+    left = bedrock.objects.list('s3://a-bucket/')
+    assert len(left) <= (1 if killed_at == 'PutObject' else 0), left
+
+
+def created_jobs(bedrock: LocalBedrock) -> list[RecordedRequest]:
+    return [request for request in bedrock.requests if request.operation == 'CreateModelInvocationJob']
 
 
 def test_on_aws_each_tenant_is_a_profile(bedrock: LocalBedrock, tmp_path: Path) -> None:
