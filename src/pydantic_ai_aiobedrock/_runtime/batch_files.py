@@ -15,7 +15,8 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from pydantic_ai_aiobedrock._config.client_spec import ClientSpec
 from pydantic_ai_aiobedrock._pool.session_pool import SessionPool
 from pydantic_ai_aiobedrock._runtime.auth_retry import send
-from pydantic_ai_aiobedrock._runtime.batch_errors import error_code, say_also
+from pydantic_ai_aiobedrock._runtime.batch_calls import settled
+from pydantic_ai_aiobedrock._runtime.batch_errors import error_code, error_status, say_also
 from pydantic_ai_aiobedrock._runtime.batch_output import LineSplitter
 
 PART_BYTES = 8 * 1024 * 1024
@@ -73,8 +74,7 @@ class BatchFiles:
                     await self.discard(uri, error)
                     raise
                 return
-            upload = await send(lease, 'create_multipart_upload', {**place, **self._encryption})
-            multipart = {**place, 'UploadId': upload['UploadId']}
+            multipart = {**place, 'UploadId': await self._begin(lease, place, uri)}
             size = 0
             parts: list[dict[str, Any]] = []
             try:
@@ -128,6 +128,22 @@ class BatchFiles:
         if scope.cancelled_caught:
             say_also(cause, f'The file {uri} may be left: deleting it took more than {CLEANUP_SECONDS} s.')
 
+    async def _begin(self, lease: Any, place: dict[str, Any], uri: str) -> str:
+        """Begin an upload in parts, and return its id."""
+        call = send(lease, 'create_multipart_upload', {**place, **self._encryption})
+        beginning, cancelled = await settled(call, CLEANUP_SECONDS)
+        try:
+            upload_id: str = beginning.result()['UploadId']
+        except BaseException as error:
+            if not isinstance(error, ClientError) or error_status(error) >= 500:
+                left = f'An upload of {uri} that has no parts yet may be left; it costs nothing.'
+                say_also(cancelled or error, f'{left} A rule of the bucket for incomplete uploads removes it.')
+            raise (cancelled or error) from None
+        if cancelled is not None:
+            await self._abort(lease, {**place, 'UploadId': upload_id}, uri, cancelled)
+            raise cancelled
+        return upload_id
+
     async def _complete(self, lease: Any, completion: dict[str, Any], size: int) -> None:
         try:
             await send(lease, 'complete_multipart_upload', completion)
@@ -158,9 +174,11 @@ class BatchFiles:
         position, failures = 0, 0
         request: dict[str, Any] = self._place(uri)
         while True:
+            reading = False
             try:
                 with await self._pool.lease(self._spec) as lease:
                     response = await send(lease, 'get_object', request)
+                    reading = True
                     # The rest must be the rest of the same file.
                     request['IfMatch'] = response['ETag']
                     # Imported with the client that sent this.
@@ -176,14 +194,16 @@ class BatchFiles:
                     # It broke after the last byte.
                     return
                 failures += 1
-                if not position or failures > MAX_RESUMES or isinstance(error, ClientError):
+                # A request that was not answered has been sent again by botocore.
+                if not reading or failures > MAX_RESUMES:
                     if position:
                         say_also(error, f'{position:,} bytes of {uri} had been read; reading it again is safe.')
                     raise
             else:
                 return
             await asyncio.sleep(RESUME_SECONDS * 2 ** (failures - 1))
-            request['Range'] = f'bytes={position}-'
+            if position:
+                request['Range'] = f'bytes={position}-'
 
     def _place(self, uri: str) -> dict[str, Any]:
         bucket, _, key = uri.removeprefix('s3://').partition('/')

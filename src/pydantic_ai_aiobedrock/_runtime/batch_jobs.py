@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 from pydantic_ai_aiobedrock._config.client_spec import ClientSpec
 from pydantic_ai_aiobedrock._pool.session_pool import SessionPool
 from pydantic_ai_aiobedrock._runtime.auth_retry import send
+from pydantic_ai_aiobedrock._runtime.batch_calls import settled
 from pydantic_ai_aiobedrock._runtime.batch_errors import error_code, error_status, say_also
 from pydantic_ai_aiobedrock._runtime.batch_files import BatchFiles
 
@@ -58,20 +59,18 @@ class ModelInvocationJobs:
         """
         # With the token, a repeated request starts no second job.
         request = {**request, 'jobName': name, 'clientRequestToken': uuid.uuid4().hex}
-        creating = asyncio.create_task(self._call('create_model_invocation_job', request))
-        try:
-            # Cutting the connection would leave a job that runs, or not.
-            created = await asyncio.shield(creating)
-        except asyncio.CancelledError as cancelled:
+        creating, cancelled = await settled(self._call('create_model_invocation_job', request), GIVE_UP_SECONDS)
+        if cancelled is not None:
             with anyio.CancelScope(shield=True):
                 await self._withdraw(creating, name, input_uri, cancelled)
-            raise
+            raise cancelled
+        try:
+            return creating.result()['jobArn']
         except Exception as error:
             if isinstance(error, ClientError) and error_status(error) < 500:
                 await self._files.discard(input_uri, error)
                 raise
             return await self._confirmed(name, input_uri, error)
-        return created['jobArn']
 
     async def get(self, job_arn: str) -> dict[str, Any]:
         """Return a job: the members of a GetModelInvocationJob response.
@@ -148,9 +147,6 @@ class ModelInvocationJobs:
         self, creating: asyncio.Task[dict[str, Any]], name: str, input_uri: str, cancelled: asyncio.CancelledError
     ) -> None:
         """Stop the job that a cancelled request has created, if it has."""
-        await asyncio.wait([creating], timeout=GIVE_UP_SECONDS)
-        creating.cancel()
-        await asyncio.wait([creating])
         refused = creating.cancelled() or creating.exception()
         if isinstance(refused, ClientError) and error_status(refused) < 500:
             await self._files.discard(input_uri, cancelled)
