@@ -209,3 +209,43 @@ def test_everything_in_a_request_costs() -> None:
     ):
         assert input_tokens(dearer) > tokens
     assert input_tokens({'messages': [user('Hi', {'cachePoint': {'type': 'default'}})]}) == tokens
+
+
+DOCUMENT = {'document': {'name': 'Report 1', 'format': 'txt', 'source': {'bytes': encoded('a')}}}
+
+
+def test_a_document_after_the_result_of_a_tool_begins_no_new_run() -> None:
+    # Claude refuses a document beside a tool result, so clients send it in a turn of its own.
+    messages = [
+        user('Read it'),
+        assistant(tool_use('get_weather', city='Paris')),
+        user(tool_result('See file 1.')),
+        assistant('.'),
+        user('<file>', DOCUMENT, '</file>'),
+    ]
+    assert called(*messages, tools=[WEATHER, TIME]) == []
+    assert said(*messages, tools=[WEATHER]).text == 'Here is what I found. get_weather says: See file 1.'
+    assert called(*messages, tools=[WEATHER, FINAL]) == ['final_result']
+
+
+def test_a_prompt_after_an_answer_of_the_model_begins_a_new_run() -> None:
+    messages = [
+        user('Read it'),
+        assistant(tool_use('get_weather', city='Paris')),
+        user(tool_result('Sunny')),
+        assistant('It is sunny.'),
+        user('And now?'),
+    ]
+    assert called(*messages, tools=[WEATHER]) == ['get_weather']
+
+
+def test_a_prompt_in_a_turn_after_the_result_of_an_output_tool_begins_a_new_run() -> None:
+    # Llama takes nothing beside a tool result.
+    messages = [
+        user('Go'),
+        assistant(tool_use('final_result', city='Paris')),
+        user(DONE),
+        assistant('.'),
+        user('Again'),
+    ]
+    assert called(*messages, tools=[WEATHER, FINAL]) == ['get_weather']

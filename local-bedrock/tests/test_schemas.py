@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import enum
+import json
+import re
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from ipaddress import IPv4Address
+from time import process_time
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -191,3 +194,46 @@ def test_a_list_is_as_long_as_it_may_be(least: int, span: int, unique: bool) -> 
         items = fill_schema(schema)
         assert least <= len(items) <= least + span
         assert not unique or len(set(items)) == len(items)
+
+
+@pytest.mark.parametrize(
+    'pattern',
+    [r'^(\d+\.?)+-SNAPSHOT$', r'^(a+)+$', r'^(([a-z])+.)+[A-Z]([a-z])+$', r'(x+x+)+y', r'^(?=.*[A-Z])(?!.*\s).+$', '('],
+)
+def test_no_pattern_hangs(pattern: str) -> None:
+    began = process_time()
+    assert isinstance(fill_schema({'type': 'string', 'pattern': pattern, 'minLength': 30}), str)
+    assert process_time() - began < 1
+
+
+def test_a_pattern_may_name_unicode_properties() -> None:
+    assert re.fullmatch('[a-z]+', fill_schema({'type': 'string', 'pattern': r'^\p{L}+$'}))
+
+
+@pytest.mark.parametrize(
+    'schema',
+    [
+        {'type': 'array', 'minItems': 3_000_000, 'items': {'type': 'string'}},
+        {'type': 'array', 'minItems': 1e300, 'items': {'type': 'array', 'minItems': 9999, 'items': {}}},
+        {'type': 'string', 'minLength': 3_000_000_000},
+        {'type': 'object', 'minProperties': 3_000_000},
+        {'type': 'object', 'properties': {'a': {'$ref': '#'}, 'b': {'$ref': '#'}}, 'required': ['a', 'b']},
+    ],
+)
+def test_no_schema_makes_a_value_too_large_for_a_model(schema: dict[str, Any]) -> None:
+    began = process_time()
+    assert len(json.dumps(fill_schema(schema))) < 1_000_000
+    assert process_time() - began < 2
+
+
+@pytest.mark.parametrize(
+    'schema',
+    [
+        {'$ref': '#/$defs/absent'},
+        {'type': 'array', 'minItems': 'many', 'prefixItems': [{'$ref': '#/prefixItems/9'}]},
+        {'type': 'string', 'pattern': 5, 'minLength': None},
+        {'type': 'object', 'properties': {'a': {'type': 'string', 'maxLength': 'x'}}},
+    ],
+)
+def test_a_schema_that_is_none_is_filled_all_the_same(schema: dict[str, Any]) -> None:
+    fill_schema(schema)

@@ -59,9 +59,32 @@ def _tool_to_call(request: RecordedRequest) -> str | None:
     return (others or outputs)[0]
 
 
+def _latest_results(request: RecordedRequest) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return the latest tool results since the model last spoke, and all content that came with them and after them.
+
+    A turn of the model without words, such as a full stop, is not speech: clients put it between the results and a
+    document that Claude refuses beside them.
+    """
+    later: list[dict[str, Any]] = []
+    for message in reversed(request.messages):
+        content = structures(message, 'content')
+        if message.get('role') == 'assistant':
+            if any('toolUse' in block or _has_words(block) for block in content):
+                break
+            continue
+        later = [*content, *later]
+        if results := [block['toolResult'] for block in content if 'toolResult' in block]:
+            return results, later
+    return [], later
+
+
+def _has_words(block: Mapping[str, Any]) -> bool:
+    return any(map(str.isalnum, str(block.get('text', ''))))
+
+
 def _has_answers(request: RecordedRequest) -> bool:
-    """Tell whether tools have answered already, in this run and not in one before it."""
-    results = request.tool_results
+    """Return whether tools have answered already, in this run and not in an earlier run."""
+    results, content = _latest_results(request)
     if not results:
         return False
     names = _tool_names(request)
@@ -70,7 +93,7 @@ def _has_answers(request: RecordedRequest) -> bool:
         return True
     # The result of an output tool ends a run, unless it says that the output was not accepted: then nothing but the
     # results stands in the message. A prompt beside them begins another run.
-    return not any('text' in block for block in request.last_content)
+    return not any('text' in block for block in content)
 
 
 def _tool_names(request: RecordedRequest) -> dict[str, str]:
@@ -97,7 +120,7 @@ def _structured(request: RecordedRequest) -> str | None:
 
 
 def _sentence(request: RecordedRequest) -> str:
-    results = request.tool_results
+    results, _ = _latest_results(request)
     if results:
         names = _tool_names(request)
         said = [f'{names.get(result["toolUseId"], "The tool")} says: {_result_text(result)}' for result in results]

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, cast
 
+from pydantic_core import SchemaError, SchemaValidator
+
 _MAX_DEPTH = 12
+# Schemas come over the network: whatever they ask for, a value stays of a size that a model could write.
+_MAX_NESTING = 50
+_MAX_VALUES = 5_000
+_MAX_LENGTH = 10_000
 _WORD_VALUES = re.compile(r'"([^"]{1,60})"|(?<=[a-z,;:] )([A-Z][\w-]*(?: [A-Z][\w-]*)*)')
 _NUMBERS = re.compile(r'(?<![\w.])-?\d+(?:\.\d+)?(?![\w])')
 _FORMATS = {
@@ -75,11 +82,15 @@ class _Filler:
     def __init__(self, root: Any, hints: Hints) -> None:
         self._root = root
         self._hints = hints
+        self._values_left = _MAX_VALUES
 
     def fill(self, schema: Any, name: str, depth: int) -> Any:
         """Return a value for a schema that stands under a name."""
         if not isinstance(schema, Mapping):
             return {}
+        self._values_left -= 1
+        if depth > _MAX_NESTING or self._values_left < 0:
+            return None
         schema = self._resolve(cast('Mapping[str, Any]', schema))
         if 'const' in schema:
             return schema['const']
@@ -116,8 +127,7 @@ class _Filler:
                 break
             target: Any = self._root
             for part in reference.removeprefix('#').split('/')[1:]:
-                key = part.replace('~1', '/').replace('~0', '~')
-                target = target[int(key) if isinstance(target, list) else key]
+                target = _member(target, part.replace('~1', '/').replace('~0', '~'))
             rest = {member: value for member, value in schema.items() if member != '$ref'}
             schema = _merge(rest, cast('Mapping[str, Any]', target)) if isinstance(target, Mapping) else rest
         return schema
@@ -149,7 +159,7 @@ class _Filler:
         wanted += [name for name in required if name not in properties]
         filled = {name: self.fill(properties.get(name, {'type': 'string'}), name, depth + 1) for name in wanted}
         more = schema.get('additionalProperties')
-        for number in range(len(filled), int(schema.get('minProperties', 0))):
+        for number in range(len(filled), min(_count(schema, 'minProperties'), _MAX_VALUES)):
             filled[f'key{number}'] = self.fill(
                 more if isinstance(more, Mapping) else {'type': 'string'}, 'value', depth + 1
             )
@@ -158,15 +168,15 @@ class _Filler:
     def _array(self, schema: Mapping[str, Any], name: str, depth: int) -> list[Any]:
         prefix: Sequence[Any] = schema.get('prefixItems') or ()
         items: list[Any] = [self.fill(item, name, depth + 1) for item in prefix]
-        least = int(schema.get('minItems', 0))
+        least = _count(schema, 'minItems')
         count = max(least, 1 if depth < _MAX_DEPTH // 2 else 0)
-        if (most := schema.get('maxItems')) is not None:
-            count = min(count, int(most))
+        if 'maxItems' in schema:
+            count = min(count, _count(schema, 'maxItems'))
         item_schema = schema.get('items', {'type': 'string'} if least > len(items) else False)
         if item_schema is False or (prefix and len(items) >= least):
             return items
         one = name.removesuffix('s') or name
-        while len(items) < count:
+        while len(items) < count and self._values_left > 0:
             item = self.fill(item_schema, one, depth + 1)
             if schema.get('uniqueItems') and item in items and isinstance(item_schema, Mapping):
                 item = _another(item, self._resolve(cast('Mapping[str, Any]', item_schema)), items)
@@ -175,14 +185,16 @@ class _Filler:
 
     def _string(self, schema: Mapping[str, Any], name: str) -> str:
         name = name or 'value'
-        pattern, least, most = schema.get('pattern'), int(schema.get('minLength', 0)), schema.get('maxLength')
+        pattern, least = schema.get('pattern'), min(_count(schema, 'minLength'), _MAX_LENGTH)
+        most = _count(schema, 'maxLength') if 'maxLength' in schema else None
+        matches = None if pattern is None else _matcher(str(pattern))
         if (form := _FORMATS.get(schema.get('format', ''))) is not None and pattern is None:
             return form
 
         def fits(text: str) -> bool:
             if len(text) < least or (most is not None and len(text) > most):
                 return False
-            return pattern is None or re.search(pattern, text) is not None
+            return matches is None or matches(text)
 
         if schema.get('format') is None and (hint := self._hints.string()) is not None and fits(hint):
             return hint
@@ -203,6 +215,32 @@ class _Filler:
             if least <= value <= most:
                 return int(value) if whole else value
         return int(least) if whole else least
+
+
+def _member(value: Any, key: str) -> Any:
+    if isinstance(value, list):
+        items = cast('list[Any]', value)
+        return items[int(key)] if key.isdecimal() and int(key) < len(items) else None
+    return cast('Mapping[str, Any]', value).get(key) if isinstance(value, Mapping) else None
+
+
+def _count(schema: Mapping[str, Any], key: str) -> int:
+    """Return a limit that counts something, 0 if it is absent or no number."""
+    value = schema.get(key, 0)
+    return int(value) if isinstance(value, int | float) else 0
+
+
+@lru_cache(maxsize=256)
+def _matcher(pattern: str) -> Callable[[str], bool] | None:
+    """Return a check of texts by a pattern, `None` for a pattern that is not understood.
+
+    The engine is that of Rust: it needs time in proportion to the text, whereas Python's can take years for a pattern
+    such as `^(a+)+$`. It knows the `\\p{L}` of ECMAScript, and no look-around.
+    """
+    try:
+        return SchemaValidator({'type': 'str', 'pattern': pattern, 'regex_engine': 'rust-regex'}).isinstance_python
+    except SchemaError:
+        return None
 
 
 def _bounds(schema: Mapping[str, Any], *, whole: bool) -> tuple[float, float]:
