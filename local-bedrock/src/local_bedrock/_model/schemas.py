@@ -232,10 +232,10 @@ def _count(schema: Mapping[str, Any], key: str) -> int:
 
 @lru_cache(maxsize=256)
 def _matcher(pattern: str) -> Callable[[str], bool] | None:
-    """Return a check of texts by a pattern, `None` for a pattern that is not understood.
+    r"""Return a check of texts by a pattern, `None` for a pattern that is not understood.
 
     The engine is that of Rust: it needs time in proportion to the text, whereas Python's can take years for a pattern
-    such as `^(a+)+$`. It knows the `\\p{L}` of ECMAScript, and no look-around.
+    such as `^(a+)+$`. It knows the `\p{L}` of ECMAScript, and no look-around.
     """
     try:
         return SchemaValidator({'type': 'str', 'pattern': pattern, 'regex_engine': 'rust-regex'}).isinstance_python
