@@ -12,7 +12,6 @@ import sys
 from collections import Counter
 from contextlib import ExitStack
 
-from aiobotocore.config import AioConfig
 from endpoint import MODEL
 from endpoint import options as common_options
 from pydantic_ai import Agent, ModelResponse
@@ -23,8 +22,6 @@ from rich.console import Console
 from local_bedrock import THROTTLING, LocalBedrock
 from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider, SessionPool
 
-# A region that throttles is not asked again by botocore: the next region is nearer than the next attempt.
-ONE_ATTEMPT = AioConfig(retries={'total_max_attempts': 1})
 RUNS = 20
 
 
@@ -68,7 +65,8 @@ def local_provider(bedrock: LocalBedrock, pool: SessionPool) -> BedrockProvider:
         base_url=bedrock.base_url,
         aws_access_key_id=bedrock.aws_access_key_id,
         aws_secret_access_key=bedrock.aws_secret_access_key,
-        config=ONE_ATTEMPT,
+        # The next region is nearer than a place in the queue of this one.
+        throttling='raise',
         pool=pool,
     )
 
@@ -81,7 +79,7 @@ def main() -> int:
     pool = SessionPool()
     with ExitStack() as stack:
         if regions := args.regions or ([args.region] if args.region else []):
-            providers = [BedrockProvider(region_name=region, config=ONE_ATTEMPT, pool=pool) for region in regions]
+            providers = [BedrockProvider(region_name=region, throttling='raise', pool=pool) for region in regions]
         else:
             first = stack.enter_context(LocalBedrock(region_name='us-east-1'))
             second = stack.enter_context(LocalBedrock(region_name='us-west-2'))

@@ -13,7 +13,6 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
-from dataclasses import asdict
 
 import uvicorn
 from endpoint import MODEL, local_bedrock, options
@@ -23,7 +22,7 @@ from pydantic import BaseModel, Field
 from pydantic_ai import Agent, ModelAPIError, ModelHTTPError, UserError
 
 from local_bedrock import LocalBedrock
-from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider, SessionPool
+from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider, PoolStats, SessionPool
 
 CONNECTIONS = 10
 """Connections that are open before the first request comes."""
@@ -73,8 +72,8 @@ def create_app(region: str | None = None, model: str = MODEL) -> FastAPI:
         return {'status': 'ok'}
 
     @app.get('/pool')
-    async def pool_statistics() -> dict[str, int]:
-        return asdict(pool.stats())
+    async def pool_statistics() -> PoolStats:
+        return pool.stats()
 
     @app.exception_handler(ModelAPIError)
     async def bedrock_failed(_: Request, error: ModelAPIError) -> JSONResponse:

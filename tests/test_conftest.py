@@ -1,4 +1,4 @@
-"""The guards of conftest.py: each misbehaviour fails the test that does it, and nothing else does."""
+"""The guards around every test: each misbehaviour fails the test that does it, and nothing else does."""
 
 from __future__ import annotations
 
@@ -228,10 +228,12 @@ def complaints(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     (folder / 'pyproject.toml').write_text(PYPROJECT.read_text())
     tests = folder / 'tests'
     tests.mkdir()
-    conftest, patient = re.subn(r'^GRACE_SECONDS = .*', 'GRACE_SECONDS = 0.2', CONFTEST.read_text(), flags=re.MULTILINE)
+    guards = CONFTEST.with_name('guards.py').read_text()
+    guards, patient = re.subn(r'^GRACE_SECONDS = .*', 'GRACE_SECONDS = 0.2', guards, flags=re.MULTILINE)
     assert patient == 1
-    (tests / 'conftest.py').write_text(conftest)
-    (tests / 'secrecy.py').write_text(CONFTEST.with_name('secrecy.py').read_text())
+    (tests / 'guards.py').write_text(guards)
+    for name in ('conftest.py', 'secrecy.py', 'served_bedrock.py'):
+        (tests / name).write_text(CONFTEST.with_name(name).read_text())
     (tests / 'test_misbehaviour.py').write_text(MISBEHAVIOUR)
     report = folder / 'report.xml'
     environment = {
@@ -242,7 +244,7 @@ def complaints(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
         'REQUESTS_CA_BUNDLE': '/nowhere',
     }
     run = subprocess.run(
-        [sys.executable, '-m', 'pytest', f'--junitxml={report}', *request.param],
+        [sys.executable, '-m', 'pytest', 'tests', f'--junitxml={report}', *request.param],
         cwd=folder,
         env=environment,
         capture_output=True,

@@ -138,7 +138,7 @@ async def test_the_error_of_a_stream_is_its_type(client: BedrockRuntime, bedrock
 
 async def test_retries_and_throttles_are_counted(client: BedrockRuntime, bedrock: LocalBedrock, read: Read) -> None:
     bedrock.fault(THROTTLING, times=1)
-    bedrock.fault(SERVICE_UNAVAILABLE, nth=2)
+    bedrock.fault(SERVICE_UNAVAILABLE, times=1)
     await client.converse(**REQUEST)
     points = read()
     assert only(points, f'{OWN}.retries').value == 1

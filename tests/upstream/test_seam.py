@@ -317,7 +317,7 @@ def test_the_provider_takes_every_argument_of_upstreams() -> None:
     ours = inspect.signature(BedrockProvider.__init__).parameters
     for name, parameter in upstream.items():
         assert (ours[name].kind, ours[name].default) == (parameter.kind, parameter.default), name
-    assert ours.keys() - upstream.keys() == {'session', 'config', 'pool', 'max_connections'}
+    assert ours.keys() - upstream.keys() == {'session', 'config', 'pool', 'max_connections', 'throttling'}
 
 
 # Nothing upstream reaches a thread by a way that is not replaced

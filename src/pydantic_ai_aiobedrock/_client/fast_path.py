@@ -188,6 +188,7 @@ class FastPath:
                 'RequestId': fields.get('x-amzn-requestid', ''),
                 'HTTPStatusCode': response.status_code,
                 'HTTPHeaders': fields,
+                'MaxAttemptsReached': True,
                 'RetryAttempts': 0,
             },
         }

@@ -57,7 +57,7 @@ def install(client: Any) -> None:
     )
 
 
-def _end_call(client: Any, response: Any, operation: Any, **_: object) -> None:
+def _end_call(client: Any, response: Any, operation: Any, attempts: int, **_: object) -> None:
     if response is None or not call_options.get().paced:
         return
     http_response, parsed = response
@@ -67,6 +67,7 @@ def _end_call(client: Any, response: Any, operation: Any, **_: object) -> None:
         return
     if _throttle(code, str(described.get('Message', '')), http_response.status_code, http_response.headers) is None:
         return
+    parsed['ResponseMetadata'] |= {'MaxAttemptsReached': True, 'RetryAttempts': attempts - 1}
     raise client.exceptions.from_code(code)(parsed, operation.name)
 
 
