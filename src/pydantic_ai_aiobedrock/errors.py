@@ -46,3 +46,9 @@ class IncompleteStreamError(HTTPClientError):
     """A ConverseStream response ended before its `messageStop`: the answer is incomplete."""
 
     fmt = 'The response stream from {endpoint_url} ended before its messageStop event: the answer is not complete.'
+
+
+class UnreadableResponseError(BotoCoreError):
+    """A response arrived that is not valid HTTP. The request is not sent again: it was answered, and is paid for."""
+
+    fmt = 'The response from {endpoint_url} cannot be read as HTTP, and the request is not sent again: {error}'

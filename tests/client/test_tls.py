@@ -133,7 +133,7 @@ async def test_a_ca_bundle_that_can_not_be_used_is_named(
         path.write_text(content)
     monkeypatch.setenv('AWS_CA_BUNDLE', str(path))
     provider = BedrockProvider(region_name='us-east-1', base_url=secure_bedrock.base_url, pool=pool)
-    with pytest.raises(UserError, match=rf'The CA bundle .*{path}.* can not be used'):
+    with pytest.raises(UserError, match=rf'The CA bundle .*{path}.* cannot be used'):
         await Agent(BedrockConverseModel(MODEL, provider=provider)).run('hello')
 
 
@@ -157,5 +157,5 @@ async def test_a_client_certificate_that_can_not_be_used_is_named(
 ) -> None:
     config = AioConfig(client_cert=(str(tmp_path / 'none.pem'), str(tmp_path / 'none.key')))
     provider = BedrockProvider(region_name='us-east-1', base_url=secure_bedrock.base_url, pool=pool, config=config)
-    with pytest.raises(UserError, match=r'The client certificate .*none\.pem.* can not be used'):
+    with pytest.raises(UserError, match=r'The client certificate .*none\.pem.* cannot be used'):
         await Agent(BedrockConverseModel(MODEL, provider=provider)).run('hello')

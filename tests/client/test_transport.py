@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any
 
@@ -27,6 +30,7 @@ from local_bedrock import DropConnection, LocalBedrock, NoResponse, RawReply, Re
 from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider, SessionPool
 from pydantic_ai_aiobedrock._client.transport import HTTPSession
 from pydantic_ai_aiobedrock._runtime.runtime import BedrockRuntime
+from pydantic_ai_aiobedrock.errors import UnreadableResponseError
 
 ONE_ATTEMPT = AioConfig(retries={'total_max_attempts': 1})
 
@@ -295,18 +299,49 @@ async def test_a_body_that_breaks_off_is_a_connection_closed_error(
     assert type(await failure(client)) is ConnectionClosedError
 
 
-async def test_what_is_not_http_is_a_connection_closed_error(pool: SessionPool, bedrock: LocalBedrock) -> None:
+@asynccontextmanager
+async def answering(answer: bytes) -> AsyncIterator[tuple[int, list[bytes]]]:
+    """Serve one answer to whatever is asked; yield the port and the requests."""
+    asked: list[bytes] = []
+
     async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b'SSH-2.0-OpenSSH_9.6\r\n')
-        await reader.read()
+        asked.append(await reader.read(65536))
+        writer.write(answer)
+        await writer.drain()
         writer.close()
 
     server = await asyncio.start_server(speak, '127.0.0.1', 0)
-    port = server.sockets[0].getsockname()[1]
-    client = runtime(bedrock, pool, base_url=f'http://127.0.0.1:{port}', config=ONE_ATTEMPT, **keys_of(bedrock))
-    assert type(await failure(client)) is ConnectionClosedError
+    yield server.sockets[0].getsockname()[1], asked
     server.close()
     await server.wait_closed()
+
+
+@pytest.mark.parametrize(
+    ('answer', 'cause'),
+    [
+        (b'SSH-2.0-OpenSSH_9.6\r\n\r\n', 'Bad status line|Expected HTTP/'),
+        (b'HTTP/1.1 200 OK\r\nX-Long: ' + 70_000 * b'x' + b'\r\n\r\n', 'Got more than 65536 bytes'),
+    ],
+    ids=['another protocol', 'a header of 70 KB'],
+)
+async def test_an_answer_that_cannot_be_read_is_not_asked_for_again(
+    pool: SessionPool, bedrock: LocalBedrock, answer: bytes, cause: str
+) -> None:
+    async with answering(answer) as (port, asked):
+        client = runtime(bedrock, pool, base_url=f'http://127.0.0.1:{port}', **keys_of(bedrock))
+        error = await failure(client)
+        assert type(error) is UnreadableResponseError
+        assert re.search(cause, str(error))
+        assert len(asked) == 1
+
+
+async def test_header_lines_of_up_to_64_kib_are_read(pool: SessionPool, bedrock: LocalBedrock) -> None:
+    body = b'{"output":{"message":{"role":"assistant","content":[{"text":"Hello"}]}},"stopReason":"end_turn"}'
+    head = b'HTTP/1.1 200 OK\r\nX-Long: %b\r\nContent-Length: %d\r\n\r\n' % (60_000 * b'x', len(body))
+    async with answering(head + body) as (port, _):
+        client = runtime(bedrock, pool, base_url=f'http://127.0.0.1:{port}', **keys_of(bedrock))
+        response = await client.converse(**hello())
+    assert response['output']['message']['content'] == [{'text': 'Hello'}]
 
 
 async def test_silence_is_a_read_timeout(bedrock: LocalBedrock, pool: SessionPool, keys: dict[str, str]) -> None:

@@ -20,6 +20,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from pydantic_ai_aiobedrock._config.redaction import redact_url
+from pydantic_ai_aiobedrock.errors import UnreadableResponseError
 
 
 def translate(error: BaseException, url: str, proxy: URL | None = None) -> BotoCoreError:
@@ -39,7 +40,10 @@ def translate(error: BaseException, url: str, proxy: URL | None = None) -> BotoC
             return ReadTimeoutError(endpoint_url=url, error=error)
         case aiohttp.ClientConnectorError() | socket.gaierror():
             return EndpointConnectionError(endpoint_url=url, error=error)
-        case aiohttp.ClientConnectionError() | aiohttp.ClientPayloadError() | aiohttp.ClientResponseError() | OSError():
+        case aiohttp.ClientResponseError():
+            # Not an HTTPClientError, which botocore would retry.
+            return UnreadableResponseError(endpoint_url=url, error=error.message)
+        case aiohttp.ClientConnectionError() | aiohttp.ClientPayloadError() | OSError():
             return ConnectionClosedError(endpoint_url=url, error=error)
         case _:
             return HTTPClientError(error=error)

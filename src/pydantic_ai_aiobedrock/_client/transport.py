@@ -13,7 +13,7 @@ import socket
 import ssl
 import warnings
 import weakref
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import lru_cache, partial
 from typing import Any, Protocol, Self
@@ -21,15 +21,15 @@ from typing import Any, Protocol, Self
 import aiohttp
 from aiobotocore.awsrequest import AioAWSResponse
 from botocore.exceptions import InvalidConfigError
-from botocore.httpsession import ProxyConfiguration, create_urllib3_context, get_cert_path
+from botocore.httpsession import ProxyConfiguration
 from multidict import CIMultiDict
 from yarl import URL
 
-from pydantic_ai_aiobedrock._client.error_translation import translate, translate_reading
+from pydantic_ai_aiobedrock._client.connector import Connector, FairResponse, ssl_context
+from pydantic_ai_aiobedrock._client.error_translation import translate
 from pydantic_ai_aiobedrock._config.call_options import NO_OPTIONS, CallOptions, call_options
 from pydantic_ai_aiobedrock._config.redaction import redact_url
 from pydantic_ai_aiobedrock._in_thread import start_in_thread
-from pydantic_ai_aiobedrock._turns import turns
 from pydantic_ai_aiobedrock.errors import PoolClosedError
 
 TCP_KEEPALIVE_SECONDS = 60
@@ -38,11 +38,11 @@ TCP_KEEPALIVE_SECONDS = 60
 LARGE_BYTES = 1024 * 1024
 """A larger body is written in pieces, between which other tasks run; aiohttp warns of one that is not."""
 
+HEADER_LINE_BYTES = 64 * 1024
+"""The longest line of headers of a response, like in http.client, which boto3 uses."""
+
 IDLE_SECONDS = 12
 """An idle connection is closed after this, before Bedrock does so, after some 20 s, under a request on its way."""
-
-TURNS_UNTIL_LOST = 10
-"""Turns of the loop after which an aborted connection has been reported as lost; asyncio's TLS takes three."""
 
 _CLOSED = 'The client was closed while the call was in flight.'
 
@@ -92,7 +92,7 @@ class HTTPSession:
         self._socket_options = socket_options or []
         self._limit = max_pool_connections
         self._connector_args: dict[str, Any] = {'keepalive_timeout': IDLE_SECONDS, **(connector_args or {})}
-        self._make_ssl_context = partial(_ssl_context, verify, client_cert)
+        self._make_ssl_context = partial(ssl_context, verify, client_cert)
         self._ssl_context: ssl.SSLContext | None = None
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
@@ -109,7 +109,7 @@ class HTTPSession:
     def connections_in_use(self) -> int:
         """Connections that a request or a stream has now."""
         connector = self._session.connector if self._session is not None else None
-        return connector.in_use if isinstance(connector, _Connector) else 0
+        return connector.in_use if isinstance(connector, Connector) else 0
 
     async def __aenter__(self) -> Self:
         # A CA bundle takes some 20 ms to read.
@@ -125,7 +125,7 @@ class HTTPSession:
         session, self._session = self._session, None
         if session is not None:
             try:
-                if isinstance(session.connector, _Connector):
+                if isinstance(session.connector, Connector):
                     await session.connector.abort()
             finally:
                 await session.close()
@@ -305,14 +305,16 @@ class HTTPSession:
         if self._session is None:
             arguments: dict[str, Any] = {**self._connector_args, 'socket_factory': self._open_socket}
             arguments['ssl'] = arguments.pop('ssl_context', self._ssl_context)
-            connector = _Connector(limit=self._limit, **arguments)
+            connector = Connector(limit=self._limit, **arguments)
             self._session = aiohttp.ClientSession(
                 connector=connector,
                 timeout=self._timeout,
                 skip_auto_headers={'CONTENT-TYPE'},
                 auto_decompress=False,
                 cookie_jar=aiohttp.DummyCookieJar(),
-                response_class=_FairResponse,
+                response_class=FairResponse,
+                max_line_size=HEADER_LINE_BYTES,
+                max_field_size=HEADER_LINE_BYTES,
             )
         return self._session
 
@@ -339,120 +341,3 @@ def _parsed(url: str) -> URL:
 @lru_cache(maxsize=256)
 def _field_name(name: bytes) -> str:
     return name.decode('latin-1').lower()
-
-
-class _FairResponse(aiohttp.ClientResponse):
-    """A response that is handed to its caller in its turn, however many arrive at once."""
-
-    async def start(self, connection: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
-        response = await super().start(connection)
-        await turns().answers.take()
-        return response
-
-
-class _Connector(aiohttp.TCPConnector):
-    """Opens connections, and hands out idle ones unless something has arrived on them meanwhile."""
-
-    def __init__(self, **arguments: Any) -> None:
-        super().__init__(**arguments)  # pyright: ignore[reportUnknownMemberType]
-        self._used: weakref.WeakSet[Any] = weakref.WeakSet()
-        self.in_use = 0
-
-    async def connect(self, *args: Any, **kwargs: Any) -> Any:
-        while True:
-            connection = await super().connect(*args, **kwargs)
-            protocol = connection.protocol
-            # aiohttp would take a response that came unasked for the answer to the request that is sent now. What a
-            # server says first on a new connection it would say on the next one too.
-            if protocol is None or protocol not in self._used or not protocol.should_close:
-                if protocol is not None:
-                    self._used.add(protocol)
-                self.in_use += 1
-                connection.add_callback(self._given_back)
-                # aiohttp makes its connections itself.
-                connection.__class__ = _Connection
-                return connection
-            connection.close()
-
-    def _given_back(self) -> None:
-        self.in_use -= 1
-
-    async def abort(self) -> None:
-        """Close every connection at once, in use or idle, and let those who read from one see it."""
-        open_now = [protocol for protocol in self._used if protocol.transport is not None]
-        for protocol in open_now:
-            protocol.transport.abort()
-        # A reader whose connection aiohttp closes is never woken. TLS takes some turns to report a connection as lost.
-        for _ in range(TURNS_UNTIL_LOST):
-            if all(protocol.transport is None for protocol in open_now):
-                break
-            await asyncio.sleep(0)
-
-
-class _Connection(aiohttp.connector.Connection):
-    """Is gone as soon as it is given up: over TLS aiohttp's would wait for the peer to agree."""
-
-    def close(self) -> None:
-        self._abort()
-        super().close()
-
-    def release(self) -> None:
-        if self.protocol is not None and self.protocol.should_close:
-            self._abort()
-        super().release()
-
-    def _abort(self) -> None:
-        if self.transport is not None:
-            self.transport.abort()
-
-
-async def read_body(body: Any, url: str) -> io.BytesIO:
-    """Return the body of an InvokeModel response, read whole.
-
-    Raises:
-        HTTPClientError: The connection broke or fell silent.
-    """
-    async with body:
-        try:
-            return io.BytesIO(await body.read())
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise translate_reading(error, url) from error
-
-
-async def read_in_chunks(body: Any, size: int, url: str) -> AsyncGenerator[bytes]:
-    """Iterate over the body of a GetObject response, in chunks of a size at most.
-
-    Raises:
-        HTTPClientError: The connection broke or fell silent.
-    """
-    async with body:
-        try:
-            while chunk := await body.read(size):
-                yield chunk
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise translate_reading(error, url) from error
-
-
-def _ssl_context(verify: Any, client_cert: str | tuple[str, str] | None) -> ssl.SSLContext:
-    """Return what servers are verified by: certifi's CA bundle, or the one that `verify` names.
-
-    Raises:
-        InvalidConfigError: The CA bundle or the client certificate can't be used.
-    """
-    bundle: Any = get_cert_path(verify)
-    context: ssl.SSLContext = create_urllib3_context()
-    # urllib3 checks host names itself; aiohttp leaves it to the context.
-    context.verify_mode = ssl.CERT_REQUIRED
-    context.check_hostname = True
-    try:
-        context.load_verify_locations(bundle)
-    except OSError as error:
-        raise InvalidConfigError(error_msg=f'The CA bundle {bundle!r} can not be used: {error}') from error
-    if client_cert is not None:
-        certificate, key = client_cert if isinstance(client_cert, tuple) else (client_cert, None)
-        try:
-            context.load_cert_chain(certificate, key)
-        except OSError as error:
-            message = f'The client certificate {certificate!r} can not be used: {error}'
-            raise InvalidConfigError(error_msg=message) from error
-    return context

@@ -10,9 +10,9 @@ from typing import Any
 import aiohttp
 from aiobotocore.client import AioBaseClient
 
+from pydantic_ai_aiobedrock._client.bodies import read_body
 from pydantic_ai_aiobedrock._client.botocore_call import add_extra_headers, call_botocore
 from pydantic_ai_aiobedrock._client.error_translation import translate_reading
-from pydantic_ai_aiobedrock._client.transport import read_body
 from pydantic_ai_aiobedrock._config.call_options import NO_OPTIONS, CallOptions
 from pydantic_ai_aiobedrock.errors import IncompleteStreamError, PoolClosedError, WrongLoopError
 

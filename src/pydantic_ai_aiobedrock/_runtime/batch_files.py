@@ -182,7 +182,7 @@ class BatchFiles:
                     # The rest must be the rest of the same file.
                     request['IfMatch'] = response['ETag']
                     # Imported with the client that sent this.
-                    from pydantic_ai_aiobedrock._client.transport import read_in_chunks
+                    from pydantic_ai_aiobedrock._client.bodies import read_in_chunks
 
                     async with aclosing(read_in_chunks(response['Body'], CHUNK_BYTES, uri)) as chunks:
                         async for chunk in chunks:

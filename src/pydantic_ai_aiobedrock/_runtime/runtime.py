@@ -102,7 +102,7 @@ class BedrockRuntime:
                 response: dict[str, Any] = await call.send()
                 if operation == 'invoke_model':
                     # Imported with the client that sent this.
-                    from pydantic_ai_aiobedrock._client.transport import read_body
+                    from pydantic_ai_aiobedrock._client.bodies import read_body
 
                     response = {**response, 'body': await read_body(response['body'], self.meta.endpoint_url)}
             except BaseException:

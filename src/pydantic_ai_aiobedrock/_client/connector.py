@@ -1,0 +1,107 @@
+"""aiohttp's connections and responses, opened, handed out and given up like Bedrock's clients need it."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import weakref
+from typing import Any
+
+import aiohttp
+from botocore.exceptions import InvalidConfigError
+from botocore.httpsession import create_urllib3_context, get_cert_path
+
+from pydantic_ai_aiobedrock._turns import turns
+
+TURNS_UNTIL_LOST = 10
+"""Turns of the loop after which an aborted connection has been reported as lost; asyncio's TLS takes three."""
+
+
+class FairResponse(aiohttp.ClientResponse):
+    """A response that is handed to its caller in its turn, however many arrive at once."""
+
+    async def start(self, connection: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
+        response = await super().start(connection)
+        await turns().answers.take()
+        return response
+
+
+class Connector(aiohttp.TCPConnector):
+    """Opens connections, and hands out idle ones unless something has arrived on them meanwhile."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)  # pyright: ignore[reportUnknownMemberType]
+        self._used: weakref.WeakSet[Any] = weakref.WeakSet()
+        self.in_use = 0
+
+    async def connect(self, *args: Any, **kwargs: Any) -> Any:
+        while True:
+            connection = await super().connect(*args, **kwargs)
+            protocol = connection.protocol
+            # aiohttp would take a response that came unasked for the answer to the request that is sent now. What a
+            # server says first on a new connection it would say on the next one too.
+            if protocol is None or protocol not in self._used or not protocol.should_close:
+                if protocol is not None:
+                    self._used.add(protocol)
+                self.in_use += 1
+                connection.add_callback(self._given_back)
+                # aiohttp makes its connections itself.
+                connection.__class__ = _Connection
+                return connection
+            connection.close()
+
+    def _given_back(self) -> None:
+        self.in_use -= 1
+
+    async def abort(self) -> None:
+        """Close every connection at once, in use or idle, and let those who read from one see it."""
+        open_now = [protocol for protocol in self._used if protocol.transport is not None]
+        for protocol in open_now:
+            protocol.transport.abort()
+        # A reader whose connection aiohttp closes is never woken. TLS takes some turns to report a connection as lost.
+        for _ in range(TURNS_UNTIL_LOST):
+            if all(protocol.transport is None for protocol in open_now):
+                break
+            await asyncio.sleep(0)
+
+
+class _Connection(aiohttp.connector.Connection):
+    """A connection that is gone as soon as it is given up: over TLS aiohttp's would wait for the peer to agree."""
+
+    def close(self) -> None:
+        self._abort()
+        super().close()
+
+    def release(self) -> None:
+        if self.protocol is not None and self.protocol.should_close:
+            self._abort()
+        super().release()
+
+    def _abort(self) -> None:
+        if self.transport is not None:
+            self.transport.abort()
+
+
+def ssl_context(verify: Any, client_cert: str | tuple[str, str] | None) -> ssl.SSLContext:
+    """Return the context that servers are verified with: certifi's CA bundle, or the bundle that `verify` names.
+
+    Raises:
+        InvalidConfigError: The CA bundle or the client certificate can't be used.
+    """
+    bundle: Any = get_cert_path(verify)
+    context: ssl.SSLContext = create_urllib3_context()
+    # urllib3 checks host names itself; aiohttp leaves it to the context.
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.check_hostname = True
+    try:
+        context.load_verify_locations(bundle)
+    except OSError as error:
+        raise InvalidConfigError(error_msg=f'The CA bundle {bundle!r} cannot be used: {error}') from error
+    if client_cert is not None:
+        certificate, key = client_cert if isinstance(client_cert, tuple) else (client_cert, None)
+        try:
+            context.load_cert_chain(certificate, key)
+        except OSError as error:
+            message = f'The client certificate {certificate!r} cannot be used: {error}'
+            raise InvalidConfigError(error_msg=message) from error
+    return context
