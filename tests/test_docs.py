@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import botocore.session
 import pytest
 
 from local_bedrock import LocalBedrock
@@ -90,3 +91,19 @@ def test_every_instrument_that_the_page_names_is_there() -> None:
     named = {name.replace('.', '_') for name in re.findall(r'^\| `([a-z_.]+)`', page, flags=re.MULTILINE)}
     assert len(named) > 10
     assert named - instruments() == set()
+
+
+def test_the_policies_for_batch_inference_are_policies_of_known_actions() -> None:
+    page = (ROOT / 'docs' / 'batch-inference.md').read_text()
+    policies = [json.loads(block) for block in re.findall(r'^```json\n(.*?)^```$', page, flags=re.DOTALL | re.M)]
+    assert len(policies) == 2
+    bedrock = botocore.session.Session().get_service_model('bedrock').operation_names
+    known = {f'bedrock:{name}' for name in bedrock} | {'iam:PassRole'}
+    # Actions of S3 are not named like its operations.
+    known |= {f's3:{verb}' for verb in ('GetObject', 'PutObject', 'DeleteObject', 'ListBucket', 'AbortMultipartUpload')}
+    for policy in policies:
+        assert policy['Version'] == '2012-10-17'
+        for statement in policy['Statement']:
+            assert statement['Effect'] == 'Allow'
+            actions = statement['Action']
+            assert set([actions] if isinstance(actions, str) else actions) <= known
