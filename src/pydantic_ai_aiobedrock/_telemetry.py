@@ -72,7 +72,7 @@ _refreshes = _meter.create_counter(
 
 
 class PoolCounts(Protocol):
-    """What a pool says of itself: a `PoolStats`, whose other fields are read by their names."""
+    """Counts of a pool: a `PoolStats`, whose other fields are read by name."""
 
     @property
     def in_flight(self) -> int:
@@ -86,7 +86,7 @@ class PoolCounts(Protocol):
 
 
 class CountedPool(Protocol):
-    """What can be asked for its counts."""
+    """A pool that counts itself."""
 
     def stats(self) -> PoolCounts:
         """Count what the pool holds now."""
@@ -94,7 +94,7 @@ class CountedPool(Protocol):
 
 
 class OwnedLease(Protocol):
-    """What a stream gives back when it is closed."""
+    """A lease that a stream releases when it is closed."""
 
     def release(self) -> None:
         """Give it back."""
@@ -102,7 +102,7 @@ class OwnedLease(Protocol):
 
 
 class StreamProgress:
-    """How far a stream has come; it knows nothing of the stream, which may be collected meanwhile.
+    """Progress of a stream; it holds no reference to the stream, which may be collected meanwhile.
 
     Attributes:
         complete: Whether the whole answer has been read.

@@ -49,8 +49,8 @@ else:
 class BedrockEmbeddingModel(seam.InvokesWithin, _Rebuilt):
     """An embedding model on Amazon Bedrock (Titan, Cohere, Nova) that never leaves the event loop.
 
-    What `pydantic_ai.embeddings.bedrock.BedrockEmbeddingModel` is, over aioboto3 sessions. Inputs that a model takes
-    one by one are sent concurrently, and when one fails the others are cancelled.
+    `pydantic_ai.embeddings.bedrock.BedrockEmbeddingModel` over aioboto3 sessions. Inputs that a model takes singly
+    are sent concurrently, and when any of them fails the others are cancelled.
 
     See https://ai.pydantic.dev/embeddings/ and
     https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_InvokeModel.html.
@@ -81,10 +81,10 @@ class BedrockEmbeddingModel(seam.InvokesWithin, _Rebuilt):
     async def embed(
         self, inputs: str | Sequence[str], *, input_type: EmbedInputType, settings: EmbeddingSettings | None = None
     ) -> EmbeddingResult:
-        """Embed one input or several.
+        """Embed an input, or several.
 
         Raises:
-            ModelAPIError: AWS or the network failed, for one input at least.
+            ModelAPIError: AWS or the network failed, for at least a single input.
             UserError: The credentials, the configuration or the settings are not usable as they are.
         """
         try:
@@ -97,5 +97,5 @@ class BedrockEmbeddingModel(seam.InvokesWithin, _Rebuilt):
         raise failed.exceptions[0]
 
     def invoking(self) -> AbstractContextManager[None]:
-        """Map what upstream lets through or can't meet."""
+        """Map the errors that upstream lets through or cannot meet."""
         return map_other_errors(self.model_name)

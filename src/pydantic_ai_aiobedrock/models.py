@@ -69,7 +69,7 @@ else:
 class BedrockConverseModel(RunsBatches, seam.SendsAnyMember, seam.ProcessesWithin, seam.SendsWithin, _Rebuilt):
     """A model of Amazon Bedrock's Converse API that never leaves the event loop.
 
-    What `pydantic_ai.models.bedrock.BedrockConverseModel` is, over aioboto3 sessions. Whatever upstream can send is
+    `pydantic_ai.models.bedrock.BedrockConverseModel` over aioboto3 sessions. Every member that upstream can send is
     sent, however old the installed botocore is. `timeout` and `max_retries` of `ModelSettings`, which upstream's model
     ignores, are honoured.
 
@@ -118,7 +118,7 @@ class BedrockConverseModel(RunsBatches, seam.SendsAnyMember, seam.ProcessesWithi
 
     @property
     def client(self) -> BedrockRuntime | UserClient:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """The client that the requests are sent by: the provider's, unless one was assigned here."""
+        """The client that sends the requests: the provider's, unless another was assigned here."""
         return cast(Any, super()).client
 
     @client.setter
@@ -239,16 +239,16 @@ class BedrockConverseModel(RunsBatches, seam.SendsAnyMember, seam.ProcessesWithi
             return response if live else seam.batch_priced(response)
 
     def mapping_errors(self) -> AbstractContextManager[None]:
-        """Map what AWS and the network raise."""
+        """Map the errors of AWS and of the network."""
         return map_api_errors(self.model_name)
 
     @property
     def sends_any_member(self) -> bool:
-        """Whether requests are encoded by this package, so that the installed botocore may be of any age."""
+        """True if this package encodes the requests, so that the installed botocore may be of any age."""
         return isinstance(self.client, BedrockRuntime)
 
     def processing(self) -> AbstractContextManager[None]:
-        """Map what upstream stumbles over in a response that is not one of Converse."""
+        """Map the errors that upstream raises for a response that is not of Converse."""
         return map_shape_errors(self.model_name)
 
     def sending(self, settings: ModelSettings | None) -> AbstractContextManager[None]:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 class BedrockProvider(UpstreamProvider):
     """Provider of Amazon Bedrock over aioboto3 sessions.
 
-    What `pydantic_ai.providers.bedrock.BedrockProvider` is, with a client of coroutines. Providers with equal arguments
+    `pydantic_ai.providers.bedrock.BedrockProvider` with a client of coroutines. Providers with equal arguments
     share one signed client per event loop, by way of their `SessionPool`.
 
     As an async context manager (`async with provider`, or `async with agent`) it opens the client on entering and, on

@@ -35,14 +35,14 @@ else:
 class BedrockStreamedResponse(seam.MapsDeltas, _Rebuilt):
     """The answer of a streamed request.
 
-    What `pydantic_ai.models.bedrock.BedrockStreamedResponse` is, with events that are read on the event loop. Leaving
+    `pydantic_ai.models.bedrock.BedrockStreamedResponse` with events that are read on the event loop. Leaving
     `request_stream`, `cancel()` and `close_stream()` cut the connection at once, so that Bedrock stops generating.
 
     See https://ai.pydantic.dev/api/models/base/#pydantic_ai.models.StreamedResponse.
     """
 
     def get_stream_cancel_errors(self) -> tuple[type[BaseException], ...]:
-        """Return what a read may raise that `cancel()` has cut off."""
+        """Return the errors that a read may raise after `cancel()`."""
         # pydantic-ai 2.33 to 2.48 do not look for the transport's error behind the one that it is mapped to.
         return (*super().get_stream_cancel_errors(), ModelAPIError)
 

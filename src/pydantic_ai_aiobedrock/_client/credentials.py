@@ -105,7 +105,7 @@ class ResolvedCredentials(AioCredentials):
 
     @property
     def source(self) -> str:
-        """Where the credentials came from, in botocore's words."""
+        """Source of the credentials, in botocore's words."""
         return self._latest.value.source
 
     async def get_frozen_credentials(self) -> ReadOnlyCredentials:
@@ -125,7 +125,7 @@ class ResolvedCredentials(AioCredentials):
         return self._latest.use().credentials
 
     def is_refused(self, error: ClientError) -> bool:
-        """Whether AWS refused the credentials, and not the request."""
+        """Return True if AWS refused the credentials, and not the request."""
         return error.response.get('Error', {}).get('Code') in _REFUSED_CREDENTIALS
 
     async def renew(self) -> None:
@@ -208,7 +208,7 @@ class BearerToken:
         return token
 
     def is_refused(self, error: ClientError) -> bool:
-        """Whether AWS may have refused the token, which there may be another of, and not the request."""
+        """Return True if AWS may have refused the token, of which there may be another, and not the request."""
         status = error.response.get('ResponseMetadata', {}).get('HTTPStatusCode')
         return callable(self._api_key) and status in (401, 403)
 

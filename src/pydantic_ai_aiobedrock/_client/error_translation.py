@@ -1,4 +1,4 @@
-"""Turns what aiohttp raises into botocore's exceptions, as aiobotocore's own HTTP session has it."""
+"""Translation of aiohttp's errors to botocore's exceptions, like in aiobotocore's own HTTP session."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from pydantic_ai_aiobedrock.errors import UnreadableResponseError
 
 
 def translate(error: BaseException, url: str, proxy: URL | None = None) -> BotoCoreError:
-    """Return the botocore exception for what aiohttp raised, before the response or in the middle of its body."""
+    """Return the botocore exception for an error of aiohttp, before the response or in the middle of its body."""
     _redact(error)
     url = redact_url(url)
     match error:
@@ -50,7 +50,7 @@ def translate(error: BaseException, url: str, proxy: URL | None = None) -> BotoC
 
 
 def translate_reading(error: BaseException, url: str) -> BotoCoreError:
-    """Return the botocore exception for what aiohttp raised while a response that had begun was read."""
+    """Return the botocore exception for an error of aiohttp while a response that had begun was read."""
     translated = translate(error, url)
     # The connection was closed after a valid response from the endpoint, not before.
     return ResponseStreamingError(error=error) if isinstance(translated, ConnectionClosedError) else translated

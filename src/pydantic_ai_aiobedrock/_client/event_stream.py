@@ -18,7 +18,7 @@ from pydantic_ai_aiobedrock.errors import IncompleteStreamError
 
 
 class Owned(Protocol):
-    """What a stream gives back when it is closed: the lease of its connection."""
+    """A lease of a connection, which a stream releases when it is closed."""
 
     def release(self) -> None:
         """Give it back; a second time is harmless."""

@@ -197,7 +197,7 @@ class FastPath:
     async def _answered(
         self, operation: _Operation, template: _Template, response: Any, sent_at: float, request_bytes: int
     ) -> dict[str, Any]:
-        """Make of a response what botocore makes of it."""
+        """Turn a response into the dict that botocore would return."""
         fields: dict[str, str] = dict(response.headers)
         response_bytes: int | None = None
         answer: dict[str, Any]

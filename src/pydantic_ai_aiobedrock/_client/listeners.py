@@ -1,4 +1,4 @@
-"""Whether anybody but botocore and this package has a hand in the calls of a client, or looks on."""
+"""Detection of other code that takes part in the calls of a client, or observes them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _LISTENING: Final = frozenset({'stub', 'monitoring'})
 
 
 class Listeners:
-    """What stands around the calls of one client: handlers of its events, wrappers of its methods, a debug log."""
+    """Handlers of a client's events, wrappers of its methods, and a debug log, around its calls."""
 
     def __init__(self, client: Any) -> None:
         """Look at a client that has just been made.
@@ -50,7 +50,7 @@ class Listeners:
         self._handled = True
 
     def found(self) -> bool:
-        """Look again, at what may have changed since the last time."""
+        """Look again, for changes since the last time."""
         # The emitter replaces this dict whenever a handler is registered or unregistered.
         if self._emitter._lookup_cache is not self._looked_at:
             self._looked_at = self._emitter._lookup_cache
@@ -89,7 +89,7 @@ def _steps(client: Any) -> Iterator[tuple[Any, str, FunctionType]]:
 
 
 def _is_known(handler: object) -> bool:
-    """Whether a handler or a step is botocore's or this package's, and none by which others look on."""
+    """Return True if a handler or a step is botocore's or this package's, and does not serve an observer."""
     function: object = handler.func if type(handler) is partial else handler
     function = cast(MethodType, function).__func__ if type(function) is MethodType else function
     if type(function) is not FunctionType:

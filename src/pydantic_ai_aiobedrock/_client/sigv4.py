@@ -45,7 +45,7 @@ class SignedAlike:
         self._proof: tuple[str, bytes, str] | None = headers['X-Amz-Date'], body, headers['Authorization']
 
     def is_proven(self, credentials: Any) -> bool:
-        """Whether it has been found, or is found with these credentials, to sign that first request as botocore did."""
+        """Return True once it has signed that first request, with these credentials, like botocore did."""
         if self._proof is not None:
             timestamp, body, authorization = self._proof
             if self.authorization(credentials, timestamp, body) != authorization:

@@ -48,7 +48,7 @@ _CLOSED = 'The client was closed while the call was in flight.'
 
 
 class PreparedRequest(Protocol):
-    """What botocore hands over to be sent: its `AWSPreparedRequest`."""
+    """A request as botocore hands it over to be sent: its `AWSPreparedRequest`."""
 
     method: str
     url: str

@@ -1,4 +1,4 @@
-"""What a failed call means, and what to do about it, in plain words."""
+"""Meaning of a failed call, and its mend, in plain words."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Circumstances:
-    """What a call was made under.
+    """Circumstances of a call.
 
     Attributes:
         region: The region that it was signed for.
@@ -111,7 +111,7 @@ def clock_skew(headers: Mapping[str, str], now: datetime) -> float | None:
 
 
 def is_of_another_geography(model: str, region: str) -> bool:
-    """Whether the id of an inference profile names a geography that the region is not in."""
+    """Return True if the id of an inference profile names a geography that the region is not in."""
     regions = _REGIONS_OF_PROFILE.get(model.partition('.')[0])
     return regions is not None and not region.startswith(regions)
 

@@ -74,7 +74,7 @@ _LABELS = {
 
 @dataclass
 class Report:
-    """What the doctor has found.
+    """Findings of the doctor.
 
     Attributes:
         versions: What is installed, by name.
@@ -90,7 +90,7 @@ class Report:
 
     @property
     def healthy(self) -> bool:
-        """Whether nothing is wrong."""
+        """True if nothing is wrong."""
         return not self.problems
 
     def as_dict(self) -> dict[str, Any]:

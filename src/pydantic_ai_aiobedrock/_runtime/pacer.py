@@ -36,7 +36,7 @@ class Pacer:
 
     @property
     def throttling(self) -> bool:
-        """Whether calls are held back."""
+        """True while calls are held back."""
         return self._pacing.throttling
 
     @property
@@ -61,7 +61,7 @@ class Pacer:
             await self._turn(call, timeout)
 
     def is_early(self, call: Call) -> bool:
-        """Return whether a call that is not sent yet was let go before AWS began to throttle."""
+        """Return True for a call that is not sent yet and was let go before AWS began to throttle."""
         return self._pacing.throttling and not call.paced
 
     async def recall(self, call: Call, timeout: float | None) -> None:

@@ -215,12 +215,12 @@ class Pacing:
 
     @property
     def throttling(self) -> bool:
-        """Whether calls are paced now: compare before and after an event to log the beginning and the end."""
+        """True while calls are paced: compare before and after an event to log the beginning and the end."""
         return bool(self._meters)
 
     @property
     def learned(self) -> bool:
-        """Whether a rate has been measured."""
+        """True if a rate has been measured."""
         return any(meter.learned for meter in self._meters.values())
 
     def admit(self, call: Call, now: float) -> bool:

@@ -30,7 +30,7 @@ _FAMILIES: Final = {'converse': 'chat', 'converse_stream': 'chat'}
 
 @dataclass(frozen=True)
 class RuntimeMeta:
-    """What is known of a client without opening it, under the names of botocore's `client.meta`."""
+    """Properties of a client that are known without opening it, named like botocore's `client.meta`."""
 
     endpoint_url: str
     region_name: str

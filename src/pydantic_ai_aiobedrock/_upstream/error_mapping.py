@@ -1,4 +1,4 @@
-"""Turns what the transport raises into pydantic-ai's exceptions."""
+"""Mapping of the transport's errors to pydantic-ai's exceptions."""
 
 from __future__ import annotations
 
@@ -84,10 +84,10 @@ class _OnError(AbstractContextManager[None]):
 
 
 def map_api_errors(model_name: str, *args: Any, **kwargs: Any) -> AbstractContextManager[None]:
-    """Map as upstream does, and what upstream lets through or can't meet as `map_other_errors` does.
+    """Map like upstream, and the errors that upstream lets through or cannot meet like `map_other_errors`.
 
     Raises:
-        ModelAPIError: Or one of its subclasses: AWS or the network failed.
+        ModelAPIError: Or a subclass: AWS or the network failed.
         UserError: The credentials, the configuration, the pool or the request are not usable as they are.
     """
     return _OnError(partial(_api_errors, model_name, *args, **kwargs))
@@ -101,7 +101,7 @@ def _api_errors(model_name: str, *args: Any, **kwargs: Any) -> Generator[None]:
 
 @contextmanager
 def map_other_errors(model_name: str) -> Generator[None]:
-    """Map what upstream lets through or can't meet.
+    """Map the errors that upstream lets through or cannot meet.
 
     Raises:
         ModelAPIError: AWS or the network failed.
@@ -124,10 +124,10 @@ def map_other_errors(model_name: str) -> Generator[None]:
 
 @contextmanager
 def map_shape_errors(model_name: str) -> Generator[None]:
-    """Map what upstream's mapping stumbles over in a response that lacks members, or has them of another type.
+    """Map the errors of upstream's mapping for a response that lacks members, or has members of another type.
 
     Raises:
-        ModelAPIError: The response is not one of Converse.
+        ModelAPIError: The response is not of Converse.
     """
     try:
         yield
@@ -137,10 +137,10 @@ def map_shape_errors(model_name: str) -> Generator[None]:
 
 
 def map_stream_errors(model_name: str, *args: Any, **kwargs: Any) -> AbstractContextManager[None]:
-    """Map as `map_api_errors` does, and what upstream stumbles over in an event as `map_shape_errors` does.
+    """Map like `map_api_errors`, and the errors of upstream's mapping for an event like `map_shape_errors`.
 
     Raises:
-        ModelAPIError: Or one of its subclasses: AWS or the network failed, or an event is not one of Converse.
+        ModelAPIError: Or a subclass: AWS or the network failed, or an event is not of Converse.
         UserError: The credentials, the configuration, the pool or the request are not usable as they are.
     """
     return _OnError(partial(_stream_errors, model_name, *args, **kwargs))

@@ -137,7 +137,7 @@ def _seam_moved(place: object, missing: list[str]) -> ImportError:
 
 
 def check() -> None:
-    """Raise `ImportError` in one sentence if the installed pydantic-ai lacks a name that the package builds on."""
+    """Raise `ImportError`, in a sentence, if the installed pydantic-ai lacks a name that the package builds on."""
     for module, names in (
         (models, dict.fromkeys((*MODEL_COLLABORATORS, *STREAM_COLLABORATORS))),
         (embeddings, EMBEDDING_COLLABORATORS),
@@ -172,7 +172,7 @@ def gateway_provider(make: Callable[..., _Provider]) -> _Provider:
 
 
 def through_gateway(provider: Provider[Any], make: Callable[..., _Provider]) -> _Provider | None:
-    """Return a provider made by `make` that is what one of `gateway_provider('bedrock', ...)` is.
+    """Return a provider made by `make` that equals a provider of `gateway_provider('bedrock', ...)`.
 
     `None` for a provider that leads elsewhere.
     """
@@ -199,7 +199,7 @@ class SendsAnyMember:
 
     @property
     def sends_any_member(self) -> bool:
-        """Whether the model's client sends request members that botocore does not know."""
+        """True if the model's client sends request members that botocore does not know."""
         raise NotImplementedError
 
     @property
@@ -242,7 +242,7 @@ class SendsWithin:
 
     @property
     def sends_any_member(self) -> bool:
-        """Whether the model's client is one of this package, which can do what `boto3` can't."""
+        """True if the model's client is of this package, and does more than `boto3` can."""
         raise NotImplementedError
 
     def sending(self, settings: Any) -> AbstractContextManager[None]:
@@ -262,10 +262,10 @@ class SendsWithin:
 
 
 class AnswersBatches:
-    """Mixin of a model: what pydantic-ai asks a model about its batches by private names."""
+    """Mixin of a model: answers to pydantic-ai's private questions about its batches."""
 
     def batch_identity(self) -> str:
-        """Return what models share that may look after each other's batches."""
+        """Return an identity shared by models that may look after each other's batches."""
         raise NotImplementedError
 
     def batch_refusal(self) -> str | None:
@@ -273,7 +273,7 @@ class AnswersBatches:
         raise NotImplementedError
 
     def batch_unlisted(self, batch: Any) -> Any:
-        """Return what became of the requests that an ended batch has no result for."""
+        """Return the status of the requests that an ended batch has no result for."""
         raise NotImplementedError
 
     def _batch_credential(self) -> str:
@@ -320,7 +320,7 @@ def batch_is_resubmitted(result: Any, error: ModelAPIError) -> bool:
 
 
 def batch_priced(response: ModelResponse) -> ModelResponse:
-    """Mark a response as one that has the price of batches."""
+    """Mark a response as priced like batches."""
     return _batch_codec().batch_priced(response)
 
 
