@@ -31,7 +31,7 @@ class AccessKey:
 
 @dataclass
 class Keyring:
-    """What the endpoint accepts: access keys and API keys, those that have expired remembered as such."""
+    """Access keys and API keys that the endpoint accepts, and those that have expired."""
 
     access_keys: dict[str, AccessKey]
     api_keys: set[str]

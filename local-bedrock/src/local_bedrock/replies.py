@@ -34,7 +34,7 @@ class ToolCall:
 
 @dataclass(frozen=True)
 class Reply:
-    """What the model answers; served as JSON or as an event stream, whichever is asked for.
+    """An answer of the model, served as JSON or as an event stream, as requested.
 
     The blocks come in the order thinking, text, tool calls; `content` gives any other.
 

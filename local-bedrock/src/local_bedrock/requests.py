@@ -1,4 +1,4 @@
-"""What the endpoint remembers of each request, and the counts of the whole."""
+"""Requests as the endpoint remembers them, and its counts."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class RecordedRequest:
 
     @property
     def generates_text(self) -> bool:
-        """Whether a model that generates text is asked, by Converse or by InvokeModel."""
+        """True if the request is for a model that generates text, by Converse or by InvokeModel."""
         return self.invocation is not None or self.operation in ('Converse', 'ConverseStream')
 
     @property
@@ -81,7 +81,7 @@ class RecordedRequest:
 
     @property
     def streaming(self) -> bool:
-        """Whether the answer is an event stream."""
+        """True if the answer is an event stream."""
         return self.operation in ('ConverseStream', 'InvokeModelWithResponseStream')
 
     @property

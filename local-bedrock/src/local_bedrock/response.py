@@ -1,4 +1,4 @@
-"""What goes on the wire: a response as bytes with their timing and their end, and the writing of it.
+"""A response on the wire: bytes with their timing and their end, and the writing of it.
 
 The server writes its responses itself, below aiohttp's response classes: headers are to be AWS's and no others, and a
 fault may cut, delay or spoil a response at any byte.
@@ -76,7 +76,7 @@ class Response:
 
     @property
     def damaged(self) -> bool:
-        """Whether the response is anything but written whole and at once."""
+        """True unless the response is written whole and at once."""
         return (
             self.delays is not None
             or self.piece_interval > 0
@@ -87,7 +87,7 @@ class Response:
 
 
 class SourceError(ConnectionError):
-    """What answers come from has failed; where an answer has begun, its connection is closed in the middle of it."""
+    """Failure of the source of answers; a connection whose answer has begun is closed in the middle of it."""
 
 
 class WrittenResponse(web.StreamResponse):
@@ -99,7 +99,7 @@ class WrittenResponse(web.StreamResponse):
 
     @property
     def keep_alive(self) -> bool | None:
-        """Whether the connection may serve another request."""
+        """True if the connection may serve another request."""
         return self._keep
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:

@@ -1,4 +1,4 @@
-"""Which reply answers which request: the rules of a script, in the order in which they were written."""
+"""Rules of a script: replies and the requests that they are for, in the order in which they were written."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Rule(Generic[T]):
 
     @property
     def spent(self) -> bool:
-        """Whether the rule will never be used again."""
+        """True if the rule will never be used again."""
         return self.removed or (self.times is not None and self.used >= self.times)
 
     def take(self, request: RecordedRequest | None) -> bool:

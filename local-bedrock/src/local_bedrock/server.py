@@ -262,7 +262,7 @@ class LocalBedrock:
 
     @property
     def failures(self) -> list[Exception]:
-        """What reply functions have raised."""
+        """Exceptions that reply functions have raised."""
         return self._endpoint.runtime.failures
 
     @property
@@ -276,12 +276,12 @@ class LocalBedrock:
 
     @property
     def objects(self) -> ObjectStore:
-        """What is stored in S3."""
+        """Objects stored in S3."""
         return self._endpoint.objects
 
     @property
     def jobs(self) -> JobControl:
-        """How batch inference jobs go on."""
+        """Control of the progress of batch inference jobs."""
         return JobControl(self._endpoint.jobs, self._act)
 
     # What it says

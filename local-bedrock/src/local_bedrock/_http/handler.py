@@ -59,7 +59,7 @@ def _shown(headers: CIMultiDictProxy[str]) -> CIMultiDictProxy[str]:
 
 @dataclass
 class Handler:
-    """What answers: the keys that it accepts, the script that it follows, the requests that it has seen."""
+    """The handler of requests: the keys that it accepts, the script that it follows, the requests that it has seen."""
 
     region_name: str
     keyring: Keyring

@@ -20,7 +20,7 @@ _START_SECONDS = 30.0
 
 
 class Lifetime:
-    """What is open from the start to the end."""
+    """Resources that are open from the start to the end."""
 
     def __init__(self, endpoint: Handler, tls: ssl.SSLContext | None) -> None:
         self._endpoint, self._tls = endpoint, tls
