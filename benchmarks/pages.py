@@ -82,6 +82,13 @@ def headline(results: Results) -> str:
                 f'{figure(scenario.unit, each["median"])} {scenario.unit}' for each in figures.values()
             )
             parts.append(f'{what}: {ours}; raw aiobotocore {raw}; `pydantic-ai-slim[bedrock]` {upstream}')
+    if (quota := named.get('quota-50')) is not None:
+        ours, upstream = (results.typical(quota, who) for who in ('ours', 'upstream'))
+        if ours is not None and upstream is not None:
+            parts.append(
+                f'{quota.title}: {ours["answered"]:,} answered in {ours["value"]:.1f} s; '
+                f'`pydantic-ai-slim[bedrock]` {upstream["answered"]:,}'
+            )
     return '. '.join(parts) + '.' if parts else 'Not measured yet.'
 
 
