@@ -66,7 +66,7 @@ class Pacer:
 
     async def recall(self, call: Call, timeout: float | None) -> None:
         """Let such a call wait again until it may go; like `admit`."""
-        if self._pacing.recalled(call, self._loop.time()):
+        if self._pacing.recalled(call):
             await self._turn(call, timeout)
 
     async def refused(

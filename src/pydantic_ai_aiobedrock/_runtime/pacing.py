@@ -31,15 +31,13 @@ PATIENCE = 75.0
 ABOVE = 1.02
 """The rate that is sent, by the rate that was admitted."""
 
-WINDOW = 3.0
-SHORTEST_SPAN = 0.3
+WINDOW, SHORTEST_SPAN = 3.0, 0.3
 """Seconds between the refusals that a rate is measured between."""
 
 DOUBLING = 0.4
 """Seconds in which the rate doubles while none has been measured."""
 
-CALM = 1.5
-GROWTH = 0.04
+CALM, GROWTH = 1.5, 0.04
 """Growth of the rate by the second, once nothing was refused for a while; it rises with the time."""
 
 GENTLE = 0.95
@@ -54,12 +52,10 @@ START = 4.0
 SMALL_BURST = 2
 """Calls that a quota admits at once, up to which it is taken to have no burst."""
 
-FAMINE = 5
-FAMINE_SECONDS = 2.0
+FAMINE, FAMINE_SECONDS = 5, 2.0
 """With so many refusals, and nothing admitted, for this long, the rate is looked for again."""
 
-FLOOR = 0.5
-SLOWEST = 0.05
+FLOOR, SLOWEST = 0.5, 0.05
 """Calls per second that are sent at least: to find out whether any gets through, and at a measured rate."""
 
 CEILING = 1e9
@@ -323,7 +319,7 @@ class Pacing:
         elif call.state is State.FLYING:
             self.failed(call, now)
 
-    def recalled(self, call: Call, now: float) -> bool:
+    def recalled(self, call: Call) -> bool:
         """Take a call back that was let go before the throttling was known, and is not sent yet.
 
         Returns:
@@ -333,7 +329,6 @@ class Pacing:
         if call.paced or not self._meters:
             return False
         del self._flights[call.order]
-        del now
         self._wait(call)
         return True
 
