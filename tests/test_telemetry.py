@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,7 +14,7 @@ from credential_sources import hello
 from generation import EndlessGeneration, eventually
 from opentelemetry import metrics
 
-from local_bedrock import SERVICE_UNAVAILABLE, THROTTLING, LocalBedrock, NoResponse, exception_event
+from local_bedrock import SERVICE_UNAVAILABLE, THROTTLING, LocalBedrock, NoResponse, Quota, exception_event
 from pydantic_ai_aiobedrock import BedrockProvider, PoolTimeoutError, SessionPool
 from pydantic_ai_aiobedrock._config.call_options import CallOptions
 from pydantic_ai_aiobedrock._runtime.runtime import BedrockRuntime
@@ -146,6 +147,22 @@ async def test_retries_and_throttles_are_counted(client: BedrockRuntime, bedrock
     statuses = {point.attributes['http.response.status_code'] for point in points['http.client.request.duration']}
     assert statuses == {429, 503, 200}
     assert 'error.type' not in only(points, 'gen_ai.client.operation.duration').attributes
+
+
+async def test_the_queue_of_a_throttled_model_is_measured(
+    client: BedrockRuntime, bedrock: LocalBedrock, read: Read
+) -> None:
+    bedrock.set_quotas(Quota(requests_per_second=0))
+    calls = [asyncio.create_task(client.converse(**REQUEST)) for _ in range(3)]
+    await eventually(lambda: sum(pacing.waiting for pacing in client.pool.stats().pacing) == 3)
+    points = read()
+    waiting = only(points, f'{OWN}.pacing.waiting')
+    assert waiting.value == 3
+    assert waiting.attributes['gen_ai.request.model'] == REQUEST['modelId']
+    assert only(points, f'{OWN}.pacing.rate').value > 0
+    for call in calls:
+        call.cancel()
+    await asyncio.wait(calls)
 
 
 async def test_the_error_of_a_call_is_the_code_of_aws(client: BedrockRuntime, read: Read) -> None:

@@ -7,7 +7,7 @@ counting it costs a call nothing. Names and units are those of OpenTelemetry's s
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from functools import lru_cache, partial
 from importlib.metadata import PackageNotFoundError, version
@@ -71,6 +71,25 @@ _refreshes = _meter.create_counter(
 )
 
 
+class PacedModel(Protocol):
+    """Pacing of a model: a `PacingStats`, whose other fields are read by name."""
+
+    @property
+    def model(self) -> str:
+        """The model id."""
+        ...
+
+    @property
+    def family(self) -> str:
+        """The kind of operation."""
+        ...
+
+    @property
+    def region(self) -> str:
+        """The AWS region."""
+        ...
+
+
 class PoolCounts(Protocol):
     """Counts of a pool: a `PoolStats`, whose other fields are read by name."""
 
@@ -82,6 +101,11 @@ class PoolCounts(Protocol):
     @property
     def connections(self) -> int:
         """Open connections, idle ones included."""
+        ...
+
+    @property
+    def pacing(self) -> Sequence[PacedModel]:
+        """Statistics of the models that AWS has throttled."""
         ...
 
 
@@ -314,6 +338,18 @@ def _sum(field: str, _: CallbackOptions) -> list[Observation]:
     return [Observation(sum(getattr(counts, field) for counts in _counts()))]
 
 
+def _of_models(field: str, _: CallbackOptions) -> list[Observation]:
+    return [
+        Observation(
+            value,
+            {'gen_ai.request.model': paced.model, 'gen_ai.operation.name': paced.family, 'cloud.region': paced.region},
+        )
+        for counts in _counts()
+        for paced in counts.pacing
+        if (value := getattr(paced, field)) is not None
+    ]
+
+
 def _connections(_: CallbackOptions) -> list[Observation]:
     active = idle = 0
     for counts in _counts():
@@ -340,3 +376,9 @@ for _name, _unit, _description, _field in (
     (f'{_SCOPE}.pool.connections.opened', '{connection}', 'Connections opened.', 'connections_opened'),
 ):
     _meter.create_observable_counter(_name, [partial(_sum, _field)], _unit, _description)
+for _name, _unit, _description, _field in (
+    (f'{_SCOPE}.pacing.rate', '{unit}/s', 'Calls, or tokens, per second that are sent of a throttled model.', 'rate'),
+    (f'{_SCOPE}.pacing.waiting', '{request}', 'Calls of a throttled model that wait to be sent.', 'waiting'),
+    (f'{_SCOPE}.pacing.longest_wait', 's', 'Wait of the call at the head of that queue.', 'longest_wait'),
+):
+    _meter.create_observable_gauge(_name, [partial(_of_models, _field)], _unit, _description)
