@@ -267,12 +267,13 @@ async def test_a_tls_handshake_may_never_end(over_tls: LocalBedrock, trusting: s
 
 
 async def test_a_client_that_does_not_trust_the_endpoint_leaves_nothing(
-    over_tls: LocalBedrock, http: aiohttp.ClientSession, trusting: ssl.SSLContext
+    over_tls: LocalBedrock, trusting: ssl.SSLContext
 ) -> None:
-    with pytest.raises(aiohttp.ClientConnectorCertificateError):
-        await ask(http, over_tls)
-    assert await ask(http, over_tls, ssl=trusting) == 200
-    assert over_tls.stats().open_connections == 1
+    async with aiohttp.ClientSession() as http:
+        with pytest.raises(aiohttp.ClientConnectorCertificateError):
+            await ask(http, over_tls)
+        assert await ask(http, over_tls, ssl=trusting) == 200
+        assert over_tls.stats().open_connections == 1
 
 
 async def test_a_failing_connection_has_no_request_to_depend_on(bedrock: LocalBedrock) -> None:

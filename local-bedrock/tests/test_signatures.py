@@ -53,8 +53,12 @@ def changed(request: SignedRequest, change: Callable[[CIMultiDict[str]], Any], *
     return SignedRequest(headers=CIMultiDictProxy(headers), **parts)
 
 
+# Requests are signed when this module is imported, which may be long before they are judged.
+IMPORTED_AT = datetime.now(UTC)
+
+
 def utc() -> datetime:
-    return datetime.now(UTC)
+    return IMPORTED_AT
 
 
 def refusal(request: SignedRequest, clock: Callable[[], datetime] = utc) -> tuple[str, str]:
