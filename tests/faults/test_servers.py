@@ -20,7 +20,7 @@ from local_bedrock import AccessKey, LocalBedrock
 from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider
 
 from .calls import NOVA, call
-from .outcomes import RESET, SILENT, Observed, Raised, always, broken, check
+from .outcomes import RESET, SILENT, Observed, Raised, always, broken, check, undecodable
 
 ProviderOf = Callable[[str], BedrockProvider]
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -138,15 +138,16 @@ async def test_the_server_never_answers(provider_of: ProviderOf, secrets: list[s
 
 
 CHUNKED = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n'
+UNREADABLE = undecodable('UnreadableResponseError', 'cannot be read as HTTP, and the request is not sent again')
 NOT_HTTP = {
     'closes at once': (sends(b''), always(RESET)),
-    'speaks another protocol': (sends(b'SSH-2.0-OpenSSH_9.6\r\n'), always(RESET)),
-    'speaks TLS': (sends(b'\x15\x03\x01\x00\x02\x02\x46'), always(RESET)),
+    'speaks another protocol': (sends(b'SSH-2.0-OpenSSH_9.6\r\n'), UNREADABLE),
+    'speaks TLS': (sends(b'\x15\x03\x01\x00\x02\x02\x46'), UNREADABLE),
     'ends within the head': (sends(b'HTTP/1.1 200 OK\r\nContent-Type: appl'), always(RESET)),
-    'sends a head without end': (sends(b'HTTP/1.1 200 OK\r\nX: ' + b'x' * 100_000), always(RESET)),
+    'sends a head without end': (sends(b'HTTP/1.1 200 OK\r\nX: ' + b'x' * 100_000), UNREADABLE),
     'stops within the head': (sends(b'HTTP/1.1 200 OK\r\nContent-Type: appl', then='wait'), always(SILENT)),
-    'sends chunks that are none': (sends(CHUNKED + b'zz\r\n{}\r\n0\r\n\r\n', then='wait'), always(RESET)),
-    'sends a length that is no number': (sends(b'HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n'), always(RESET)),
+    'sends chunks that are none': (sends(CHUNKED + b'zz\r\n{}\r\n0\r\n\r\n', then='wait'), UNREADABLE),
+    'sends a length that is no number': (sends(b'HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n'), UNREADABLE),
 }
 
 
