@@ -53,8 +53,8 @@ def main() -> None:
         (wheel,) = folder.glob('*.whl')
         ways = {'`[aioboto3]`': f'pydantic-ai-aiobedrock[aioboto3] @ {wheel.as_uri()}', 'plain': str(wheel)}
         beside = [*resolutions(ways, console)]
+        fail_unless_current(beside, ways['plain'])
         costs = [*costs_of(folder, wheel, console)] if options.costs else []
-    fail_unless_current(beside)
     sections = {'resolved': table(('beside', 'newest alone', *ways), [row.cells() for row in beside])}
     if costs:
         sections['costs'] = table(('', 'download', 'packages', 'import'), costs)
@@ -101,14 +101,20 @@ def release_of(name: str, releases: Releases | None) -> str:
     return 'none' if releases is None else releases[normalized(name.partition('[')[0])]
 
 
-def fail_unless_current(rows: list[Row]) -> None:
-    """Exit with an error unless what is newest alone is chosen beside the plain package, too.
+def fail_unless_current(rows: list[Row], plain: str) -> None:
+    """Exit with an error unless the newest release installs beside the plain package when it is asked for.
 
     boto3 is the exception: aiobotocore allows releases of botocore that are some days or weeks old.
     """
-    old = [row.name for row in rows if row.name != 'boto3' and {*row.chosen['plain'].values()} != {row.alone}]
+    old = [
+        f'{row.name} ({installer})'
+        for row in rows
+        for installer, release in row.chosen['plain'].items()
+        if row.name != 'boto3' and release != row.alone
+        if INSTALLERS[installer](plain, f'{row.name}>={row.alone}', *NEEDS.get(row.name, ())) is None
+    ]
     if old:
-        sys.exit(f'Beside the plain package, an old release is chosen of: {", ".join(old)}')
+        sys.exit(f'Does not install beside the plain package in its newest release: {", ".join(old)}')
 
 
 def costs_of(folder: Path, wheel: Path, console: Console) -> Iterator[tuple[str, ...]]:
