@@ -15,6 +15,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     'IncompleteStreamError': {'endpoint_url': 'https://bedrock.example', 'error': 'ended'},
     'OpeningError': {'endpoint_url': 'https://bedrock.example', 'reason': 'a reason'},
     'PoolTimeoutError': {'endpoint_url': 'https://bedrock.example', 'pool_timeout': 3, 'reason': 'a reason'},
+    'UnreadableResponseError': {'endpoint_url': 'https://bedrock.example', 'error': 'a line too long'},
     'UnusableConfigurationError': {'reason': 'a reason'},
 }
 """Of errors of botocore's kind, which take nothing else."""
