@@ -1,16 +1,15 @@
-"""LocalBedrock: the endpoint's life on an event loop, or on a thread of its own, and what tests ask of it."""
+"""LocalBedrock: the settings of an endpoint, and its life on an event loop or on a thread of its own."""
 
 from __future__ import annotations
 
 import os
-import random
 import ssl
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING
 
 from local_bedrock._batch.job_control import JobControl
 from local_bedrock._batch.jobs import Jobs
@@ -24,22 +23,18 @@ from local_bedrock._model.runtime import Runtime
 from local_bedrock._recording.exchanges import ExchangeFile
 from local_bedrock._recording.replaying import Replay
 from local_bedrock._s3.objects import ObjectStore
+from local_bedrock.accepted_keys import AcceptsKeys
 from local_bedrock.environment import ALL_SERVICES, MODEL_SERVICES, client_environment, redirected
-from local_bedrock.faults import FailConnection, Fault
 from local_bedrock.keys import AccessKey, Keyring
-from local_bedrock.quotas import Quota, Quotas, Throttle
-from local_bedrock.replies import AnyReply, ReplyFunction, generates_text
-from local_bedrock.requests import LocalBedrockStats, Operation, RecordedRequest
-from local_bedrock.routing import RuntimeOperation
-from local_bedrock.rules import Rule, Script
+from local_bedrock.quotas import Quota, Quotas
+from local_bedrock.replies import ReplyFunction
+from local_bedrock.scripted import Scripted
 
 if TYPE_CHECKING:
     from botocore.session import Session
 
-F = TypeVar('F', bound=Fault)
 
-
-class LocalBedrock:
+class LocalBedrock(AcceptsKeys, Scripted):
     """An endpoint of Bedrock Runtime on loopback, wire for wire, with the batch inference jobs of Bedrock and their S3.
 
     `async with LocalBedrock() as bedrock:` serves on the running loop; `with LocalBedrock() as bedrock:` serves on a
@@ -187,38 +182,6 @@ class LocalBedrock:
         return self._endpoint.region_name
 
     @property
-    def aws_access_key_id(self) -> str:
-        """Id of the latest access key that is accepted."""
-        return self._key.access_key_id
-
-    @property
-    def aws_secret_access_key(self) -> str:
-        """Secret of the latest access key that is accepted."""
-        return self._key.secret_access_key
-
-    @property
-    def aws_session_token(self) -> str | None:
-        """Session token of the latest access key that is accepted, where it is a temporary one."""
-        return self._key.session_token
-
-    @property
-    def api_key(self) -> str:
-        """The latest bearer token that is accepted.
-
-        Raises:
-            RuntimeError: None is accepted.
-        """
-        if self._endpoint.keyring.latest_api_key is None:
-            raise RuntimeError('LocalBedrock accepts no API key: none was given.')
-        return self._endpoint.keyring.latest_api_key
-
-    @property
-    def _key(self) -> AccessKey:
-        if self._endpoint.keyring.latest_access_key is None:
-            raise RuntimeError('LocalBedrock accepts no access key: none was given.')
-        return self._endpoint.keyring.latest_access_key
-
-    @property
     def environment(self) -> dict[str, str]:
         """Environment variables that point an AWS client at the endpoint."""
         services = MODEL_SERVICES if self._endpoint.runtime.source is not None else ALL_SERVICES
@@ -231,146 +194,10 @@ class LocalBedrock:
         """
         return redirected(self.environment)
 
-    def accept(self, access_key_id: str, secret_access_key: str, session_token: str | None = None) -> AccessKey:
-        """Accept one more access key, or a new secret of one."""
-        key = AccessKey(access_key_id, secret_access_key, session_token)
-        self._endpoint.keyring.accept(key)
-        return key
-
-    def expire(self, *names: str) -> None:
-        """Answer what is signed with these access key ids, or bears these API keys, as expired from now on."""
-        self._endpoint.keyring.expire(*names)
-
-    def revoke(self, *names: str) -> None:
-        """Answer what is signed with these access key ids, or bears these API keys, as unknown from now on."""
-        self._endpoint.keyring.revoke(*names)
-
-    def rotate_credentials(self, *, temporary: bool = False) -> AccessKey:
-        """Make a new access key and let all others expire."""
-        return self._endpoint.keyring.rotate_access_key(temporary=temporary)
-
-    def rotate_api_key(self) -> str:
-        """Make a new API key and let all others expire."""
-        return self._endpoint.keyring.rotate_api_key()
-
-    # What it has seen
-
-    @property
-    def requests(self) -> list[RecordedRequest]:
-        """The requests so far, in order of arrival."""
-        return self._endpoint.requests
-
-    @property
-    def failures(self) -> list[Exception]:
-        """Exceptions that reply functions have raised."""
-        return self._endpoint.runtime.failures
-
-    @property
-    def throttles(self) -> list[Throttle]:
-        """The requests that quotas have refused, in order: the latest 100,000."""
-        return list(self._endpoint.runtime.quotas.throttles)
-
-    def stats(self) -> LocalBedrockStats:
-        """Return the counts of this moment."""
-        return self._endpoint.stats()
-
-    @property
-    def objects(self) -> ObjectStore:
-        """Objects stored in S3."""
-        return self._endpoint.objects
-
     @property
     def jobs(self) -> JobControl:
         """Control of the progress of batch inference jobs."""
         return JobControl(self._endpoint.jobs, self._act)
-
-    # What it says
-
-    def reply(
-        self,
-        *replies: AnyReply | ReplyFunction,
-        model: str | Callable[[str], bool] | None = None,
-        operation: RuntimeOperation | None = None,
-        when: Callable[[RecordedRequest], bool] | None = None,
-        times: int | None = 1,
-    ) -> list[Rule[AnyReply | ReplyFunction]]:
-        """Script replies: each request is answered by the first that is for it, in the order in which they were given.
-
-        Args:
-            replies: What to answer. A function is called with the request and returns the reply, or yields the events
-                of a stream if it is an async generator.
-            model: Only for requests to this model id, or to one of which the function says so.
-            operation: Only for requests of this operation. Errors and raw replies are for any where not given, all
-                others for each operation that generates text: Converse and InvokeModel, streamed or not.
-            when: Only for requests of which the function says so.
-            times: How many requests each reply answers; `None` is any number.
-
-        Returns:
-            The rules, which count their uses and can be removed.
-        """
-        script = self._endpoint.runtime.script
-        return [
-            script.add(
-                Rule(
-                    action=reply,
-                    model=model,
-                    operations=None if operation is None else (operation,),
-                    text_only=operation is None and generates_text(reply),
-                    when=when,
-                    times=times,
-                )
-            )
-            for reply in replies
-        ]
-
-    def fault(
-        self,
-        fault: F,
-        *,
-        nth: int | Collection[int] | None = None,
-        model: str | Callable[[str], bool] | None = None,
-        operation: Operation | None = None,
-        when: Callable[[RecordedRequest], bool] | None = None,
-        probability: float = 1.0,
-        seed: int | None = None,
-        times: int | None = None,
-    ) -> Rule[F]:
-        """Let a fault happen to some requests; scripted replies answer the others.
-
-        An error and no response at all use no reply up; what changes an answer changes the reply that is next.
-
-        Args:
-            fault: An error that is answered instead of a reply, a change of the answer, or the failure of a connection.
-            nth: The requests to which it happens, counted from 1 among those that the other conditions name; the
-                connections, if it is the failure of one.
-            model: Only to requests to this model id, or to one of which the function says so.
-            operation: Only to requests of this operation.
-            when: Only to requests of which the function says so.
-            probability: The chance that it happens.
-            seed: Seed of that chance; the endpoint's own where not given.
-            times: How often it happens at most.
-
-        Returns:
-            The rule, which counts its uses and can be removed.
-
-        Raises:
-            ValueError: The failure of a connection is made to depend on a request.
-        """
-        rule = Rule(
-            action=fault,
-            nth={nth} if isinstance(nth, int) else nth,
-            model=model,
-            operations=None if operation is None else (operation,),
-            when=when,
-            probability=probability,
-            chance=random.Random(self._endpoint.runtime.manner.seed if seed is None else seed),
-            times=times,
-        )
-        if not isinstance(fault, FailConnection):
-            return cast('Script[F]', self._endpoint.faults).add(rule)
-        if not model is operation is when is None:
-            raise ValueError('A connection fails before it has a request: leave out model, operation and when.')
-        return cast('Script[F]', self._endpoint.connection_faults).add(rule)
 
     def set_quotas(self, *quotas: Quota) -> None:
         """Replace the quotas, from now on; none lifts them.

@@ -57,7 +57,7 @@ class Forwarder:
         region = region_name or self._session.get_config_variable('region')
         if region is None:
             raise NoRegionError
-        self.region_name = region
+        self.region_name: str = region
         self._file, self._endpoint_url = file, endpoint_url
         self._api_key = api_key
         self._credentials: Credentials | None = None

@@ -1,0 +1,66 @@
+"""The keys that an endpoint accepts: their names and secrets, and the changes that tests make to them."""
+
+from __future__ import annotations
+
+from local_bedrock._http.handler import Handler
+from local_bedrock.keys import AccessKey
+
+
+class AcceptsKeys:
+    """An endpoint as the owner of the keys that it accepts."""
+
+    _endpoint: Handler
+
+    @property
+    def aws_access_key_id(self) -> str:
+        """Id of the latest access key that is accepted."""
+        return self._key.access_key_id
+
+    @property
+    def aws_secret_access_key(self) -> str:
+        """Secret of the latest access key that is accepted."""
+        return self._key.secret_access_key
+
+    @property
+    def aws_session_token(self) -> str | None:
+        """Session token of the latest access key that is accepted, where it is a temporary one."""
+        return self._key.session_token
+
+    @property
+    def api_key(self) -> str:
+        """The latest bearer token that is accepted.
+
+        Raises:
+            RuntimeError: None is accepted.
+        """
+        if self._endpoint.keyring.latest_api_key is None:
+            raise RuntimeError('LocalBedrock accepts no API key: none was given.')
+        return self._endpoint.keyring.latest_api_key
+
+    @property
+    def _key(self) -> AccessKey:
+        if self._endpoint.keyring.latest_access_key is None:
+            raise RuntimeError('LocalBedrock accepts no access key: none was given.')
+        return self._endpoint.keyring.latest_access_key
+
+    def accept(self, access_key_id: str, secret_access_key: str, session_token: str | None = None) -> AccessKey:
+        """Accept one more access key, or a new secret of one."""
+        key = AccessKey(access_key_id, secret_access_key, session_token)
+        self._endpoint.keyring.accept(key)
+        return key
+
+    def expire(self, *names: str) -> None:
+        """Answer what is signed with these access key ids, or bears these API keys, as expired from now on."""
+        self._endpoint.keyring.expire(*names)
+
+    def revoke(self, *names: str) -> None:
+        """Answer what is signed with these access key ids, or bears these API keys, as unknown from now on."""
+        self._endpoint.keyring.revoke(*names)
+
+    def rotate_credentials(self, *, temporary: bool = False) -> AccessKey:
+        """Make a new access key and let all others expire."""
+        return self._endpoint.keyring.rotate_access_key(temporary=temporary)
+
+    def rotate_api_key(self) -> str:
+        """Make a new API key and let all others expire."""
+        return self._endpoint.keyring.rotate_api_key()
