@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import ssl
 import subprocess
 import sys
 import textwrap
@@ -75,16 +76,43 @@ def test_asyncio_run_many_times_over_opens_and_closes_each_time(bedrock: LocalBe
     assert bedrock.stats().open_connections == 0
 
 
-def test_a_loop_that_is_closed_under_a_client_costs_no_warning_and_no_socket(bedrock: LocalBedrock) -> None:
+@pytest.fixture(params=['http', 'https'])
+def bedrock_either_way(request: pytest.FixtureRequest) -> Iterator[LocalBedrock]:
+    tls: ssl.SSLContext | None = request.getfixturevalue('trusted_tls') if request.param == 'https' else None
+    with LocalBedrock(tls=tls) as bedrock:
+        yield bedrock
+
+
+def test_a_loop_that_is_closed_under_a_client_costs_no_warning_no_socket_and_no_collection(
+    bedrock_either_way: LocalBedrock,
+) -> None:
     out, err = run(
-        bedrock,
+        bedrock_either_way,
         """
-        for _ in range(3):
+        import gc, stat
+        collections = []
+        gc.callbacks.append(lambda phase, _: collections.append(phase))
+        gc.disable()
+        request = {
+            'modelId': 'us.amazon.nova-lite-v1:0', 'messages': [{'role': 'user', 'content': [{'text': 'a ' * 5_000}]}]
+        }
+        streams = []
+        async def leave_a_stream():
+            await agent.run('hello')
+            response = await provider.client.converse_stream(**request)
+            await anext(response['stream'])
+            streams.append(response['stream'])
+        for main in (agent.run('hello'), leave_a_stream(), agent.run('hello')):
             loop = asyncio.new_event_loop()
-            loop.run_until_complete(agent.run('hello'))
+            loop.run_until_complete(main)
             loop.close()
+        print(len(collections), 'collections')
+        for stream in streams:
+            stream.close()
+        del stream
+        streams.clear()
+        gc.collect()
         print(pool.stats())
-        import stat
         def is_socket(fd):
             try:
                 return stat.S_ISSOCK(os.fstat(fd).st_mode)
@@ -93,6 +121,7 @@ def test_a_loop_that_is_closed_under_a_client_costs_no_warning_and_no_socket(bed
         print(sum(is_socket(int(fd)) for fd in os.listdir('/dev/fd')), 'sockets')
         """,
     )
+    assert '0 collections' in out
     assert 'clients=1' in out
     assert 'opened=3' in out
     assert '1 sockets' in out

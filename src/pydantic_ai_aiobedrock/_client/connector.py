@@ -32,6 +32,7 @@ class Connector(aiohttp.TCPConnector):
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)  # pyright: ignore[reportUnknownMemberType]
         self._used: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._handed_out: weakref.WeakSet[aiohttp.connector.Connection] = weakref.WeakSet()
         self.in_use = 0
 
     async def connect(self, *args: Any, **kwargs: Any) -> Any:
@@ -47,6 +48,7 @@ class Connector(aiohttp.TCPConnector):
                 connection.add_callback(self._given_back)
                 # aiohttp makes its connections itself.
                 connection.__class__ = _Connection
+                self._handed_out.add(connection)
                 return connection
             connection.close()
 
@@ -64,6 +66,14 @@ class Connector(aiohttp.TCPConnector):
                 break
             await asyncio.sleep(0)
 
+    def abandon(self) -> None:
+        """Give up every connection after the loop was closed: nothing that closing one needs can be scheduled on it."""
+        for protocol in list(self._used):
+            transport, protocol.transport = protocol.transport, None
+            _mark_closed(transport)
+        for connection in list(self._handed_out):
+            connection.close()
+
 
 class _Connection(aiohttp.connector.Connection):
     """A connection that is gone as soon as it is given up: over TLS aiohttp's would wait for the peer to agree."""
@@ -80,6 +90,18 @@ class _Connection(aiohttp.connector.Connection):
     def _abort(self) -> None:
         if self.transport is not None:
             self.transport.abort()
+
+
+def _mark_closed(transport: Any) -> None:
+    """Keep a transport, whose socket has been closed, from warning that it was not closed itself.
+
+    These attributes are asyncio's own; where they are missing, as on uvloop, there is no such warning either.
+    """
+    while (tls := getattr(transport, '_ssl_protocol', None)) is not None:
+        transport._closed = True
+        transport = tls._transport
+    if hasattr(transport, '_sock'):
+        transport._sock = None
 
 
 def ssl_context(verify: Any, client_cert: str | tuple[str, str] | None) -> ssl.SSLContext:

@@ -7,11 +7,9 @@ aiobotocore's own HTTP session class, in whose place this one is put (`AioConfig
 from __future__ import annotations
 
 import asyncio
-import gc
 import io
 import socket
 import ssl
-import warnings
 import weakref
 from collections.abc import Mapping
 from contextlib import suppress
@@ -264,15 +262,12 @@ class HTTPSession:
             return
         for sock in self._alive():
             sock.close()
+        connector = session.connector
         # On a closed loop this coroutine has nothing to wait for.
-        closing = session.close()
         with suppress(StopIteration):
-            closing.send(None)
-        del session, closing
-        with warnings.catch_warnings():
-            # The transports that have just lost their sockets complain that they are not closed.
-            warnings.simplefilter('ignore', ResourceWarning)
-            gc.collect()
+            session.close().send(None)
+        if isinstance(connector, Connector):
+            connector.abandon()
 
     def _alive(self) -> list[socket.socket]:
         return [sock for ref in list(self._sockets.values()) if (sock := ref()) is not None]
