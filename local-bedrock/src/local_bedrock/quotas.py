@@ -197,6 +197,7 @@ class Quotas:
     def __init__(self, quotas: Sequence[Quota] = (), clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
         self._initial = tuple(quotas)
+        self.current: tuple[Quota, ...] = ()
         self._limits: list[_Limit] = []
         self._buckets: dict[str, list[tuple[_Limit, _Bucket]]] = {}
         self.throttles: deque[Throttle] = deque(maxlen=_KEPT_THROTTLES)
@@ -224,7 +225,16 @@ class Quotas:
                     bucket.change(limit.rate, limit.capacity, now)
                 changed.append((limit, bucket))
             self._buckets[model_id] = changed
+        self.current = tuple(quotas)
         self._limits = found
+
+    def levels(self) -> dict[str, dict[str, float]]:
+        """Return the requests and tokens that are left in the buckets, by model id and name of the limit."""
+        now = self._clock()
+        return {
+            model_id: {limit.name: bucket.level(now) for limit, bucket in metered}
+            for model_id, metered in self._buckets.items()
+        }
 
     def forget(self) -> None:
         """Forget the requests that were admitted and refused."""

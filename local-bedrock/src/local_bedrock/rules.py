@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
 from local_bedrock.requests import Operation, RecordedRequest
@@ -71,6 +71,7 @@ class Script(Generic[T]):
 
     def __init__(self) -> None:
         self._rules: list[Rule[T]] = []
+        self._kept: list[Rule[T]] = []
 
     def add(self, rule: Rule[T]) -> Rule[T]:
         """Add a rule after those that are there."""
@@ -80,6 +81,19 @@ class Script(Generic[T]):
     def clear(self) -> None:
         """Take all rules back."""
         self._rules.clear()
+
+    @property
+    def pending(self) -> int:
+        """Number of the rules that may still be used."""
+        return sum(not rule.spent for rule in self._rules)
+
+    def keep(self) -> None:
+        """Keep the rules of this moment, for `start_over`."""
+        self._kept = [replace(rule) for rule in self._rules]
+
+    def start_over(self) -> None:
+        """Return to the rules that were kept, none of them used."""
+        self._rules = [replace(rule) for rule in self._kept]
 
     def choose(self, request: RecordedRequest | None) -> Rule[T] | None:
         """Return the first rule that takes the request, or the connection that has none yet."""

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from local_bedrock._admin.api import Admin
 from local_bedrock._batch.job_control import JobControl
 from local_bedrock._batch.jobs import Jobs
 from local_bedrock._http.handler import Handler
@@ -96,6 +97,7 @@ class LocalBedrock(AcceptsKeys, Scripted):
             clock=clock,
             keep_requests=keep_requests,
         )
+        self._endpoint.admin = Admin(self, self._endpoint)
         self._host, self._port, self._tls = host, port, tls
         self._serving: Lifetime | None = None
         self._thread: LoopThread | None = None
@@ -232,9 +234,13 @@ class LocalBedrock(AcceptsKeys, Scripted):
         """Forget scripted replies, faults, requests and failures; connections, keys, jobs and objects stay."""
         self._endpoint.forget()
 
-    def start_over(self) -> None:
-        """Return to the state at the start: nothing open, scripted, seen, stored or counted, the keys of then."""
-        self._now_serving.start_over()
+    def start_over(self, *, keep_connections: bool = False) -> None:
+        """Return to the state at the start of serving: the keys, quotas and replies of then; nothing seen or stored.
+
+        Args:
+            keep_connections: Leave connections open.
+        """
+        self._now_serving.start_over(keep_connections=keep_connections)
 
     def _act(self, act: Callable[[], None]) -> None:
         if self._serving is None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from time import monotonic
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import web
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -33,6 +33,9 @@ from local_bedrock.requests import LocalBedrockStats, RecordedRequest
 from local_bedrock.response import Response, SourceError, WrittenResponse, write_response
 from local_bedrock.routing import CATALOGUE_OPERATIONS, target
 from local_bedrock.rules import Script
+
+if TYPE_CHECKING:
+    from local_bedrock._admin.api import Admin
 
 _ATTEMPT = re.compile(r'attempt=(\d+)')
 _SECRET_HEADERS = ('x-amz-security-token',)
@@ -68,6 +71,7 @@ class Handler:
     objects: ObjectStore
     clock: Callable[[], datetime]
     keep_requests: int
+    admin: Admin | None = None
     faults: Script[Fault] = field(default_factory=Script[Fault])
     connection_faults: Script[FailConnection] = field(default_factory=Script[FailConnection])
     requests: list[RecordedRequest] = field(default_factory=list[RecordedRequest])
@@ -98,6 +102,7 @@ class Handler:
     def start_over(self, keyring: Keyring) -> None:
         """Forget everything, and count anew what is not under way."""
         self.forget()
+        self.runtime.script.start_over()
         self.jobs.clear()
         self.objects.clear()
         self.runtime.quotas.start_over()
@@ -117,8 +122,10 @@ class Handler:
             throttled=self.runtime.quotas.throttled,
         )
 
-    async def handle(self, http: web.BaseRequest) -> WrittenResponse:
+    async def handle(self, http: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
+        if self.admin is not None and self.admin.concerns(http):
+            return await self.admin.handle(http)
         task = cast('asyncio.Task[Any]', asyncio.current_task())
         self.handling.add(task)
         self.in_flight += 1

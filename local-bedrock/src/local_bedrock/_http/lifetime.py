@@ -49,6 +49,7 @@ class Lifetime:
             stack.callback(self._listener.close)
             self.base_url = f'{"https" if self._tls else "http"}://{f"[{host}]" if ":" in host else host}:{bound}'
             self._keyring = self._endpoint.keyring.copy()
+            self._endpoint.runtime.script.keep()
             self._open = stack.pop_all()
 
     async def close(self) -> None:
@@ -67,13 +68,14 @@ class Lifetime:
         """Close all connections."""
         self.act(self._connections.drop)
 
-    def start_over(self) -> None:
+    def start_over(self, *, keep_connections: bool) -> None:
         """Return to the state at the start."""
-        self.act(self._start_over)
+        self.act(partial(self._start_over, keep_connections))
 
-    def _start_over(self) -> None:
+    def _start_over(self, keep_connections: bool) -> None:
         self._listener.resume()
-        self._connections.drop()
+        if not keep_connections:
+            self._connections.drop()
         self._endpoint.start_over(self._keyring.copy())
 
     def act(self, act: Callable[[], None]) -> None:
