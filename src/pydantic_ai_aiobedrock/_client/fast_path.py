@@ -20,7 +20,7 @@ from botocore import UNSIGNED
 from pydantic_core import from_json
 
 from pydantic_ai_aiobedrock import _telemetry
-from pydantic_ai_aiobedrock._client import sigv4
+from pydantic_ai_aiobedrock._client import attempt_log, sigv4
 from pydantic_ai_aiobedrock._client.botocore_call import call_botocore
 from pydantic_ai_aiobedrock._client.event_stream import ConverseEventStream
 from pydantic_ai_aiobedrock._client.listeners import Listeners
@@ -69,6 +69,7 @@ class _Call:
     body: bytes = b''
     invocation_id: str = ''
     sent_at: float = 0.0
+    logged: attempt_log.LoggedAttempt | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,21 +152,31 @@ class FastPath:
         headers['amz-sdk-invocation-id'] = invocation_id = str(uuid.uuid4())
         headers['Content-Length'] = str(len(body))
         sent_at = perf_counter()
+        logged = attempt_log.sent(operation.name, params['modelId'], len(body))
         outcome: Any
         try:
             outcome = await self._transport.send(_Request(template.url, headers, body, operation.streams), options)
         except Exception as error:
             outcome = error
         if options.paced and not isinstance(outcome, Exception) and outcome.status_code == 429:
-            await self._raise_throttled(operation, outcome, sent_at, len(body))
+            await self._raise_throttled(operation, outcome, sent_at, len(body), logged)
         if isinstance(outcome, Exception) or not 200 <= outcome.status_code < 300:
-            call = _Call(None, outcome, body, invocation_id, sent_at)
+            call = _Call(None, outcome, body, invocation_id, sent_at, logged)
             # The traceback of an exception holds this frame.
             del outcome
             return await self._through_botocore(operation_name, params, options, call)
+        if logged is not None:
+            logged.answered(outcome.status_code, outcome.headers)
         return await self._answered(operation, template, outcome, sent_at, len(body))
 
-    async def _raise_throttled(self, operation: _Operation, response: Any, sent_at: float, request_bytes: int) -> None:
+    async def _raise_throttled(
+        self,
+        operation: _Operation,
+        response: Any,
+        sent_at: float,
+        request_bytes: int,
+        logged: attempt_log.LoggedAttempt | None,
+    ) -> None:
         """Raise the refusal that a response is: many come at once, and botocore takes a millisecond for each.
 
         Raises:
@@ -182,6 +193,8 @@ class FastPath:
         if not is_throttling(code):
             return
         _telemetry.attempt_answered(sent_at, request_bytes, response.status_code, len(content), self._server)
+        if logged is not None:
+            logged.answered(response.status_code, fields)
         parsed: Any = {
             'Error': {'Message': message, 'Code': code},
             'ResponseMetadata': {
@@ -297,6 +310,7 @@ def _take_over(params: dict[str, Any], context: dict[str, Any], **_: object) -> 
         params['body'] = call.body
         context['retries'] = {'invocation-id': call.invocation_id}
         _telemetry.attempt_was_sent(context, call.sent_at)
+        attempt_log.take_over(context, call.logged)
 
 
 def _leave_unsigned(**_: object) -> object:
