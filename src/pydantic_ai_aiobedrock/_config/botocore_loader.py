@@ -1,6 +1,6 @@
 """Loads botocore's data files without holding up the event loop.
 
-A JSON parser keeps the interpreter to itself, whatever thread it runs in, so that the loop stands still for as long as
+A JSON parser keeps the interpreter to itself, in any thread, so that the loop stands still for as long as
 the largest file takes. That is the table of all endpoints of all services, 1.2 MB and some 60,000 objects, of which a
 client of a service with endpoint rules of its own, as Bedrock and those of its credentials are, uses nothing but the
 partitions.
@@ -30,7 +30,7 @@ def data_loader(data_path: str | None) -> Loader:
 
 
 def hasten(loader: Loader) -> None:
-    """Let the loader of a session that somebody else made read its files faster; what it reads stays the same."""
+    """Let the loader of a caller-supplied session read its files faster; their content stays the same."""
     if type(loader.file_loader) is JSONFileLoader:
         loader.file_loader = _Files()
 
@@ -47,7 +47,7 @@ class _Files(JSONFileLoader):
 
 
 class _FilesWithoutEndpoints(_Files):
-    """Makes the table of all endpoints of what the partitions' own file says, and leaves it unread."""
+    """Makes the table of all endpoints from the partitions' own file, and leaves the table's unread."""
 
     def load_file(self, file_path: str) -> Any:
         folder, name = os.path.split(file_path)

@@ -1,4 +1,4 @@
-"""ClientSpec: everything that makes one signed client different from another, its credentials among it."""
+"""ClientSpec: everything that makes two signed clients differ, credentials included."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Identity(Protocol):
         ...
 
     async def renew(self) -> None:
-        """Resolve the credentials again, once for all calls that were refused with the same ones.
+        """Resolve the credentials again, once for all calls that were refused with the same credentials.
 
         Raises:
             NotRenewedError: There are no others.
@@ -70,15 +70,15 @@ class ClientSpec:
         service_name: The service, by botocore's name.
         region_name: The AWS region that requests are signed for.
         endpoint_url: The endpoint, or None for the region's own.
-        profile_name: The profile of the AWS configuration files, or None for the default one.
+        profile_name: The profile of the AWS configuration files, or None for the default profile.
         aws_access_key_id: A static access key, or None for botocore's chain of credential providers.
         aws_secret_access_key: The secret of the access key.
         aws_session_token: The session token of temporary credentials.
         api_key: A Bedrock API key (bearer token), or a function that returns it; used instead of signatures.
         read_timeout: Seconds between two reads from a connection.
         connect_timeout: Seconds to establish a connection.
-        max_connections: Calls and streams in flight at most; further ones wait for a free connection.
-        session: The session to make the client of, or None for a new one.
+        max_connections: Calls and streams in flight at most; more wait for a free connection.
+        session: The session to make the client of, or None for a new session.
         config: botocore options that take precedence over the above, compared by identity.
         environment: The `AWS_*` variables when the spec was made.
     """

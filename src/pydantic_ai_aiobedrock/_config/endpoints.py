@@ -58,7 +58,7 @@ def resolve_region(
 
 
 def check_base_url(base_url: str, name: str = '`base_url`') -> str:
-    """Return the URL of an endpoint if it is one.
+    """Return the URL of an endpoint if it is valid.
 
     Args:
         base_url: The URL.
@@ -92,7 +92,7 @@ def resolve_endpoint(
     session: Aioboto3Session | AioSession | None = None,
     config: AioConfig | None = None,
 ) -> str:
-    """Return the endpoint that botocore would send to: a configured one, or the region's by the service's rules."""
+    """Return the endpoint that botocore would send to: the configured, or the region's by the service's rules."""
     configuration = _configuration(profile_name, session)
 
     def is_on(name: str) -> bool:

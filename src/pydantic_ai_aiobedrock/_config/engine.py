@@ -28,7 +28,7 @@ def check_engine() -> None:
     for requirement in map(Requirement, requires('aiobotocore') or ()):
         allowed = requirement.specifier
         if requirement.name == 'botocore' and not allowed.contains(installed, prereleases=True):
-            # A boto3 asks for the botocore of its own number, or a later one.
+            # A boto3 requires the botocore of its own number, or a later release.
             raise EngineMismatchError(
                 f'aiobotocore {engine} allows botocore{allowed}, but botocore {installed} is installed. '
                 f"Run: pip install 'boto3{allowed}' 'botocore{allowed}'"

@@ -51,12 +51,12 @@ _NO_PROXY_THERE = 'no connection to it came about'
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong.
+    """A problem, and its remedy.
 
     Attributes:
         code: A name for scripts; it does not change between releases.
-        meaning: What is wrong and what to do, in plain words.
-        detail: What was said by whoever refused.
+        meaning: The problem and the remedy, in plain words.
+        detail: The words of the service or library that refused.
     """
 
     code: str
@@ -86,10 +86,10 @@ class Circumstances:
 
 
 def diagnose(error: Exception, under: Circumstances) -> Problem:
-    """Say what an error of a call means.
+    """Diagnose an error of a call.
 
     Args:
-        error: What `BedrockRuntime` raised.
+        error: The exception of `BedrockRuntime`.
         under: The circumstances of the call.
     """
     if isinstance(error, ClientError) and not isinstance(error, EventStreamError):
@@ -241,7 +241,10 @@ def _failed(error: Exception, under: Circumstances) -> tuple[str, str]:
         case ProfileNotFound():
             return 'no_profile', 'Name a profile of the AWS configuration files in `AWS_PROFILE`, or none.'
         case CredentialRetrievalError() | PartialCredentialsError() | SSOError() | TokenRetrievalError():
-            return 'credentials_unusable', 'A source of credentials is configured, but gives none. It says why below.'
+            return (
+                'credentials_unusable',
+                'A source of credentials is configured, but provides none. The reason is below.',
+            )
         case ProxyConnectionError():
             return _proxy(under, _of_proxy(getattr(error.__cause__, 'status', None)))
         case SSLError():
@@ -309,8 +312,8 @@ def _proxy(under: Circumstances, what: str) -> tuple[str, str]:
 
 
 def _first_line(text: str) -> str:
-    # When a signature does not match, AWS goes on to quote the request, with its session token; what the credentials
-    # were asked again for is said by the meaning.
+    # When a signature does not match, AWS goes on to quote the request, with its session token. The meaning says why
+    # the credentials were requested again.
     text = text.partition(' (The credentials came from ')[0]
     lines: Iterable[str] = filter(None, (line.strip() for line in text.splitlines()))
     line = redact_urls(next(iter(lines), ''))

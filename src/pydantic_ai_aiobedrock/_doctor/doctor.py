@@ -1,4 +1,4 @@
-"""Says what was resolved and whether a call and a stream come through: `python -m pydantic_ai_aiobedrock doctor`."""
+"""Reports what was resolved, and tries a call and a stream: `python -m pydantic_ai_aiobedrock doctor`."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ SOURCES = {
     'container-role': 'the role of the container',
     'iam-role': 'the role of the instance',
 }
-"""What botocore's names for sources of credentials mean."""
+"""Plain words for botocore's names of sources of credentials."""
 
 _ENGINE = ('aioboto3', 'aiobotocore', 'botocore', 'aiohttp')
 _PROMPT: list[dict[str, Any]] = [{'role': 'user', 'content': [{'text': 'Say hello in three words.'}]}]
@@ -77,10 +77,10 @@ class Report:
     """Findings of the doctor.
 
     Attributes:
-        versions: What is installed, by name.
+        versions: Versions of the installed packages, by name.
         resolved: Model, region, endpoint, credentials, caller, proxy, CA bundle and clock of a call, by name.
-        tried: What was tried, by name, and how it went: `ok`, and times in seconds.
-        problems: What is wrong.
+        tried: Outcomes of the trials, by name: `ok`, and times in seconds.
+        problems: The problems that were found.
     """
 
     versions: dict[str, str] = field(default_factory=dict[str, str])
@@ -94,7 +94,7 @@ class Report:
         return not self.problems
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the report as what JSON is made of."""
+        """Return the report as a dict for JSON."""
         return {'healthy': self.healthy, **asdict(self)}
 
     def as_text(self) -> str:
@@ -143,12 +143,12 @@ def _wrapped(text: str) -> list[str]:
 
 
 def examine(region: str | None = None, model: str = MODEL, profile: str | None = None) -> Report:
-    """Resolve what a call needs, make one call and one stream, and say what is wrong. No event loop may be running.
+    """Resolve the parts of a call, make a call and a stream, and report problems. No event loop may be running.
 
     Args:
-        region: The region, or None for what the environment and the AWS configuration say.
+        region: The region, or None for that of the environment or the AWS configuration.
         model: The model id to call. It costs a few tokens, twice.
-        profile: The profile of the AWS configuration files, or None for the default one.
+        profile: The profile of the AWS configuration files, or None for the default profile.
     """
     report = Report(versions=_versions())
     if not _is_tested(report.versions['pydantic-ai-slim']):
@@ -168,7 +168,7 @@ def examine(region: str | None = None, model: str = MODEL, profile: str | None =
             profile_name=profile,
             aws_connect_timeout=CONNECT_SECONDS,
             aws_read_timeout=READ_SECONDS,
-            # What is wrong shall be seen at once, and as it is.
+            # A problem shall be seen at once, and unchanged.
             config=AioConfig(retries={'total_max_attempts': 1}),
             throttling='raise',
             pool=SessionPool(),
@@ -216,7 +216,7 @@ def _is_tested(release: str) -> bool:
 
 
 def _resolve(report: Report, runtime: BedrockRuntime, model: str) -> Circumstances | None:
-    """Add what a call would be made with to the report; return it if a call can be made."""
+    """Add the circumstances of a call to the report; return them if a call can be made."""
     spec, endpoint = runtime.spec, runtime.meta.endpoint_url
     session: Any = botocore.session.Session(profile=spec.profile_name)
     proxies: dict[str, str] = cast(Any, get_environ_proxies)(endpoint)
@@ -259,7 +259,7 @@ def _credentials(session: Any) -> tuple[str | None, datetime | None]:
     if credentials is None:
         return None, None
     credentials.get_frozen_credentials()
-    # Of those that can be refreshed; botocore itself tells only whether it is less than some seconds ahead.
+    # Of those that can be refreshed; botocore itself reports only whether it is less than some seconds ahead.
     return SOURCES.get(credentials.method, credentials.method), getattr(credentials, '_expiry_time', None)
 
 
@@ -307,7 +307,7 @@ async def _try(report: Report, runtime: BedrockRuntime, under: Circumstances) ->
         return {'seconds': perf_counter() - start, 'first_seconds': first, 'events': events}
 
     try:
-        # What keeps a call from coming through keeps a stream from it, too.
+        # A stream fails where a call fails.
         if await _attempt(report, 'call', call, under):
             await _attempt(report, 'stream', stream, under)
         if runtime.spec.api_key is None and (report.healthy or report.problems[-1].code in _DENIED):

@@ -42,7 +42,7 @@ class PoolLimits(NamedTuple):
 
 
 class Lease:
-    """The right to make one call, or read one stream, with `client`. Release it once, on every path."""
+    """The right to make a call, or to read a stream, with `client`. Release it once, on every path."""
 
     __slots__ = ('_pool', '_pooled', 'client')
 
@@ -138,7 +138,7 @@ class LoopPool:
         raise self._pool_timeout(spec, limit)
 
     def pacer(self, key: tuple[object, ...], make: Callable[[], _Paced]) -> _Paced:
-        """Return what paces the calls of a key; see `SessionPool.pacer`."""
+        """Return the pacer of a key; see `SessionPool.pacer`."""
         pacer: Any = self._pacers.get(key)
         if pacer is None:
             if len(self._pacers) >= REMEMBERED_PACERS:
@@ -267,7 +267,7 @@ class LoopPool:
         return to_open, to_close
 
     def _evict_one(self) -> bool:
-        """Retire the idle client that was used least recently, one that is held only where no other is idle."""
+        """Retire the idle client that was used least recently; a held client only if no other is idle."""
         idle = [pooled for pooled in self._clients.values() if pooled.is_idle]
         if not idle:
             return False

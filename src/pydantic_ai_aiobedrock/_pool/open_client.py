@@ -22,12 +22,12 @@ async def open_client(spec: ClientSpec, cache: CredentialCache, begin: Callable[
 
     botocore reads its service model, endpoint rules, configuration and credential files, and a TLS context its CA
     bundle, while a client is made: that happens in a thread of its own, with an event loop of its own. The same is true
-    of a caller-supplied session; what that does to refresh its credentials runs on the running loop, at a call.
+    of a caller-supplied session, except that it refreshes its credentials on the running loop, at a call.
 
     Args:
         spec: The options of the client.
         cache: Credentials that were resolved before.
-        begin: A function, called in the thread, that is told of each step before it begins.
+        begin: A function, called in the thread, that receives the name of each step before it begins.
 
     Raises:
         botocore.exceptions.BotoCoreError: The spec, or the AWS configuration that it names, is not usable.
@@ -39,7 +39,7 @@ async def open_client(spec: ClientSpec, cache: CredentialCache, begin: Callable[
     except (BotoCoreError, ClientError, EngineMismatchError):
         raise
     except Exception as error:
-        # botocore lets pass whatever a missing file, a malformed number or a plugin gives rise to.
+        # botocore lets any error of a missing file, a malformed number or a plugin pass.
         raise OpeningError(endpoint_url=spec.endpoint, reason=f'{type(error).__name__}: {error}') from error
 
 

@@ -34,7 +34,7 @@ class PacingStats:
 
 
 class Paced(Protocol):
-    """Pacing of one model on one event loop."""
+    """Pacing of a model on an event loop."""
 
     @property
     def is_idle(self) -> bool:

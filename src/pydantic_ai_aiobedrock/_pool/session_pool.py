@@ -29,14 +29,14 @@ CLOSE_SECONDS = 5
 
 @dataclass(frozen=True)
 class PoolStats:
-    """Counts of a `SessionPool` at one moment, over all event loops.
+    """Counts of a `SessionPool` at a moment, over all event loops.
 
     Attributes:
         clients: Open clients.
         leases: Calls and streams that have a client.
         in_flight: Calls and streams that have a connection: all but those between two attempts.
         waiting: Calls that wait for a client or for a free connection.
-        connections: Open connections, idle ones included.
+        connections: Open connections, including idle.
         opened: Clients opened since the pool was made.
         evicted: Clients closed since the pool was made because they were idle or made room for others.
         connections_opened: Connections opened since the pool was made.
@@ -109,7 +109,7 @@ class SessionPool:
         """Wait for a client of this spec, and for a free connection of it.
 
         Args:
-            spec: What the client is made from.
+            spec: The options of the client.
             pool_timeout: Seconds to wait at most, or None for the pool's own limit.
 
         Returns:
@@ -124,7 +124,7 @@ class SessionPool:
         return await (await self._this_loop()).lease(spec, pool_timeout)
 
     async def pacer(self, key: tuple[object, ...], make: Callable[[], _Paced]) -> _Paced:
-        """Return what paces the calls of a key on the running event loop, made at the first call.
+        """Return the pacer of a key on the running event loop, made at the first call.
 
         Args:
             key: The spec, the kind of operation and the model.
@@ -141,7 +141,7 @@ class SessionPool:
         return (await self._this_loop()).hold(spec)
 
     def stats(self) -> PoolStats:
-        """Count what the pool holds now, over all event loops."""
+        """Count clients, calls and connections now, over all event loops."""
         total = Counter(self._past)
         for loop_pool in self._open_loops():
             total.update(loop_pool.counts())
@@ -258,4 +258,4 @@ if hasattr(os, 'register_at_fork'):
     os.register_at_fork(after_in_child=_forget_all_after_fork)
 
 shared_pool: SessionPool = SessionPool()
-"""The pool of every provider that is not given one."""
+"""The pool of every provider without a `pool` of its own."""

@@ -1,4 +1,4 @@
-"""The handles of batches: what a job's state means to pydantic-ai, and whose jobs they are."""
+"""Handles of batches: job states in pydantic-ai's terms, and the owner of each job."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def check_ids(custom_ids: Iterable[str]) -> None:
     """Check that the ids of requests can be those of records.
 
     Raises:
-        UserError: One is empty, or there twice.
+        UserError: An id is empty, or there twice.
     """
     seen: set[str] = set()
     for custom_id in custom_ids:

@@ -60,7 +60,7 @@ class BatchInference:
         min_records: The fewest records that Bedrock accepts in a job.
         max_records: The most records that Bedrock accepts in a job.
         max_bytes: The size of the largest input file that Bedrock accepts.
-        live_below_minimum: Send requests that are too few for a job one by one, at the full price, instead of refusing
+        live_below_minimum: Send requests that are too few for a job live, at the full price, instead of refusing
             them. Their answers are written to the folder, like those of a job.
 
     Raises:

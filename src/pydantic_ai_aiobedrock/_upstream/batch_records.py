@@ -55,7 +55,7 @@ def line_size(request: EncodedBatchRequest) -> int:
 
 
 def result(record: OutputRecord, where: str, *, live: bool = False) -> BatchResult:
-    """Return what a line of the output says, for `batch_decode`.
+    """Return the result that a line of the output holds, for `batch_decode`.
 
     Args:
         record: The record in the line.
@@ -78,7 +78,7 @@ def failed_result(custom_id: str, status: int, message: str) -> BatchResult:
 
 
 def raise_error(model_name: str, body: bytes) -> None:
-    """Raise the error that Bedrock would have answered a request with, from what it wrote for a record that failed.
+    """Raise the error that Bedrock would have answered a request with, from its line for a failed record.
 
     Raises:
         ClientError: The record failed.
@@ -133,7 +133,7 @@ def encoded_type() -> Any:
 class Failures:
     """The results of requests that failed, as long as the requests live: they may be submitted again.
 
-    Pydantic AI encodes such a request again, and does not say why. It is the same one if its last message is.
+    Pydantic AI encodes such a request again, and does not say why. Requests with the same last message are the same.
     """
 
     def __init__(self) -> None:

@@ -68,7 +68,7 @@ _CONFIGURATION_ERRORS = (
 
 
 class _OnError(AbstractContextManager[None]):
-    """Maps errors by another context manager, which is made when there is one: a stream holds this while it is open."""
+    """Maps an error with another context manager, made when it occurs: a stream holds this while it is open."""
 
     __slots__ = ('_make',)
 
@@ -118,7 +118,7 @@ def map_other_errors(model_name: str) -> Generator[None]:
     except (EventStreamDecodeError, ConverseDecodeError) as error:
         raise ModelAPIError(model_name=model_name, message=f'Failed to decode the response stream: {error}') from error
     except (BotoCoreError, ClientError) as error:
-        # What the network does, pydantic-ai 2.33 to 2.40 do not map at all.
+        # pydantic-ai 2.33 to 2.40 do not map errors of the network at all.
         raise ModelAPIError(model_name=model_name, message=str(error)) from error
 
 

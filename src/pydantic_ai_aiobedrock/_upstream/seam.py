@@ -2,7 +2,7 @@
 
 pydantic-ai's Bedrock module is a mapping (messages to Converse and back) and a transport (boto3 in worker threads). The
 mapping is used as it stands; its methods reach their transport through a few module-level names, the *collaborators*
-below. `rebuilt` gives a subclass whose methods are the very same code looking those names up elsewhere, so nothing of
+below. `rebuilt` returns a subclass whose methods are the very same code looking those names up elsewhere, so nothing of
 upstream's is copied, and nobody else's `pydantic_ai.models.bedrock` is patched.
 
 No other module of this package touches a private name of pydantic-ai.
@@ -33,27 +33,27 @@ SUPPORTED = '>=2.33.0,<3'
 """The releases of pydantic-ai-slim whose seam is known; the same range stands in pyproject.toml."""
 
 MODEL_COLLABORATORS = ('_call_bedrock', '_map_api_errors', 'BedrockStreamedResponse')
-"""What the methods of upstream's `BedrockConverseModel` reach their transport through.
+"""Names through which the methods of upstream's `BedrockConverseModel` reach their transport.
 
 - `_call_bedrock(client, method, params, extra_headers)` sends one request: from a worker thread upstream.
 - `_map_api_errors(model_name, model_id_namespace)` turns botocore's exceptions into pydantic-ai's.
-- `BedrockStreamedResponse` is what `request_stream` yields.
+- `BedrockStreamedResponse` is yielded by `request_stream`.
 """
 
 STREAM_COLLABORATORS = ('_AsyncIteratorWrapper', '_map_api_errors')
-"""What the methods of upstream's `BedrockStreamedResponse` reach their transport through.
+"""Names through which the methods of upstream's `BedrockStreamedResponse` reach their transport.
 
-- `_AsyncIteratorWrapper(event_stream)` gives the events: each by a worker thread upstream.
+- `_AsyncIteratorWrapper(event_stream)` yields the events: each from a worker thread upstream.
 """
 
 EMBEDDING_COLLABORATORS = ('anyio',)
-"""What `BedrockEmbeddingModel._invoke_model` reaches its transport through: `anyio.to_thread.run_sync(call)`."""
+"""Name through which `BedrockEmbeddingModel._invoke_model` reaches its transport: `anyio.to_thread.run_sync(call)`."""
 
 BATCH_COLLABORATORS = ('BatchJobError', 'batch_priced', 'unrun_error')
-"""What upstream's own models make the outcomes of batches with."""
+"""Names with which upstream's own models make the outcomes of batches."""
 
 BATCH_QUESTIONS = ('_batch_credential', '_batch_unlisted_status', '_no_batch_api_message')
-"""What upstream asks a model about its batches, which `AnswersBatches` answers."""
+"""Upstream's questions to a model about its batches, which `AnswersBatches` answers."""
 
 MEMBERS = {
     models.BedrockConverseModel: (
@@ -79,11 +79,11 @@ _Provider = TypeVar('_Provider', bound=Provider[Any])
 def rebuilt(base: type[_T], collaborators: Mapping[str, object]) -> type[_T]:
     """Return a subclass of `base` whose methods look `collaborators` up before their own module's names.
 
-    Every function of `base` that mentions one of the names is built anew over other globals; the rest is inherited.
+    Every function of `base` that mentions any of the names is built again over other globals; the rest is inherited.
 
     Args:
-        base: One of upstream's classes.
-        collaborators: The names to replace, and what by.
+        base: A class of upstream's.
+        collaborators: The names to replace, and their replacements.
 
     Raises:
         ImportError: A name is not there, or no method uses it: this pydantic-ai has moved its seam.
@@ -147,7 +147,7 @@ def check() -> None:
         if missing := [name for name in names if not hasattr(module, name)]:
             raise _seam_moved(module, missing)
     for cls, names in MEMBERS.items():
-        # A base class may declare what is to be overridden here.
+        # A base class may declare the members to override.
         if missing := [name for name in names if name not in vars(cls)]:
             raise _seam_moved(cls, missing)
 
@@ -158,9 +158,9 @@ def map_api_errors(model_name: str, *args: Any, **kwargs: Any) -> AbstractContex
 
 
 def gateway_provider(make: Callable[..., _Provider]) -> _Provider:
-    """Return what `gateway_provider('bedrock')` returns, but made by `make` instead of upstream's `BedrockProvider`.
+    """Return the provider of `gateway_provider('bedrock')`, made by `make` instead of upstream's `BedrockProvider`.
 
-    The class is imported by the function itself, when it is called, so the import is what is replaced.
+    The class is imported by the function itself, when it is called, so the import is replaced.
     """
 
     def replacing_import(name: str, *args: Any, **kwargs: Any) -> Any:
@@ -195,7 +195,7 @@ def event_stream(response: models.BedrockStreamedResponse) -> Any:
 
 
 class SendsAnyMember:
-    """Mixin of a model: upstream leaves out what the installed botocore cannot send; the codec sends everything."""
+    """Mixin of a model: upstream leaves out members that the installed botocore cannot send; the codec sends all."""
 
     @property
     def sends_any_member(self) -> bool:
@@ -215,7 +215,7 @@ class ProcessesWithin:
     """Mixin of a model: upstream's mapping of a Converse response runs in a context of ours."""
 
     def processing(self) -> AbstractContextManager[None]:
-        """Return the context of one response."""
+        """Return the context of a response."""
         raise NotImplementedError
 
     async def _process_response(self, response: Any) -> Any:
@@ -226,7 +226,7 @@ class ProcessesWithin:
 class MapsDeltas:
     """Mixin of a streamed response: nearly all events are deltas, which upstream looks for after all the others.
 
-    Releases before 2.68 map each event in one piece; there nothing is to be won.
+    Releases before 2.68 map each event in a single function; nothing can be gained there.
     """
 
     if hasattr(models.BedrockStreamedResponse, '_map_content_block_delta'):
@@ -246,7 +246,7 @@ class SendsWithin:
         raise NotImplementedError
 
     def sending(self, settings: Any) -> AbstractContextManager[None]:
-        """Return the context of one request."""
+        """Return the context of a request."""
         raise NotImplementedError
 
     async def _messages_create(
@@ -291,7 +291,7 @@ def batch_types() -> Any:
 
     Raises:
         UserError: This pydantic-ai has no batches yet.
-        ImportError: It has moved what they are built on here: only whoever asks for batches is told.
+        ImportError: It has moved the names that they are built on here: only users of batches see this.
     """
     if find_spec('pydantic_ai.models.batch') is None:
         raise UserError(
@@ -360,7 +360,7 @@ class InvokesWithin:
     """Mixin of an embedding model: each InvokeModel call, its errors mapped by upstream, runs in a context of ours."""
 
     def invoking(self) -> AbstractContextManager[None]:
-        """Return the context of one call."""
+        """Return the context of a call."""
         raise NotImplementedError
 
     async def _invoke_model(self, body: dict[str, Any], settings: Any) -> tuple[dict[str, Any], int]:

@@ -18,10 +18,10 @@ _Key = tuple[object, bool | None, bytes]
 
 
 class AdaptedSchemas:
-    """Remembers what upstream makes of a tool's schema, which depends on it, on `strict` and on the model's profile.
+    """Remembers the schemas that upstream adapts, which depend on the tool, on `strict` and on the model's profile.
 
     Walking a schema takes some 50 µs, which a model with twenty tools spends on every request. A schema is known by its
-    content, so that one that was changed in place is adapted anew.
+    content, so that a schema that was changed in place is adapted again.
     """
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class AdaptedSchemas:
         transformer: object,
         customize: Callable[[ModelRequestParameters], ModelRequestParameters],
     ) -> ModelRequestParameters:
-        """Customize a request's parameters, leaving the tools that are known out of what upstream works on.
+        """Customize a request's parameters, leaving tools that are known out of upstream's work.
 
         Args:
             parameters: The request's parameters.

@@ -1,7 +1,7 @@
 """Converse bodies and events: JSON, in which blobs are base64.
 
-What Bedrock adds to Converse passes through unchanged, whatever service model the installed botocore has; what
-botocore knows comes out as botocore's own serializer and parser have it.
+Members that Bedrock adds to Converse pass through unchanged, whether or not the installed botocore knows them; members
+that it knows come out like those of botocore's own serializer and parser.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ USAGE_MEMBERS: Final = frozenset(
 """The members of Bedrock's `TokenUsage`.
 
 Models send others that no service model has, some of them these under another name (`cacheReadInputTokenCount`), which
-whoever sums up the usage would count twice. (Claude Sonnet 4.5 and Nova, 2026-11)
+a sum of the usage would count them twice. (Claude Sonnet 4.5 and Nova, 2026-11)
 """
 
 _Blobs: TypeAlias = 'Mapping[str, _Blobs]'
 """Where the blobs are below an object, or below each object of a list.
 
-A document (a tool's input, a JSON result) is never part of it: what looks like a blob in there is the user's.
+A document (a tool's input, a JSON result) is never part of it: a member that looks like a blob in there is the user's.
 """
 
 _Json: TypeAlias = 'dict[str, _Json] | list[_Json] | str | bytes | int | float | bool | None'
@@ -87,7 +87,7 @@ class ConverseEncodeError(ValueError):
 
 
 class ConverseDecodeError(ValueError):
-    """An event is not what Converse sends: not a JSON object, or with a blob that is not base64."""
+    """An event is none of Converse's: not a JSON object, or with a blob that is not base64."""
 
 
 class ConverseStreamError(Exception):
@@ -105,7 +105,7 @@ class ConverseStreamError(Exception):
         self.original_status_code = original_status_code
         """The status that the model itself gave, of a `modelStreamErrorException`."""
         self.original_message = original_message
-        """What the model itself said, of a `modelStreamErrorException`."""
+        """The model's own message, of a `modelStreamErrorException`."""
         super().__init__(f'{code}: {message}')
 
     def __reduce__(self) -> tuple[type[Self], tuple[str, str, int | None, str | None]]:
@@ -148,7 +148,7 @@ def decode_request(body: bytes) -> dict[str, Any]:
 def decode_response(body: bytes) -> dict[str, Any]:
     """Decode the body of a successful Converse or CountTokens response.
 
-    A body that is empty or not a JSON object gives a response without any field, as botocore has it.
+    A body that is empty or not a JSON object yields a response without any field, like botocore.
 
     Raises:
         ConverseDecodeError: A blob in it is not base64, or it is nested deeper than Python can follow.
@@ -163,13 +163,13 @@ def decode_response(body: bytes) -> dict[str, Any]:
 
 
 _latest: tuple[Mapping[str, HeaderValue], str, _Blobs] = ({}, '', {})
-"""What the headers of the latest event said: mostly the next one's, too, for the decoder gives equal ones once."""
+"""Headers of the latest event, and their meaning: mostly those of the next, as the decoder shares equal headers."""
 
 
 def decode_event(message: Message) -> dict[str, Any] | None:
     """Decode a message of a ConverseStream response into its event, `{event type: members}`.
 
-    Gives `None` for an event of a type that Converse does not have.
+    Returns `None` for an event of a type that Converse does not have.
 
     Raises:
         ConverseStreamError: The message is an exception.
@@ -209,7 +209,7 @@ def decode_event(message: Message) -> dict[str, Any] | None:
 
 
 def _as_json(value: Any, blobs: _Blobs) -> Any:
-    """Give what JSON can carry in place of `value`: the same object where it can carry all of it."""
+    """Return a value that JSON can carry instead of `value`: the same object if it can carry all of it."""
     if isinstance(value, dict):
         return _object_as_json(cast(dict[Any, object], value), blobs)
     if isinstance(value, (list, tuple)):
@@ -237,8 +237,8 @@ def _text_as_blob(value: str) -> str:
 
 
 def _object_as_json(value: dict[Any, object], blobs: _Blobs) -> dict[str, Any]:
-    # A long conversation is a thousand objects, nearly all of them JSON as they are: whatever can be told by its type
-    # alone is passed over here, and nothing is copied.
+    # A long conversation is a thousand objects, nearly all of them JSON as they are: those that their type
+    # alone shows to be are passed over here, and nothing is copied.
     replaced: dict[str, object] | None = None
     for key, item in value.items():
         if type(key) is not str:

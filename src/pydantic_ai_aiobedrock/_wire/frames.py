@@ -31,28 +31,28 @@ class EventStreamDecodeError(ValueError):
 
 
 class Message(NamedTuple):
-    """One message of an event stream."""
+    """A message of an event stream."""
 
     headers: Mapping[str, HeaderValue]
     payload: bytes
 
 
-# What a named tuple's own constructor calls, at half its price.
+# The function that a named tuple's own constructor calls, at half the cost.
 _new_tuple: Callable[[type[Message], tuple[Mapping[str, HeaderValue], bytes]], Message] = tuple.__new__  # pyright: ignore
 
 
 class EventStreamDecoder:
     """Decode an event stream that arrives in pieces of any size.
 
-    `feed` takes what has arrived, and iterating gives each message that is complete:
+    `feed` takes bytes as they arrive, and iterating yields each message that is complete:
 
         decoder.feed(data)
         for message in decoder:
             ...
 
     The iteration ends where more bytes are needed; feed them and iterate again. An iteration that is given up takes its
-    messages with it. Both checksums of a message are
-    checked before anything of it is handed out, and its length counts for nothing until the one over it has been.
+    messages with it. Both checksums of a message are checked before any part of it is handed out, and its length is not
+    trusted before the checksum over it.
     A damaged message ends the stream: every later call raises the same error.
     """
 
@@ -80,7 +80,7 @@ class EventStreamDecoder:
         self._offset = 0
 
     def __iter__(self) -> Iterator[Message]:
-        """Give the messages that are complete.
+        """Return the messages that are complete.
 
         Raises:
             EventStreamDecodeError: The next message is damaged.
@@ -88,7 +88,7 @@ class EventStreamDecoder:
         self._raise_failure()
         if len(self._buffer) - self._offset < self._needed:
             return iter(())
-        # A list, for resuming a generator costs a third of what decoding a message does.
+        # A list: resuming a generator costs a third of decoding a message.
         messages: list[Message] = []
         try:
             self._decode_into(messages)
@@ -115,7 +115,7 @@ class EventStreamDecoder:
                 self._fail('the checksum of a message is wrong')
             block = data[headers_start:headers_end]
             try:
-                # A stream repeats one block per event type, byte for byte; a block long enough to be a burden is not
+                # A stream repeats a block per event type, byte for byte; a block long enough to be a burden is not
                 # kept.
                 headers = _cached_headers(block) if headers_length <= 512 else _decode_headers(block)
             except EventStreamDecodeError as error:
