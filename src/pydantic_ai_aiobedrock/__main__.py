@@ -1,4 +1,4 @@
-"""`python -m pydantic_ai_aiobedrock doctor`: a report on reaching Bedrock from here, and the mend of what is wrong."""
+"""`python -m pydantic_ai_aiobedrock doctor`: a report on reaching Bedrock from here, with remedies for its problems."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Metrics of the pool and of the calls, through opentelemetry-api: numbers, model ids and hosts, never content.
 
-Without an OpenTelemetry SDK the instruments do nothing. What the pool holds is asked for by the SDK when it exports, so
-counting it costs a call nothing. Names and units are those of OpenTelemetry's semantic conventions where they have one.
+Without an OpenTelemetry SDK the instruments do nothing. The SDK requests the pool's counts when it exports, so counting
+costs a call nothing. Names and units are those of OpenTelemetry's semantic conventions where they exist.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class PoolCounts(Protocol):
 
     @property
     def connections(self) -> int:
-        """Open connections, idle ones included."""
+        """Open connections, including idle."""
         ...
 
     @property
@@ -113,7 +113,7 @@ class CountedPool(Protocol):
     """A pool that counts itself."""
 
     def stats(self) -> PoolCounts:
-        """Count what the pool holds now."""
+        """Count clients, calls and connections now."""
         ...
 
 
@@ -182,7 +182,7 @@ class Operation:
         _wait_time.record(perf_counter() - self._start)
 
     def until_closed(self, progress: StreamProgress, lease: OwnedLease) -> OwnedLease:
-        """Let the end of the stream be the end of the operation; return what the stream is to own for its lease."""
+        """Let the end of the stream be the end of the operation; return the lease for the stream to own."""
         self._handed_over = True
         return _StreamEnd(partial(self._stream_ended, progress, perf_counter()), lease)
 
@@ -226,7 +226,7 @@ def install(client: Any) -> None:
 
 
 def observe(pool: CountedPool) -> None:
-    """Have the pool's counts exported for as long as the pool exists."""
+    """Export the pool's counts for as long as the pool exists."""
     _pools.add(pool)
 
 
@@ -236,7 +236,7 @@ def pool_timed_out() -> None:
 
 
 def credentials_resolved(failure: str) -> None:
-    """Count a resolution of credentials, or of an API key, and whether it failed; not what the failure said."""
+    """Count a resolution of credentials, or of an API key, and whether it failed; not the text of the failure."""
     _refreshes.add(1, {'error.type': '_OTHER'} if failure else {})
 
 
@@ -296,13 +296,13 @@ def attempt_answered(
 
 
 def attempt_was_sent(context: MutableMapping[str, Any], sent_at: float) -> None:
-    """Say of a call that its next attempt was sent at `sent_at`, on `time.perf_counter()`."""
+    """Note that the next attempt of a call was sent at `sent_at`, on `time.perf_counter()`."""
     context[_SENT_AT] = sent_at
 
 
 @lru_cache(maxsize=256)
 def server_attributes(endpoint_url: str) -> Mapping[str, str | int]:
-    """Return what the conventions for HTTP say of where requests are sent."""
+    """Return the attributes of a server in the conventions for HTTP."""
     url = urlsplit(endpoint_url)
     return {'server.address': url.hostname or '', 'server.port': url.port or (443 if url.scheme == 'https' else 80)}
 
@@ -327,7 +327,7 @@ def _counts() -> list[PoolCounts]:
 
 
 def _counts_of(pool: CountedPool) -> PoolCounts:
-    # Exporters ask from a thread of their own, in which what is counted may change under the count.
+    # Exporters read from a thread of their own: clients may come and go during the count.
     for _ in range(_TRIES - 1):
         with suppress(RuntimeError):
             return pool.stats()

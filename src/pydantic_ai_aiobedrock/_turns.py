@@ -1,7 +1,7 @@
-"""Turns of the event loop, shared out: however much arrives at once, other callbacks of the loop run in between.
+"""Turns of the event loop, shared out: other callbacks run in between, however many answers arrive at once.
 
-When hundreds of answers arrive together, the loop would run every task that waited for one before anything else. Here a
-few of them go on in each turn of the loop, in the order of their arrival.
+When hundreds of answers arrive together, the loop would run every task that waited for its answer before anything else.
+Here a few of them go on in each turn of the loop, in the order of their arrival.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Final
 from weakref import WeakKeyDictionary
 
 CALLS_PER_TURN: Final = 4
-"""Calls that are sent, or answered, in one turn of the loop: each may cost an agent a millisecond."""
+"""Calls that are sent, or answered, in a turn of the loop: each may cost an agent a millisecond."""
 
 READS_PER_TURN: Final = 24
-"""Reads of streams that go on in one turn of the loop."""
+"""Reads of streams that go on in a turn of the loop."""
 
 
 class Turns:
@@ -55,7 +55,7 @@ class Turns:
 
 
 class LoopTurns:
-    """The turns of one event loop, by the cost of what goes on in them."""
+    """The turns of an event loop, by the cost of their work."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.requests: Turns = Turns(loop, CALLS_PER_TURN)

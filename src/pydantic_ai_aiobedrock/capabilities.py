@@ -20,7 +20,7 @@ class ResolveBedrock(AbstractCapability[Any]):
     """A capability of an agent that resolves `'bedrock:<model id>'` to a `BedrockConverseModel` of this package.
 
     Without it, Pydantic AI makes its own `BedrockConverseModel` of such a name, on boto3 and worker threads. With it,
-    names are resolved here wherever the agent takes one: its `model`, `run(model=...)`, `override(model=...)`, and an
+    names are resolved here wherever the agent takes them: its `model`, `run(model=...)`, `override(model=...)`, and an
     agent spec. Names that begin with `gateway/bedrock:` lead to the Pydantic AI Gateway. Other names are left to
     Pydantic AI.
 
@@ -29,7 +29,7 @@ class ResolveBedrock(AbstractCapability[Any]):
     See https://ai.pydantic.dev/capabilities/.
 
     Attributes:
-        provider: The provider of the models; default: one made from the environment when the first name is resolved.
+        provider: The provider of the models; default: made from the environment when the first name is resolved.
     """
 
     provider: BedrockProvider | None = None

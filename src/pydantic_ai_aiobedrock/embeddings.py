@@ -26,7 +26,7 @@ class _ToThread:
 
     @staticmethod
     async def run_sync(call: Callable[[], Awaitable[_T]]) -> _T:
-        # When one input fails, the next may begin in the same turn of the loop in which it is to be cancelled.
+        # When an input fails, the next may begin in the same turn of the loop in which it is to be cancelled.
         await anyio.lowlevel.checkpoint()
         return await call()
 
@@ -67,12 +67,12 @@ class BedrockEmbeddingModel(seam.InvokesWithin, _Rebuilt):
 
         Args:
             model_name: A model id; see https://docs.aws.amazon.com/bedrock/latest/userguide/models-supported.html.
-            provider: What authenticates and sends: a `BedrockProvider` of this package, or `'bedrock'` for one made
-                from the environment.
+            provider: The provider that authenticates and sends: a `BedrockProvider` of this package, or `'bedrock'` to
+                make it from the environment.
             settings: Settings that are the defaults of every request.
 
         Raises:
-            UserError: The model is not a known embedding model; the provider is not one of this package, or has no
+            UserError: The model is not a known embedding model; the provider is not of this package, or has no
                 region.
         """
         check_model_name(model_name)
@@ -93,7 +93,7 @@ class BedrockEmbeddingModel(seam.InvokesWithin, _Rebuilt):
             failed = group.subgroup((ModelAPIError, UserError))
             if failed is None:
                 raise
-        # It was one call to whoever made it, however many requests it took.
+        # To the caller it was a single call, of any number of requests.
         raise failed.exceptions[0]
 
     def invoking(self) -> AbstractContextManager[None]:

@@ -45,7 +45,7 @@ async def call_bedrock(
     params: Mapping[str, Any],
     extra_headers: Mapping[str, str] | None,
 ) -> dict[str, Any]:
-    """Send one request on the event loop, instead of upstream's worker thread."""
+    """Send a request on the event loop, instead of upstream's worker thread."""
     operation: Any = method.__name__
     options = call_options.get()
     if extra_headers:
@@ -95,15 +95,15 @@ class BedrockConverseModel(RunsBatches, seam.SendsAnyMember, seam.ProcessesWithi
         Args:
             model_name: A model id, inference profile id, or ARN; see
                 https://docs.aws.amazon.com/bedrock/latest/userguide/models-supported.html.
-            provider: What authenticates and sends: a `BedrockProvider` of this package, `'bedrock'` for one made from
-                the environment, or `'gateway'` for the Pydantic AI Gateway.
-            profile: The model profile, or None for the one that the provider picks by the model's name.
+            provider: The provider that authenticates and sends: a `BedrockProvider` of this package, `'bedrock'` to
+                make it from the environment, or `'gateway'` for the Pydantic AI Gateway.
+            profile: The model profile, or None for the provider's choice by the model's name.
             settings: Settings that are the defaults of every request.
             batch_inference: Where Bedrock's batch inference has its files, for Pydantic AI's batches; without it, the
                 model has none.
 
         Raises:
-            UserError: `model_name` begins with `bedrock:`; the provider is not one of this package, or has no region;
+            UserError: `model_name` begins with `bedrock:`; the provider is not of this package, or has no region;
                 the installed Pydantic AI has no batches yet, or the provider can't open their files.
         """
         check_model_name(model_name)
@@ -137,7 +137,7 @@ class BedrockConverseModel(RunsBatches, seam.SendsAnyMember, seam.ProcessesWithi
             ModelAPIError: AWS or the network failed.
             UserError: The credentials, the configuration or the request are not usable as they are.
         """
-        # Mapping the messages of hundreds of requests in one turn of the loop would hold it up.
+        # Mapping the messages of hundreds of requests in a single turn of the loop would hold it up.
         await turns().requests.take()
         return await super().request(messages, model_settings, model_request_parameters)
 
@@ -160,7 +160,7 @@ class BedrockConverseModel(RunsBatches, seam.SendsAnyMember, seam.ProcessesWithi
             try:
                 yield stream
             finally:
-                # Releases of pydantic-ai before 2.60 leave this to whoever reads the stream.
+                # Releases of pydantic-ai before 2.60 leave this to the reader of the stream.
                 await stream.close_stream()
 
     def customize_request_parameters(self, model_request_parameters: ModelRequestParameters) -> ModelRequestParameters:
@@ -190,8 +190,8 @@ class BedrockConverseModel(RunsBatches, seam.SendsAnyMember, seam.ProcessesWithi
         """Map a request of a batch to the Converse request that would be sent by itself.
 
         Raises:
-            UserError: The request has what batch inference does not take (tools, extra headers, a timeout), or a value
-                that JSON cannot carry.
+            UserError: The request has parts that batch inference does not take (tools, extra headers, a timeout), or a
+                value that JSON cannot carry.
         """
         given, parameters = self.prepare_request(request.model_settings, request.model_request_parameters)
         settings: dict[str, Any] = dict(given or {})

@@ -24,7 +24,7 @@ from pydantic_ai_aiobedrock._upstream import seam
 from pydantic_ai_aiobedrock._upstream.error_mapping import map_api_errors
 from pydantic_ai_aiobedrock.errors import UnusableConfigurationError
 
-# Imported here, these would be most of what a program pays that never calls; whoever passes one has imported it.
+# Imported here, these would be most of the cost of a program that never calls; a program that passes them has them.
 if TYPE_CHECKING:
     from aiobotocore.client import AioBaseClient
     from aiobotocore.config import AioConfig
@@ -37,11 +37,11 @@ class BedrockProvider(UpstreamProvider):
     """Provider of Amazon Bedrock over aioboto3 sessions.
 
     `pydantic_ai.providers.bedrock.BedrockProvider` with a client of coroutines. Providers with equal arguments
-    share one signed client per event loop, by way of their `SessionPool`.
+    share a signed client per event loop through their `SessionPool`.
 
     As an async context manager (`async with provider`, or `async with agent`) it opens the client on entering and, on
-    leaving, closes it once no call uses it. Without one, the client is closed when it has been idle, or when the event
-    loop ends.
+    leaving, closes it once no call uses it. Without a context, the client is closed when it has been idle, or when the
+    event loop ends.
 
     See https://ai.pydantic.dev/api/providers/#pydantic_ai.providers.bedrock.
     """
@@ -99,19 +99,19 @@ class BedrockProvider(UpstreamProvider):
                 with `AWS_ACCESS_KEY_ID`.
             aws_secret_access_key: The secret of the access key.
             aws_session_token: The session token of temporary credentials.
-            api_key: A Bedrock API key, used instead of signatures, or a function, sync or async, that gives the current
-                one and is called again when it is refused; default: `AWS_BEARER_TOKEN_BEDROCK`.
-            base_url: The endpoint; default: a configured one (`AWS_ENDPOINT_URL_BEDROCK_RUNTIME`), or the region's.
+            api_key: A Bedrock API key, used instead of signatures, or a function, sync or async, that returns the
+                current key and is called again when it is refused; default: `AWS_BEARER_TOKEN_BEDROCK`.
+            base_url: The endpoint; default: as configured (`AWS_ENDPOINT_URL_BEDROCK_RUNTIME`), or the region's.
             aws_read_timeout: Seconds between two reads from a connection; default: `AWS_READ_TIMEOUT`, or 300.
             aws_connect_timeout: Seconds to establish a connection; default: `AWS_CONNECT_TIMEOUT`, or 60.
             session: An aioboto3 or aiobotocore session to make clients of, with its own region and credentials.
             config: botocore options. They take precedence over the timeouts above and over the environment; the region
                 and the endpoint are the arguments', if there are any, like in botocore.
-            pool: The pool to lease clients from; default: one that all providers share.
-            max_connections: Calls and streams in flight at most; further ones wait for a free connection.
-            throttling: What calls do while AWS throttles their model: `'wait'` for as long as other calls of it get
-                through, or `'raise'` at once, for a `FallbackModel` to go on with another region or model. The setting
-                `bedrock_throttling` of a request comes first.
+            pool: The pool to lease clients from; default: a pool that all providers share.
+            max_connections: Calls and streams in flight at most; more wait for a free connection.
+            throttling: The reaction of calls while AWS throttles their model: `'wait'` for as long as other calls of it
+                get through, or `'raise'` at once, for a `FallbackModel` to go on with another region or model. The
+                setting `bedrock_throttling` of a request comes first.
 
         Raises:
             UserError: There is no region; the profile does not exist; an argument or a variable is not usable.
@@ -187,7 +187,7 @@ class BedrockProvider(UpstreamProvider):
         self._runtime = as_async_client(client)
 
     def __copy__(self) -> Self:
-        """Return a provider of the same client; contexts that were entered stay with this one."""
+        """Return a provider of the same client; contexts that were entered stay with the original."""
         copy = self.__class__.__new__(self.__class__)
         vars(copy).update(self.__dict__, _entered=[])
         return copy
@@ -227,7 +227,7 @@ class BedrockProvider(UpstreamProvider):
             raise _not_picklable('api_key')
         if self._runtime.pool is not shared_pool:
             raise _not_picklable('pool')
-        # The URL of a proxy may have a password in it; that of an endpoint is refused with one.
+        # The URL of a proxy may have a password in it; that of an endpoint may not.
         if cast(Any, spec.config) is not None and cast(Any, spec.config).proxies:
             raise _not_picklable('config')
         return arguments
@@ -274,7 +274,7 @@ class BedrockProvider(UpstreamProvider):
 
 
 def as_provider(provider: str | Provider[Any]) -> Provider[Any]:
-    """Return the provider that a model was given, or the one that a name stands for.
+    """Return the provider that a model was given, as an object or by name.
 
     Raises:
         UserError: The provider's client is not asynchronous.

@@ -14,5 +14,5 @@ class BedrockModelSettings(UpstreamModelSettings, total=False):
     """
 
     bedrock_throttling: Throttling
-    """What the request does while AWS throttles its model: `'wait'` for as long as other requests of it get through,
-    or `'raise'` at once. Default: `throttling` of the `BedrockProvider`."""
+    """The reaction of the request while AWS throttles its model: `'wait'` for as long as other requests of it get
+    through, or `'raise'` at once. Default: `throttling` of the `BedrockProvider`."""

@@ -13,7 +13,7 @@ from pydantic_ai_aiobedrock._upstream.error_mapping import map_stream_errors
 
 
 def events(stream: Any) -> AsyncIterator[dict[str, Any]]:
-    """Return the events of a stream: this package's own, or that of a client that the user brought."""
+    """Return the events of a stream: this package's own, or that of a caller-supplied client."""
     # Imported with the client that opened the stream.
     from pydantic_ai_aiobedrock._client.event_stream import ConverseEventStream
 
@@ -43,7 +43,7 @@ class BedrockStreamedResponse(seam.MapsDeltas, _Rebuilt):
 
     def get_stream_cancel_errors(self) -> tuple[type[BaseException], ...]:
         """Return the errors that a read may raise after `cancel()`."""
-        # pydantic-ai 2.33 to 2.48 do not look for the transport's error behind the one that it is mapped to.
+        # pydantic-ai 2.33 to 2.48 do not look for the transport's error behind the error that it is mapped to.
         return (*super().get_stream_cancel_errors(), ModelAPIError)
 
     async def close_stream(self) -> None:

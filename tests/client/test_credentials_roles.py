@@ -238,7 +238,7 @@ async def test_calls_go_on_with_credentials_that_are_good_while_their_source_fai
     container.failing = True
     clock.ahead = 55 * 60
     await client.converse(**hello())
-    assert 'Resolving credentials from container-role anew failed: CredentialRetrievalError' in caplog.messages
+    assert 'Resolving credentials from container-role again failed: CredentialRetrievalError' in caplog.messages
 
 
 async def test_a_call_with_expired_credentials_whose_source_fails_is_an_error_of_the_configuration(

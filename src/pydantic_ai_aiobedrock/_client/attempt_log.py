@@ -15,7 +15,7 @@ _SENT_BEFORE: Final = 'pydantic_ai_aiobedrock.logged_before'
 
 
 class LoggedAttempt:
-    """One attempt, which has just been sent."""
+    """An attempt, which has just been sent."""
 
     __slots__ = ('_model', '_operation', '_sent_at', 'number')
 
@@ -74,7 +74,7 @@ def install(client: Any) -> None:
 
 
 def take_over(context: MutableMapping[str, Any], attempt: LoggedAttempt | None) -> None:
-    """Make the next attempt of a call one that has been sent already."""
+    """Log no request for the next attempt of a call: it has been sent already."""
     if attempt is not None:
         context[_SENT_BEFORE] = attempt
 

@@ -1,4 +1,4 @@
-"""Bounds the attempts of each call; botocore has one number for all calls of a client."""
+"""Bounds the attempts of each call; botocore has the same number for all calls of a client."""
 
 from __future__ import annotations
 

@@ -17,10 +17,10 @@ from pydantic_ai_aiobedrock._config.client_spec import Identity
 
 
 class Client:
-    """A signed client of one service, and its connections.
+    """A signed client of a service, and its connections.
 
     Attributes:
-        identity: The credentials that can be resolved again, or None for static ones.
+        identity: The credentials that can be resolved again, or None if they are static.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Client:
 
     @property
     def open_connections(self) -> int:
-        """Open sockets, idle ones included."""
+        """Open sockets, including idle."""
         return 0 if self._transport is None else self._transport.open_connections
 
     @property
@@ -61,7 +61,7 @@ class Client:
     async def call(
         self, operation: str, params: Mapping[str, Any], options: CallOptions = NO_OPTIONS
     ) -> dict[str, Any]:
-        """Send one request.
+        """Send a request.
 
         Args:
             operation: The method of the aiobotocore client, such as `converse`.

@@ -36,7 +36,7 @@ from pydantic_ai_aiobedrock._config.client_spec import (
 
 
 async def make_client(spec: ClientSpec, cache: CredentialCache, begin: Callable[[str], None]) -> Client:
-    """Make and enter a client, reading whatever files that takes.
+    """Make and enter a client, reading the files that it takes.
 
     Args:
         spec: The options of the client.
@@ -132,7 +132,7 @@ async def _make_with_credentials(spec: ClientSpec, cache: CredentialCache, begin
 async def _kept_or_resolved(
     spec: ClientSpec, cache: CredentialCache, held: Resolved | None, *, refused: bool
 ) -> Resolved | None:
-    """Return credentials other than those that are held: kept ones, or new ones.
+    """Return credentials other than those that are held, kept or new.
 
     Args:
         spec: The options of the client.
@@ -217,7 +217,7 @@ def _config(spec: ClientSpec, session: AioSession, http_session: Callable[..., H
     if spec.service_name == 's3':
         # The global endpoint, which is botocore's default for us-east-1, stands in the table that is left unread.
         config.s3 = {**(config.s3 or {}), 'us_east_1_regional_endpoint': 'regional'}
-    # The pool bounds what is in flight, and how long the rest waits, so the connector need not.
+    # The pool bounds the calls in flight, and how long the rest waits, so the connector need not.
     config.max_pool_connections = 0
     config.http_session_cls = http_session
     config.__class__ = CompleteConfig

@@ -1,6 +1,6 @@
 """Puts the codec into an aiobotocore client, through the events that botocore emits around a call.
 
-Only what stands between the caller's dicts and the bytes is replaced. Endpoints, signing, retries, errors and
+Only the conversion between the caller's dicts and the bytes is replaced. Endpoints, signing, retries, errors and
 `ResponseMetadata` stay botocore's.
 """
 
@@ -34,10 +34,10 @@ def install(client: Any, open_stream: Callable[[Any], object]) -> None:
             return
         body = response_dict['body']
         if isinstance(body, bytes):
-            # botocore decodes an empty body instead, and puts these members on top of what it makes of that.
+            # botocore decodes an empty body instead, and adds these members to the result.
             response_dict['body'] = b''
             customized_response_dict.update(decode_response(body))
-            # What botocore says of the response, and takes a retry from, is not the body's to say.
+            # These members are botocore's, which takes retries from them: a body cannot set them.
             customized_response_dict.pop('ResponseMetadata', None)
             customized_response_dict.pop('Error', None)
         else:
@@ -55,7 +55,7 @@ def install(client: Any, open_stream: Callable[[Any], object]) -> None:
 
 
 def _withhold_params(params: dict[str, Any], model: Any, context: dict[str, Any], **_: Any) -> dict[str, Any]:
-    # The installed service model may be older than what the request uses, so it is shown no more than it insists on.
+    # The installed service model may be older than the request's members, so it is shown only those that it requires.
     context[_PARAMS] = params
     shown = {name: params[name] for name in model.input_shape.required_members if name in params}
     if isinstance(shown.get('input'), dict):

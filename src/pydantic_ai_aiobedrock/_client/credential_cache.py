@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Generic, TypeVar
 
 REMEMBERED = 256
-"""Identities that are remembered at most; the one used least recently is forgotten first."""
+"""Identities that are remembered at most; the least recently used is forgotten first."""
 
 _POLL_SECONDS = 0.02
 
@@ -18,7 +18,7 @@ _T = TypeVar('_T')
 
 
 class Kept(Generic[_T]):
-    """The latest credentials of one identity, or None."""
+    """The latest credentials of an identity, or None."""
 
     def __init__(self) -> None:
         self.value: _T | None = None

@@ -58,7 +58,7 @@ class CredentialHTTPSession(HTTPSession):
     """Sends a request for credentials, to which the options of the call that needs them do not apply."""
 
     async def send(self, request: PreparedRequest, options: CallOptions | None = None) -> AioAWSResponse:
-        """Send one request, like `HTTPSession`."""
+        """Send a request, like `HTTPSession`."""
         return await super().send(request, NO_OPTIONS if options is None else options)
 
 
@@ -70,7 +70,7 @@ class _VerifiedConfig(AioConfig):
     """The default client config of a session, whose clients send through `HTTPSession`."""
 
     def merge(self, other_config: Any) -> Any:
-        """Return both in one, unless the other one is complete."""
+        """Merge both, unless the other config is complete."""
         return other_config if isinstance(other_config, CompleteConfig) else _verified(super().merge(other_config))
 
 
@@ -96,7 +96,7 @@ def _verify_fetchers(credential_provider: Any) -> None:
 
 
 class _FetcherSession:
-    """The HTTP session of a fetcher: its own for the caller, a verifying one for this package."""
+    """The HTTP session of a fetcher: its own for the caller, a verifying session for this package."""
 
     def __init__(self, fetcher: Any) -> None:
         self._own = fetcher._session

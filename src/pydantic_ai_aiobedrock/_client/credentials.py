@@ -27,7 +27,8 @@ logger: logging.Logger = logging.getLogger('pydantic_ai_aiobedrock')
 ADVISORY_SECONDS = 15 * 60
 """So long before their expiry, credentials are resolved again while calls go on with them, like in botocore.
 
-Calls wait for new ones in the last two thirds of this time. For credentials with a shorter life it is half of that.
+Calls wait for new credentials in the last two thirds of this time. For credentials with a shorter life it is half of
+that.
 """
 RETRY_SECONDS = 60
 """A source that fails, or returns the same credentials, is asked again after this, or sooner as time runs out."""
@@ -55,7 +56,7 @@ class Resolved:
     """Credentials that botocore's chain of providers found.
 
     Attributes:
-        credentials: What to sign with.
+        credentials: The credentials to sign with.
         source: The provider's name, in botocore's words.
         expires_at: When they expire, on `time.time()`, or None if they do not say.
         resolved_at: When they were resolved, on `time.time()`.
@@ -68,7 +69,7 @@ class Resolved:
 
     @property
     def has_expired(self) -> bool:
-        """Past the expiry, if there is one."""
+        """Past the expiry, if any."""
         return self.expires_at is not None and time() >= self.expires_at
 
 
@@ -153,7 +154,7 @@ class ResolvedCredentials(AioCredentials):
             return await self._resolve(held, refused=held == self._refused)
         except Exception as error:
             # Nobody else may hear of it, as long as there are credentials.
-            logger.warning('Resolving credentials from %s anew failed: %s', self.source, type(error).__name__)
+            logger.warning('Resolving credentials from %s again failed: %s', self.source, type(error).__name__)
             raise
 
     def _note_refusal(self, resolved: Resolved) -> None:
@@ -180,7 +181,7 @@ class ResolvedCredentials(AioCredentials):
 
 
 class BearerToken:
-    """A Bedrock API key, in botocore's place for tokens; one given as a function is asked for when it is refused."""
+    """A Bedrock API key, in botocore's place for tokens; a function is called again when its key is refused."""
 
     source = 'api_key'
 
@@ -192,7 +193,7 @@ class BearerToken:
         self._latest = _Latest(token, self._ask, kept.forget)
 
     def load_token(self, **_: object) -> BearerToken:
-        """Return the token that the client asks at every request: this one."""
+        """Return this object: the token that the client resolves at every request."""
         return self
 
     async def get_frozen_token(self) -> FrozenAuthToken:
@@ -213,7 +214,7 @@ class BearerToken:
         return callable(self._api_key) and status in (401, 403)
 
     async def renew(self) -> None:
-        """Ask for the key again, once for all calls that were refused with the same one; see `Identity`."""
+        """Resolve the key again, once for all calls that were refused with the same key; see `Identity`."""
         await self._latest.renew(self.source)
 
     def close(self) -> None:
@@ -225,7 +226,7 @@ class BearerToken:
             return kept
         function = self._api_key
         assert callable(function)
-        # One that is not async may read a file or call a service.
+        # A synchronous function may read a file or call a service.
         given = function() if inspect.iscoroutinefunction(function) else await start_in_thread(function)
         api_key = await given if inspect.isawaitable(given) else given
         if not isinstance(api_key, str) or not api_key:
@@ -235,7 +236,7 @@ class BearerToken:
 
 
 _used: ContextVar[int] = ContextVar('used', default=-1)
-"""Which resolution gave what this task has last signed with."""
+"""The number of the resolution whose credentials this task has last signed with."""
 
 
 class _Latest(Generic[_T]):
@@ -271,15 +272,15 @@ class _Latest(Generic[_T]):
             raise NotRenewedError(f'The credentials came from {source}, which {outcome}')
 
     async def resolve(self) -> None:
-        """Wait for the resolution that is under way, or for a new one."""
+        """Wait for the resolution that is under way, or begin it."""
         # Neither a task that is cancelled nor a resolution that is takes the other with it.
         await asyncio.wait([self.start()])
 
     def start(self) -> asyncio.Task[None]:
-        """Return the resolution that is under way, or a new one."""
+        """Return the resolution that is under way, or begin it."""
         # An eager task may have ended before it was assigned.
         if self._resolving is None or self._resolving.done():
-            # An empty context: what one call brings along is nothing to the others.
+            # An empty context: the variables of a call are nothing to the others.
             self._resolving = asyncio.get_running_loop().create_task(self._run(), context=Context())
         return self._resolving
 

@@ -1,4 +1,4 @@
-"""ConverseEventStream: the events of one ConverseStream response, and the connection that they come over."""
+"""ConverseEventStream: the events of a ConverseStream response, and the connection that they come over."""
 
 from __future__ import annotations
 
@@ -69,10 +69,10 @@ class ConverseEventStream:
         """Wait for the next event.
 
         Raises:
-            botocore.exceptions.EventStreamError: Bedrock sent an exception in place of an event.
+            botocore.exceptions.EventStreamError: Bedrock sent an exception instead of an event.
             botocore.exceptions.HTTPClientError: The connection broke or fell silent, or the stream ended too early.
-            EventStreamDecodeError: What arrived is not an event stream.
-            ConverseDecodeError: What arrived is not an event of Converse.
+            EventStreamDecodeError: The bytes are not an event stream.
+            ConverseDecodeError: An event is not of Converse.
         """
         try:
             while True:
@@ -105,8 +105,8 @@ class ConverseEventStream:
     def close(self) -> None:
         """Close the stream at once, and cut its connection unless the stream has been read to its end.
 
-        A read that waits in another task fails with `ResponseStreamingError`, and so does every later one: what has
-        been read is not the whole answer.
+        A read that waits in another task fails with `ResponseStreamingError`, and so does every later read: the
+        answer is not complete.
         """
         if not self._closed:
             self._closed = True
@@ -168,7 +168,7 @@ def _close_late(response: aiohttp.ClientResponse, lease: Owned | None) -> None:
 
 
 def _parsed(error: ConverseStreamError) -> Any:
-    """The parsed response that botocore's exceptions carry, with what AWS adds to a model's own error."""
+    """The parsed response that botocore's exceptions carry, with the members that AWS adds to a model's own error."""
     parsed: dict[str, Any] = {'Error': {'Code': error.code, 'Message': error.message}}
     if error.original_status_code is not None:
         parsed['originalStatusCode'] = error.original_status_code

@@ -1,9 +1,9 @@
-"""Sends Converse and ConverseStream by requests that botocore has prepared before, with a body of their own.
+"""Sends Converse and ConverseStream as requests that botocore has prepared before, with a body of their own.
 
-What botocore does ahead of a request is the same at each call of a client, but for the body, the date, the id of the
-call and the signature over them. So botocore prepares and sends the first request for a model, and later ones are made
-after it. An attempt that fails is handed to botocore as the first one of a call of its own: what is tried again, when,
-and what is raised in the end is botocore's to say. So is everything where somebody else is listening.
+botocore's work ahead of a request is the same at each call of a client, but for the body, the date, the id of the call
+and the signature over them. So botocore prepares and sends the first request for a model, and later requests are
+modelled on it. An attempt that fails is handed to botocore as the first of a call of its own: botocore decides whether
+and when to try again, and the error to raise in the end. So it does about everything while other code is listening.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from pydantic_ai_aiobedrock._config.call_options import CallOptions
 from pydantic_ai_aiobedrock._wire.converse import decode_response, encode_request
 
 REMEMBERED = 256
-"""Requests that a client remembers at most, one per operation and model; the oldest is forgotten first."""
+"""Requests that a client remembers at most, each of an operation and a model; the oldest is forgotten first."""
 
 _HEADERS: Final = frozenset(
     {
@@ -44,7 +44,7 @@ _HEADERS: Final = frozenset(
         'Content-Length',
     }
 )
-"""What is known of a request's headers: which of them are its own. Of any other it is not."""
+"""Headers that are known to be a request's own, or the same in every request; of any other that is not known."""
 
 _METADATA: Final = frozenset({'RequestId', 'HostId', 'HTTPStatusCode', 'HTTPHeaders', 'RetryAttempts'})
 
@@ -94,7 +94,7 @@ _current: ContextVar[_Call | None] = ContextVar('current', default=None)
 
 
 class FastPath:
-    """The requests that botocore has prepared for one client, and the calls that are made after them."""
+    """The requests that botocore has prepared for a client, and the calls that are modelled on them."""
 
     def __init__(self, client: Any, transport: HTTPSession) -> None:
         """Take a client of Bedrock Runtime and its transport; `of` says whether it can have a fast path."""
@@ -132,7 +132,7 @@ class FastPath:
         )
 
     async def call(self, operation_name: str, params: Mapping[str, Any], options: CallOptions) -> dict[str, Any]:
-        """Send one request, through botocore or modelled on one that botocore sent."""
+        """Send a request, through botocore or modelled on an earlier request of botocore's."""
         operation = self._operations[operation_name]
         key = operation_name, params['modelId']
         if (template := self._templates.get(key)) is None:
@@ -272,7 +272,7 @@ class FastPath:
 
 
 def _template(request: Any, metadata: Mapping[str, Any]) -> _Template | None:
-    """Return what later requests are made after; None for a request that is not of the kind that is known."""
+    """Return the template of later requests; None for a request of an unknown kind."""
     if not request.headers.keys() <= _HEADERS or not isinstance(request.body, bytes):
         return None
     headers = {

@@ -25,7 +25,7 @@ _EVENTS: Final = (
     'after-call',
     'after-call-error',
 )
-"""What botocore emits during a call."""
+"""Events that botocore emits during a call."""
 
 _KNOWN: Final = frozenset({'botocore', 'aiobotocore', 'boto3', 'aioboto3', 'pydantic_ai_aiobedrock'})
 _LISTENING: Final = frozenset({'stub', 'monitoring'})
@@ -39,12 +39,12 @@ class Listeners:
         """Look at a client that has just been made.
 
         Raises:
-            LookupError: One of its methods is wrapped already, or it is of a make that is not known.
+            LookupError: A method of it is wrapped already, or it is of an unknown make.
         """
         events = client.meta.events
         self._emitter: Any = getattr(events, '_emitter', events)
         if not hasattr(self._emitter, '_lookup_cache'):
-            raise LookupError('The handlers of its events can not be told.')
+            raise LookupError('The handlers of its events cannot be listed.')
         self._steps = list(_steps(client))
         self._looked_at: object = None
         self._handled = True
@@ -64,14 +64,14 @@ class Listeners:
             return True
         for owner, name, function in self._steps:
             step = getattr(owner, name)
-            # What wrapt makes looks like what it wraps, but for its type.
+            # A wrapper of wrapt looks like the function it wraps, but for its type.
             if type(step) is not MethodType or step.__func__ is not function:
                 return True
         return False
 
 
 def _steps(client: Any) -> Iterator[tuple[Any, str, FunctionType]]:
-    """Give the steps of a call, which others have been seen to wrap, as botocore has them.
+    """Yield the steps of a call, which other code has been seen to wrap, as botocore defines them.
 
     Raises:
         LookupError: They are not, or no longer, botocore's.

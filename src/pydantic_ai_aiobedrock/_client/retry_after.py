@@ -1,7 +1,7 @@
 """Waits as long as AWS asks, with `Retry-After` or `x-amz-retry-after`, before a call is sent again.
 
-botocore decides whether a call is tried again and waits for a time of its own; what AWS asks for beyond that is waited
-for here, before the next attempt is signed.
+botocore decides whether a call is tried again and waits for a time of its own; the rest of AWS's time is waited for
+here, before the next attempt is signed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from pydantic_ai_aiobedrock._config.call_options import call_options
 
 MAX_SECONDS = 60
-"""Calls wait no longer than this, nor than their read timeout, whatever AWS asks for."""
+"""Calls wait no longer than this, nor than their read timeout, even if AWS asks for more."""
 
 _NOT_BEFORE = 'pydantic_ai_aiobedrock.not_before'
 
@@ -47,7 +47,7 @@ async def _wait(request: Any, **_: object) -> None:
 
 
 def asked_for(headers: Mapping[str, str]) -> float:
-    """Return the seconds that AWS asks to wait: one header has milliseconds, the other seconds or a date."""
+    """Return the seconds that AWS asks to wait: a header has milliseconds, the other seconds or a date."""
     with suppress(KeyError, ValueError):
         return float(headers['x-amz-retry-after']) / 1000
     value = headers.get('retry-after', '')

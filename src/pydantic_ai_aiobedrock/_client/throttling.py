@@ -1,4 +1,4 @@
-"""Refusals for a quota's sake: how to know one, and how to keep botocore from retrying it."""
+"""Refusals because of a quota: how to recognize them, and how to keep botocore from retrying them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Throttle(NamedTuple):
     Attributes:
         resource: The kind of quota that was exceeded.
         retry_after: Seconds that AWS asks to wait, 0 if it does not say.
-        is_final: Waiting is of no use: the quota is one per day.
+        is_final: Waiting is of no use: the quota is per day.
     """
 
     resource: Literal['requests', 'tokens']

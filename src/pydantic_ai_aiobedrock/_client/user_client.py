@@ -34,13 +34,13 @@ class UserClient:
         )
 
     def __getattr__(self, name: str) -> Any:
-        """Whatever else the client has."""
+        """Return any other attribute of the client."""
         return getattr(self.client, name)
 
     async def call(
         self, operation: str, params: Mapping[str, Any], options: CallOptions = NO_OPTIONS
     ) -> dict[str, Any]:
-        """Send one request; the stream of a streamed answer is the client's own. See `BedrockRuntime.call`."""
+        """Send a request; the stream of a streamed answer is the client's own. See `BedrockRuntime.call`."""
         response = await call_botocore(self._checked(), operation, params, options)
         if operation == 'invoke_model':
             return {**response, 'body': await read_body(response['body'], self.meta.endpoint_url)}

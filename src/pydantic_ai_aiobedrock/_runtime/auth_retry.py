@@ -1,4 +1,4 @@
-"""Sends one request with a leased client, and again with new credentials if AWS refused the old ones."""
+"""Sends a request with a leased client, and again with new credentials if AWS refused the old ones."""
 
 from __future__ import annotations
 

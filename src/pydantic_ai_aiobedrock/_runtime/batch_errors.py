@@ -1,4 +1,4 @@
-"""The members of botocore's errors, and what an error should say besides: where files and jobs are that it has left."""
+"""The members of botocore's errors, and an addition to an error: the places of files and jobs that it has left."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ CHUNK_BYTES = 256 * 1024
 """Files are downloaded, and the records in them decoded, in chunks of this size."""
 
 CLEANUP_SECONDS = 10
-"""The time allowed for removing what a failed or cancelled upload has left."""
+"""The time allowed for removing the remains of a failed or cancelled upload."""
 
 MAX_RESUMES = 5
 """A download that breaks this many times in a row without progress is given up."""
@@ -109,7 +109,7 @@ class BatchFiles:
             yield rest
 
     async def delete(self, uri: str) -> None:
-        """Delete a file; one that does not exist is no error.
+        """Delete a file; a missing file is no error.
 
         Raises:
             botocore.exceptions.ClientError: AWS refused.
@@ -211,7 +211,7 @@ class BatchFiles:
 
 
 def _pieces(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """Join lines to parts of an upload, one part at a time."""
+    """Join lines to parts of an upload, a part at a time."""
     piece = bytearray()
     for line in lines:
         piece += line

@@ -27,7 +27,7 @@ GIVE_UP_SECONDS = 10
 
 
 class ModelInvocationJobs:
-    """Batch inference jobs of one account and region.
+    """Batch inference jobs of an account and region.
 
     See https://docs.aws.amazon.com/bedrock/latest/userguide/batch-inference.html.
     """
@@ -54,8 +54,8 @@ class ModelInvocationJobs:
 
         Raises:
             botocore.exceptions.ClientError: AWS refused the job.
-            botocore.exceptions.BotoCoreError: The network failed, and there is no such job, or it says that there may
-                be one, and under which name.
+            botocore.exceptions.BotoCoreError: The network failed, and there is no such job, or the error says that it
+                may exist, and under which name.
         """
         # With the token, a repeated request starts no second job.
         request = {**request, 'jobName': name, 'clientRequestToken': uuid.uuid4().hex}
@@ -82,7 +82,7 @@ class ModelInvocationJobs:
         return await self._call('get_model_invocation_job', {'jobIdentifier': job_arn})
 
     async def stop(self, job_arn: str) -> dict[str, Any]:
-        """Stop a job; one that has ended, or is being stopped, is left as it is.
+        """Stop a job; a job that has ended, or is being stopped, is left as it is.
 
         Returns:
             The job, as `get` returns it.
@@ -124,7 +124,7 @@ class ModelInvocationJobs:
             query['nextToken'] = token
 
     async def _find(self, name: str) -> str | None:
-        """Return the ARN of the job of a name, if there is one."""
+        """Return the ARN of the job of a name, or None."""
         async with aclosing(self.list(nameContains=name)) as jobs:
             async for job in jobs:
                 if job['jobName'] == name:

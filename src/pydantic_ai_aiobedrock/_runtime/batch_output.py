@@ -12,7 +12,7 @@ from pydantic_core import from_json
 
 _BOM = b'\xef\xbb\xbf'
 _ID = rb'"recordId"\s*:\s*("(?:[^"\\]|\\.)*")'
-# Elsewhere in a line that cannot be parsed, the member may be one of the request's own.
+# Elsewhere in a line that cannot be parsed, the member may be the request's own.
 _ID_AT_AN_END = re.compile(rb'\A\s*\{\s*%b|%b\s*\}?\s*\Z' % (_ID, _ID))
 
 
@@ -34,7 +34,7 @@ class OutputRecord:
 
 
 class LineSplitter:
-    """Splits chunks into lines, in time that is linear in their size whatever the length of a line."""
+    """Splits chunks into lines, in time that is linear in their size, for lines of any length."""
 
     def __init__(self) -> None:
         self._pieces: list[bytes] = []
@@ -49,7 +49,7 @@ class LineSplitter:
             self._pieces = [others[-1]]
 
     def rest(self) -> bytes:
-        """Return what has been fed since the last line feed, and forget it."""
+        """Return the bytes since the last line feed, and forget them."""
         pieces, self._pieces = self._pieces, []
         return b''.join(pieces)
 

@@ -1,4 +1,4 @@
-"""Answers, one by one, the requests that are too few for a batch inference job."""
+"""Answers the requests that are too few for a batch inference job with live calls."""
 
 from __future__ import annotations
 

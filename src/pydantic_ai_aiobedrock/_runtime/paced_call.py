@@ -1,4 +1,4 @@
-"""PacedCall: one call from its place in the queue to its end, sent again while AWS throttles it."""
+"""PacedCall: a call from its place in the queue to its end, sent again while AWS throttles it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAX_WAIT_SECONDS: Final = 60
 
 
 class PacedCall:
-    """One call, which owns its lease until it is released.
+    """A call, which owns its lease until it is released.
 
     A throttled attempt gives its lease back, and waits in the queue of its model. Without a pacer the first throttled
     attempt is the last.
@@ -44,7 +44,7 @@ class PacedCall:
             pacer: The pacer of the model, or None to raise at once.
             params: The parameters of the call, for the tokens that AWS reserves.
             take_lease: Waits for a lease.
-            send: Sends one request with it.
+            send: Sends a request with it.
             timeout: Seconds to wait at most before an attempt, or None for as long as other calls get through.
         """
         self.pacer = pacer

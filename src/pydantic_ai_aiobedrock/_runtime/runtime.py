@@ -53,7 +53,7 @@ class RuntimeMeta:
 class BedrockRuntime:
     """Bedrock Runtime's operations as coroutines, with the parameters and responses of boto3's client.
 
-    Every call leases a client from the pool, so one runtime serves any number of calls, event loops and threads.
+    Every call leases a client from the pool, so a runtime serves any number of calls, event loops and threads.
     Request members that the installed botocore does not know are sent as they are.
 
     See https://docs.aws.amazon.com/bedrock/latest/APIReference/API_Operations_Amazon_Bedrock_Runtime.html.
@@ -66,8 +66,8 @@ class BedrockRuntime:
             pool: The pool to lease clients from.
             spec: The recipe of the clients.
             endpoint_url: The endpoint that they send to.
-            throttling: What calls do while AWS throttles their model: wait for as long as other calls of it get
-                through, or raise at once.
+            throttling: The reaction of calls while AWS throttles their model: wait for as long as other calls of it
+                get through, or raise at once.
         """
         self.throttling: Throttling = throttling
         self.pool = pool
