@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, cast
 
 from pydantic_ai.exceptions import ModelAPIError, UserError
 from pydantic_ai.messages import ModelMessage, ModelResponse
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 
 _schemas = AdaptedSchemas()
 
+_HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_NOT_IN_HEADERS: Final = re.compile('[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]')
+
 # Timeouts of 0 and None stand for something else further down.
 _AT_ONCE, _NEVER = 0.001, 366 * 86_400.0
 
@@ -49,6 +53,7 @@ async def call_bedrock(
     operation: Any = method.__name__
     options = call_options.get()
     if extra_headers:
+        _check_headers(extra_headers)
         options = replace(options, extra_headers=extra_headers)
     return await client.call(operation, params, options)
 
@@ -266,6 +271,20 @@ class BedrockConverseModel(RunsBatches, seam.SendsAnyMember, seam.ProcessesWithi
         if (timeout := settings.get('timeout')) is not None:
             options |= _timeouts(timeout, client)
         return calling_with(CallOptions(**options)) if options else nullcontext()
+
+
+def _check_headers(headers: Mapping[Any, Any]) -> None:
+    for name, value in headers.items():
+        if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
+            raise UserError(f'`extra_headers` has {name!r}, which is not the name of an HTTP header.')
+        # The value may be a secret.
+        if not isinstance(value, str):
+            raise UserError(f'The value of `{name}` in `extra_headers` must be a str, not {type(value).__name__}.')
+        if found := _NOT_IN_HEADERS.search(value):
+            raise UserError(
+                f'The value of `{name}` in `extra_headers` contains {found[0]!r}: line breaks and control characters '
+                'cannot be sent in a header.'
+            )
 
 
 def _attempts(max_retries: Any) -> int:

@@ -8,7 +8,7 @@ from pydantic_ai.embeddings import Embedder
 
 from .cases_streams import METADATA, START, STOP, delta, end
 from .programs import RUN, STREAM, chat, observed, of_run, program
-from .releases import CATEGORIES
+from .releases import CATEGORIES, NETWORK_ERRORS
 from .replies import (
     THROTTLING,
     EventsReply,
@@ -93,6 +93,7 @@ CASES = (
     chat('an answer that breaks off', modes=[RUN], needs='ConverseRequest.outputConfig', faults=[Truncate(20, 'close')], upstream="ModelAPIError: Response has no 'output' field", ours='ModelConnectionError: Connection was closed *', since=CATEGORIES),
     embedded('an embedding that breaks off', Truncate(20, 'reset'), upstream='ResponseStreamingError: *', ours='ModelConnectionError read: *', since=CATEGORIES),
     program('embeddings whose sibling has failed', siblings, in_order=False, faults=[(THROTTLING, {'when': is_refused}), (NoResponse('hang'), {'when': waits})], upstream='ModelRateLimitError 429 ThrottlingException: when all had timed out', ours='ModelRateLimitError 429 ThrottlingException: at once', since=CATEGORIES),
+    chat('extra_headers that cannot be sent', settings={'extra_headers': {'X-Broken': 'two\nlines'}}, upstream='ModelConnectionError: *', ours='UserError: The value of `X-Broken` in `extra_headers` contains *', since=NETWORK_ERRORS),
     refused('no credentials anywhere', {'region_name': 'us-east-1'}, 'NoCredentialsError: *', 'UserError: No AWS credentials were found. *'),
     refused('a profile that is not there', {'profile_name': 'nobody', 'region_name': 'us-east-1'}, 'ProfileNotFound: *', 'UserError: * The config profile (nobody) could not be found*'),
     refused('a base_url that is none', {'base_url': 'localhost', 'region_name': 'us-east-1'}, 'ValueError: *', 'UserError: `base_url` is not the URL of an endpoint: *'),

@@ -2,7 +2,6 @@
 # ruff: noqa: E501 - one line a case
 
 from .programs import COUNT, RUN, STREAM, chat
-from .releases import NETWORK_ERRORS
 from .replies import Reply
 from .sides import CLAUDE, CLAUDE_ADAPTIVE, NOVA
 
@@ -62,7 +61,6 @@ CASES = (
     setting('extra_headers that replace one of the SDK', extra_headers={'content-type': 'application/json; charset=utf-8'}),
     setting('extra_headers of the model', model_settings={'extra_headers': {'X-Of-The': 'model'}}),
     setting('extra_headers of the run before those of the model', model_settings={'extra_headers': {'X-Of-The': 'model'}}, extra_headers={'X-Of-The': 'run'}),
-    setting('extra_headers that cannot be sent', own_words=True, since=NETWORK_ERRORS, extra_headers={'X-Broken': 'two\nlines'}),
     setting('settings of the model', model_settings={'temperature': 0.1, 'max_tokens': 9}),
     setting('settings of the run before those of the model', model_settings={'temperature': 0.1, 'top_p': 0.5}, temperature=0.7),
     setting('parallel_tool_calls', parallel_tool_calls=False),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping
 from typing import Any
 
-from pydantic_ai_aiobedrock._config.call_options import CallOptions, call_options, calling_with
+from pydantic_ai_aiobedrock._config.call_options import CallOptions, calling_with
 
 
 async def call_botocore(client: Any, operation: str, params: Mapping[str, Any], options: CallOptions) -> dict[str, Any]:
@@ -19,13 +19,3 @@ async def call_botocore(client: Any, operation: str, params: Mapping[str, Any], 
     """
     with calling_with(options):
         return await getattr(client, operation)(**params)
-
-
-def add_extra_headers(params: MutableMapping[str, Any], **_: object) -> None:
-    """Add the call's extra headers to a request that is about to be signed: a handler of botocore's `before-call`."""
-    if extra_headers := call_options.get().extra_headers:
-        headers: MutableMapping[str, str] = params['headers']
-        for name, value in extra_headers.items():
-            for existing in [key for key in headers if key.lower() == name.lower()]:
-                del headers[existing]
-            headers[name] = value

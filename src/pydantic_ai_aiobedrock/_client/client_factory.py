@@ -14,8 +14,15 @@ from aiobotocore.session import AioSession
 from botocore.exceptions import BotoCoreError, ClientError, CredentialRetrievalError
 
 from pydantic_ai_aiobedrock import _telemetry
-from pydantic_ai_aiobedrock._client import attempt_log, attempts, codec_hooks, job_hooks, retry_after, throttling
-from pydantic_ai_aiobedrock._client.botocore_call import add_extra_headers
+from pydantic_ai_aiobedrock._client import (
+    attempt_log,
+    attempts,
+    codec_hooks,
+    extra_headers,
+    job_hooks,
+    retry_after,
+    throttling,
+)
 from pydantic_ai_aiobedrock._client.client import Client
 from pydantic_ai_aiobedrock._client.credential_cache import CredentialCache
 from pydantic_ai_aiobedrock._client.credential_requests import CompleteConfig, verify_requests
@@ -98,7 +105,7 @@ def _equip(client: Any) -> None:
     throttling.install(client)
     _telemetry.install(client)
     attempt_log.install(client)
-    client.meta.events.register_last('before-call.bedrock-runtime', add_extra_headers)
+    extra_headers.install(client)
 
 
 async def _make_with_session(

@@ -148,7 +148,7 @@ class HTTPSession:
                 for name, value in request.headers.items()
             ]
         )
-        headers['Accept-Encoding'] = 'identity'
+        headers.setdefault('Accept-Encoding', 'identity')
         # Over TLS, botocore streams the bodies of S3, and says so itself; aiohttp takes that from an argument only.
         chunked = headers.pop('Transfer-Encoding', '').lower() == 'chunked' or None
         options = call_options.get() if options is None else options

@@ -10,8 +10,9 @@ from typing import Any
 import aiohttp
 from aiobotocore.client import AioBaseClient
 
+from pydantic_ai_aiobedrock._client import extra_headers
 from pydantic_ai_aiobedrock._client.bodies import read_body
-from pydantic_ai_aiobedrock._client.botocore_call import add_extra_headers, call_botocore
+from pydantic_ai_aiobedrock._client.botocore_call import call_botocore
 from pydantic_ai_aiobedrock._client.error_translation import translate_reading
 from pydantic_ai_aiobedrock._config.call_options import NO_OPTIONS, CallOptions
 from pydantic_ai_aiobedrock.errors import IncompleteStreamError, PoolClosedError, WrongLoopError
@@ -29,9 +30,7 @@ class UserClient:
         self._note_closing(self.client._endpoint.http_session)
         with suppress(RuntimeError):
             self._loop = asyncio.get_running_loop()
-        client.meta.events.register_last(
-            'before-call.bedrock-runtime', add_extra_headers, unique_id='pydantic-ai-aiobedrock-extra-headers'
-        )
+        extra_headers.install(client)
 
     def __getattr__(self, name: str) -> Any:
         """Return any other attribute of the client."""

@@ -17,7 +17,7 @@ class CallOptions:
     """Options of a single call, beyond its client's configuration.
 
     Attributes:
-        extra_headers: HTTP headers to add to the request before it is signed.
+        extra_headers: HTTP headers to add to the request.
         connect_timeout: Seconds to establish a connection, or None for the client's.
         read_timeout: Seconds between two reads from the socket, or None for the client's.
         pool_timeout: Seconds to wait for a free connection, or None for the pool's.
