@@ -17,6 +17,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     'PoolTimeoutError': {'endpoint_url': 'https://bedrock.example', 'pool_timeout': 3, 'reason': 'a reason'},
     'UnreadableResponseError': {'endpoint_url': 'https://bedrock.example', 'error': 'a line too long'},
     'UnusableConfigurationError': {'reason': 'a reason'},
+    'WriteTimeoutError': {'endpoint_url': 'https://bedrock.example', 'seconds': 3},
 }
 """Of errors of botocore's kind, which take nothing else."""
 

@@ -62,6 +62,8 @@ class LoopTurns:
         self.sends: Turns = Turns(loop, CALLS_PER_TURN)
         self.answers: Turns = Turns(loop, CALLS_PER_TURN)
         self.reads: Turns = Turns(loop, READS_PER_TURN)
+        self.encodings: asyncio.Lock = asyncio.Lock()
+        """One large request at a time is encoded in a thread."""
 
 
 _loops: WeakKeyDictionary[asyncio.AbstractEventLoop, LoopTurns] = WeakKeyDictionary()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from botocore.exceptions import BotoCoreError, ConnectTimeoutError, HTTPClientError
+from botocore.exceptions import BotoCoreError, ConnectTimeoutError, HTTPClientError, ReadTimeoutError
 
 
 class PoolClosedError(RuntimeError):
@@ -40,6 +40,16 @@ class PoolTimeoutError(ConnectTimeoutError):
     """
 
     fmt = 'No connection to {endpoint_url} became free in {pool_timeout:g} seconds: {reason}'
+
+
+class WriteTimeoutError(ReadTimeoutError):
+    """The server took no more of a request for as long as a write may take.
+
+    A kind of read timeout, like in botocore, whose read timeout bounds writes, too; pydantic-ai raises
+    `ModelTimeoutError`.
+    """
+
+    fmt = 'The server took no more of the request to {endpoint_url} for {seconds:g} seconds.'
 
 
 class IncompleteStreamError(HTTPClientError):

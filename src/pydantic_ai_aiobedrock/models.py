@@ -294,15 +294,12 @@ def _attempts(max_retries: Any) -> int:
 
 
 def _timeouts(timeout: Any, client: BedrockRuntime) -> dict[str, float | None]:
-    """Return the timeouts of a call: connecting, reading, and waiting for a free connection.
-
-    The phase of writing has none: aiohttp does not time it.
-    """
+    """Return the timeouts of a call: connecting, reading, writing, and waiting for a free connection."""
     try:
         scalar = isinstance(timeout, int | float)
         phases = [timeout] * 4 if scalar else [timeout.connect, timeout.read, timeout.pool, timeout.write]
         pool: float | None
-        connect, read, pool, _ = (_NEVER if phase is None else max(float(phase), _AT_ONCE) for phase in phases)
+        connect, read, pool, write = (_NEVER if phase is None else max(float(phase), _AT_ONCE) for phase in phases)
     except (AttributeError, TypeError, ValueError):
         raise UserError(f'`timeout` must be a number of seconds or an `httpx.Timeout`, not {timeout!r}.') from None
     if len(set(phases)) == 1:
@@ -310,4 +307,4 @@ def _timeouts(timeout: Any, client: BedrockRuntime) -> dict[str, float | None]:
         # nor a wish to give up while a queue moves.
         connect = min(connect, client.spec.connect_timeout)
         pool = pool if pool < client.pool.pool_timeout else None
-    return {'connect_timeout': connect, 'read_timeout': read, 'pool_timeout': pool}
+    return {'connect_timeout': connect, 'read_timeout': read, 'write_timeout': write, 'pool_timeout': pool}

@@ -6,7 +6,9 @@ import asyncio
 import json
 import re
 import socket
+import threading
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any
@@ -342,6 +344,31 @@ async def test_header_lines_of_up_to_64_kib_are_read(pool: SessionPool, bedrock:
         client = runtime(bedrock, pool, base_url=f'http://127.0.0.1:{port}', **keys_of(bedrock))
         response = await client.converse(**hello())
     assert response['output']['message']['content'] == [{'text': 'Hello'}]
+
+
+async def test_names_are_looked_up_while_the_default_executor_is_busy(
+    bedrock: LocalBedrock, pool: SessionPool, keys: dict[str, str]
+) -> None:
+    released = threading.Event()
+    loop = asyncio.get_running_loop()
+    with ThreadPoolExecutor(1) as executor:
+        loop.set_default_executor(executor)
+        busy = loop.run_in_executor(None, released.wait)
+        client = runtime(bedrock, pool, base_url=bedrock.base_url.replace('127.0.0.1', 'localhost'), **keys)
+        try:
+            async with asyncio.timeout(30):
+                assert text_of(await client.converse(**hello()))
+            assert not busy.done()
+        finally:
+            released.set()
+            await busy
+
+
+async def test_a_name_that_has_no_address_is_an_error_of_the_connection(
+    bedrock: LocalBedrock, pool: SessionPool, keys: dict[str, str]
+) -> None:
+    client = runtime(bedrock, pool, base_url='http://bedrock.invalid', config=ONE_ATTEMPT, **keys)
+    assert type(await failure(client)) is EndpointConnectionError
 
 
 async def test_silence_is_a_read_timeout(bedrock: LocalBedrock, pool: SessionPool, keys: dict[str, str]) -> None:

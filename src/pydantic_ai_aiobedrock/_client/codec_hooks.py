@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from pydantic_ai_aiobedrock._wire.converse import decode_response, encode_request
+from pydantic_ai_aiobedrock._client.encoding import encode
+from pydantic_ai_aiobedrock._wire.converse import decode_response
 
 __all__ = ['install']
 
@@ -63,8 +64,8 @@ def _withhold_params(params: dict[str, Any], model: Any, context: dict[str, Any]
     return shown
 
 
-def _put_body(params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
+async def _put_body(params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
     withheld = context.pop(_PARAMS, None)
     # Another body is made of parameters that another handler has put in place of these.
     if withheld is not None and params['body'] in _STAND_IN_BODIES:
-        params['body'] = encode_request(withheld)
+        params['body'] = await encode(withheld)

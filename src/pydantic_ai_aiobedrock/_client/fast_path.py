@@ -22,12 +22,13 @@ from pydantic_core import from_json
 from pydantic_ai_aiobedrock import _telemetry
 from pydantic_ai_aiobedrock._client import attempt_log, sigv4
 from pydantic_ai_aiobedrock._client.botocore_call import call_botocore
+from pydantic_ai_aiobedrock._client.encoding import encode
 from pydantic_ai_aiobedrock._client.event_stream import ConverseEventStream
 from pydantic_ai_aiobedrock._client.listeners import Listeners
 from pydantic_ai_aiobedrock._client.throttling import is_throttling
 from pydantic_ai_aiobedrock._client.transport import HTTPSession
 from pydantic_ai_aiobedrock._config.call_options import CallOptions
-from pydantic_ai_aiobedrock._wire.converse import decode_response, encode_request
+from pydantic_ai_aiobedrock._wire.converse import decode_response
 
 REMEMBERED = 256
 """Requests that a client remembers at most, each of an operation and a model; the oldest is forgotten first."""
@@ -55,7 +56,7 @@ class _Request:
 
     url: str
     headers: Mapping[str, str | bytes]
-    body: bytes
+    body: bytes | bytearray
     stream_output: bool
     method: str = 'POST'
 
@@ -66,7 +67,7 @@ class _Call:
 
     request: Any = None
     outcome: Any = None
-    body: bytes = b''
+    body: bytes | bytearray = b''
     invocation_id: str = ''
     sent_at: float = 0.0
     logged: attempt_log.LoggedAttempt | None = None
@@ -137,7 +138,7 @@ class FastPath:
         key = operation_name, params['modelId']
         if (template := self._templates.get(key)) is None:
             return await self._learn(key, params, options)
-        body = encode_request(params)
+        body = await encode(params)
         headers = dict(template.headers)
         if (signature := template.signature) is None:
             headers['Authorization'] = await self._bearer()
@@ -273,7 +274,7 @@ class FastPath:
 
 def _template(request: Any, metadata: Mapping[str, Any]) -> _Template | None:
     """Return the template of later requests; None for a request of an unknown kind."""
-    if not request.headers.keys() <= _HEADERS or not isinstance(request.body, bytes):
+    if not request.headers.keys() <= _HEADERS or not isinstance(request.body, bytes | bytearray):
         return None
     headers = {
         name: value.decode() if isinstance(value, bytes) else str(value) for name, value in request.headers.items()

@@ -14,6 +14,8 @@ from typing import Any, Final
 from botocore.auth import SIGV4_TIMESTAMP, SigV4Auth
 from botocore.awsrequest import AWSRequest
 
+from pydantic_ai_aiobedrock._client.encoding import digest_of
+
 _AUTHORIZATION: Final = re.compile(
     r'AWS4-HMAC-SHA256 Credential=[^,]+/\d{8}/([^/,]+)/([^/,]+)/aws4_request, SignedHeaders=([^,]+), Signature=.+'
 )
@@ -22,7 +24,7 @@ _AUTHORIZATION: Final = re.compile(
 class SignedAlike:
     """Signs requests that are like one that botocore signed, but for their body, their date and the credentials."""
 
-    def __init__(self, url: str, headers: Mapping[str, str], body: bytes) -> None:
+    def __init__(self, url: str, headers: Mapping[str, str], body: bytes | bytearray) -> None:
         """Take the request that botocore signed, a POST.
 
         Raises:
@@ -33,7 +35,7 @@ class SignedAlike:
         self._region, self._service, self._signed_headers = signed.groups()
         names = self._signed_headers.split(';')
         request: Any = AWSRequest(
-            'POST', url, {name: value for name, value in headers.items() if name.lower() in names}, body
+            'POST', url, {name: value for name, value in headers.items() if name.lower() in names}, b''
         )
         nobody: Any = None
         signer: Any = SigV4Auth(nobody, self._service, self._region)
@@ -42,27 +44,27 @@ class SignedAlike:
         self._before, found, self._after = canonical.partition(dated)
         if not found:
             raise ValueError('Its date is not signed.')
-        self._proof: tuple[str, bytes, str] | None = headers['X-Amz-Date'], body, headers['Authorization']
+        self._proof: tuple[str, str, str] | None = headers['X-Amz-Date'], digest_of(body), headers['Authorization']
 
     def is_proven(self, credentials: Any) -> bool:
         """Return True once it has signed that first request, with these credentials, like botocore did."""
         if self._proof is not None:
-            timestamp, body, authorization = self._proof
-            if self.authorization(credentials, timestamp, body) != authorization:
+            timestamp, digest, authorization = self._proof
+            if self._authorization(credentials, timestamp, digest) != authorization:
                 return False
             self._proof = None
         return True
 
-    def authorization(self, credentials: Any, timestamp: str, body: bytes) -> str:
+    def authorization(self, credentials: Any, timestamp: str, body: bytes | bytearray) -> str:
         """Return the `Authorization` of a request with this `X-Amz-Date`, and the credentials' token if they have one.
 
         Only a request whose credentials have a token is like one whose credentials had.
         """
+        return self._authorization(credentials, timestamp, digest_of(body))
+
+    def _authorization(self, credentials: Any, timestamp: str, digest: str) -> str:
         scope = f'{timestamp[:8]}/{self._region}/{self._service}/aws4_request'
-        canonical = (
-            f'{self._before}\nx-amz-date:{timestamp}\n{_token_line(credentials.token)}{self._after}\n'
-            f'{sha256(body).hexdigest()}'
-        )
+        canonical = f'{self._before}\nx-amz-date:{timestamp}\n{_token_line(credentials.token)}{self._after}\n{digest}'
         to_sign = f'AWS4-HMAC-SHA256\n{timestamp}\n{scope}\n{sha256(canonical.encode()).hexdigest()}'
         key = _signing_key(credentials.secret_key, timestamp[:8], self._region, self._service)
         signature = hmac.digest(key, to_sign.encode(), 'sha256').hex()

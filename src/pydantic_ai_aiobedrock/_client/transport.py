@@ -7,7 +7,6 @@ aiobotocore's own HTTP session class, in whose place this one is put (`AioConfig
 from __future__ import annotations
 
 import asyncio
-import io
 import socket
 import ssl
 import weakref
@@ -25,16 +24,15 @@ from yarl import URL
 
 from pydantic_ai_aiobedrock._client.connector import Connector, FairResponse, ssl_context
 from pydantic_ai_aiobedrock._client.error_translation import translate
+from pydantic_ai_aiobedrock._client.request_body import PIECE_BYTES, RequestBody, WriteTimedOutError
+from pydantic_ai_aiobedrock._client.resolver import Resolver
 from pydantic_ai_aiobedrock._config.call_options import NO_OPTIONS, CallOptions, call_options
 from pydantic_ai_aiobedrock._config.redaction import redact_url
 from pydantic_ai_aiobedrock._in_thread import start_in_thread
-from pydantic_ai_aiobedrock.errors import PoolClosedError
+from pydantic_ai_aiobedrock.errors import PoolClosedError, WriteTimeoutError
 
 TCP_KEEPALIVE_SECONDS = 60
 """A probe each minute: NAT gateways and network load balancers drop a flow that is silent for 350 s."""
-
-LARGE_BYTES = 1024 * 1024
-"""A larger body is written in pieces, between which other tasks run; aiohttp warns of one that is not."""
 
 HEADER_LINE_BYTES = 64 * 1024
 """The longest line of headers of a response, like in http.client, which boto3 uses."""
@@ -149,15 +147,18 @@ class HTTPSession:
             ]
         )
         headers.setdefault('Accept-Encoding', 'identity')
+        # An early refusal is noticed without it, and a server that never asks for the body would be waited for.
+        headers.popall('Expect', None)
         # Over TLS, botocore streams the bodies of S3, and says so itself; aiohttp takes that from an argument only.
         chunked = headers.pop('Transfer-Encoding', '').lower() == 'chunked' or None
         options = call_options.get() if options is None else options
-        timeout = self._timeout
+        timeout, write_seconds = self._timeout, self._timeout.sock_read
         if options is not NO_OPTIONS:
             timeout = aiohttp.ClientTimeout(
                 connect=options.connect_timeout or timeout.connect,
                 sock_read=options.read_timeout or timeout.sock_read,
             )
+            write_seconds = options.write_timeout or timeout.sock_read
         session = self._open_session()
         connector = session.connector
         proxy, proxy_headers = self._proxy_for(request.url)
@@ -165,8 +166,8 @@ class HTTPSession:
             # There is no tunnel: what is for the proxy goes with the request.
             headers.update(proxy_headers)
         body = request.body
-        if isinstance(body, bytes) and len(body) > LARGE_BYTES:
-            body = io.BytesIO(body)
+        if body and not (isinstance(body, bytes | str) and len(body) <= PIECE_BYTES):
+            body = RequestBody(body, write_seconds)
         try:
             response = await session.request(
                 request.method,
@@ -194,6 +195,8 @@ class HTTPSession:
             if isinstance(error, aiohttp.ClientConnectorError) and isinstance(connector, aiohttp.TCPConnector):
                 # The name may have got another address meanwhile: the next attempt asks again.
                 connector.clear_dns_cache()
+            if isinstance(error, WriteTimedOutError):
+                raise WriteTimeoutError(endpoint_url=redact_url(request.url), seconds=write_seconds) from None
             raise translate(error, request.url, proxy) from error
         return sent
 
@@ -298,7 +301,11 @@ class HTTPSession:
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
-            arguments: dict[str, Any] = {**self._connector_args, 'socket_factory': self._open_socket}
+            arguments: dict[str, Any] = {
+                'resolver': Resolver(),
+                **self._connector_args,
+                'socket_factory': self._open_socket,
+            }
             arguments['ssl'] = arguments.pop('ssl_context', self._ssl_context)
             connector = Connector(limit=self._limit, **arguments)
             self._session = aiohttp.ClientSession(

@@ -20,6 +20,8 @@ class CallOptions:
         extra_headers: HTTP headers to add to the request.
         connect_timeout: Seconds to establish a connection, or None for the client's.
         read_timeout: Seconds between two reads from the socket, or None for the client's.
+        write_timeout: Seconds for the server to take the next 64 KiB of the request, or None for the client's
+            `read_timeout`.
         pool_timeout: Seconds to wait for a free connection, or None for the pool's.
         max_attempts: Attempts in all, the first included, or None for the client's.
         throttling: To wait while AWS throttles the model, or to raise at once; None for the provider's choice.
@@ -29,6 +31,7 @@ class CallOptions:
     extra_headers: Mapping[str, str] | None = None
     connect_timeout: float | None = None
     read_timeout: float | None = None
+    write_timeout: float | None = None
     pool_timeout: float | None = None
     max_attempts: int | None = None
     throttling: Throttling | None = None

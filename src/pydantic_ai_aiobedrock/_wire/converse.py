@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal
 from math import isfinite
+from secrets import token_hex
 from typing import Any, Final, Self, TypeAlias, cast
 
 from pydantic_core import from_json, to_json
@@ -26,7 +27,9 @@ __all__ = [
     'decode_event',
     'decode_request',
     'decode_response',
+    'encode_in_parts',
     'encode_request',
+    'join',
 ]
 
 USAGE_MEMBERS: Final = frozenset(
@@ -71,6 +74,13 @@ _EVENTS: Mapping[str, _Blobs] = {
 }
 _DOCUMENTS = frozenset({'input', 'json', 'additionalModelResponseFields'})
 """The members of responses and events that hold JSON of the user's or the model's own, in which nulls are values."""
+
+
+LARGE_BLOB_BYTES: Final = 64 * 1024
+"""A larger blob is left to be made base64 off the event loop."""
+
+_LARGE_BLOB: Final = token_hex(16)
+"""Stands for a large blob while its request becomes JSON; no text holds it, for nobody can know it."""
 
 
 class ConverseEncodeError(ValueError):
@@ -122,16 +132,39 @@ def encode_request(params: Mapping[str, Any]) -> bytes:
     Raises:
         ConverseEncodeError: A value is not of JSON: a set, an object, NaN.
     """
+    return join(encode_in_parts(params))
+
+
+def encode_in_parts(params: Mapping[str, Any]) -> list[bytes]:
+    """Encode parameters like `encode_request`, but for large blobs: their base64 takes longer than an event loop has.
+
+    Returns:
+        Parts of the body, alternately JSON and a blob of more than `LARGE_BLOB_BYTES` that is not base64 yet, beginning
+        and ending with JSON.
+
+    Raises:
+        ConverseEncodeError: A value is not of JSON: a set, an object, NaN.
+    """
     body = {name: value for name, value in params.items() if value is not None and name != 'modelId'}
+    large: list[bytes] = []
     try:
-        body = _object_as_json(body, _REQUEST)
+        body = _object_as_json(body, _REQUEST, large)
         try:
-            return to_json(body)
+            encoded = to_json(body)
         except ValueError:
             # Half a surrogate pair has no UTF-8, but JSON can name it.
-            return json.dumps(body).encode()
+            encoded = json.dumps(body).encode()
     except RecursionError:
         raise ConverseEncodeError('is nested too deeply, or contains itself') from None
+    if not large:
+        return [encoded]
+    json_parts = encoded.split(_LARGE_BLOB.encode())
+    return [part for pair in zip(json_parts, [*large, b''], strict=True) for part in pair][:-1]
+
+
+def join(parts: Sequence[bytes]) -> bytes:
+    """Join the parts of a body, with its large blobs as base64."""
+    return b''.join(b64encode(part) if index % 2 else part for index, part in enumerate(parts))
 
 
 def decode_request(body: bytes) -> dict[str, Any]:
@@ -208,15 +241,18 @@ def decode_event(message: Message) -> dict[str, Any] | None:
     return {event_type: event}
 
 
-def _as_json(value: Any, blobs: _Blobs) -> Any:
+def _as_json(value: Any, blobs: _Blobs, large: list[bytes]) -> Any:
     """Return a value that JSON can carry instead of `value`: the same object if it can carry all of it."""
     if isinstance(value, dict):
-        return _object_as_json(cast(dict[Any, object], value), blobs)
+        return _object_as_json(cast(dict[Any, object], value), blobs, large)
     if isinstance(value, (list, tuple)):
-        return _array_as_json(cast(Sequence[object], value), blobs)
+        return _array_as_json(cast(Sequence[object], value), blobs, large)
     if isinstance(value, str):
         return value if blobs is not _BLOB else _text_as_blob(value)
     if isinstance(value, (bytes, bytearray)):
+        if len(value) > LARGE_BLOB_BYTES:
+            large.append(bytes(value))
+            return _LARGE_BLOB
         return b64encode(value).decode('ascii')
     if isinstance(value, Decimal) and value.is_finite():
         value = float(value)
@@ -236,13 +272,13 @@ def _text_as_blob(value: str) -> str:
         raise ConverseEncodeError('has no UTF-8') from None
 
 
-def _object_as_json(value: dict[Any, object], blobs: _Blobs) -> dict[str, Any]:
+def _object_as_json(value: dict[Any, object], blobs: _Blobs, large: list[bytes]) -> dict[str, Any]:
     # A long conversation is a thousand objects, nearly all of them JSON as they are: those that their type
     # alone shows to be are passed over here, and nothing is copied.
     replaced: dict[str, object] | None = None
     for key, item in value.items():
         if type(key) is not str:
-            return _object_as_json({_as_key(key): item for key, item in value.items()}, blobs)
+            return _object_as_json({_as_key(key): item for key, item in value.items()}, blobs, large)
         kind = type(item)
         if kind is str:
             if key not in blobs:
@@ -250,7 +286,7 @@ def _object_as_json(value: dict[Any, object], blobs: _Blobs) -> dict[str, Any]:
         elif kind is int or kind is bool or item is None:
             continue
         try:
-            new = _BY_TYPE.get(kind, _as_json)(item, blobs.get(key, _NO_BLOBS))
+            new = _BY_TYPE.get(kind, _as_json)(item, blobs.get(key, _NO_BLOBS), large)
         except ConverseEncodeError as error:
             error.path.append(key)
             raise
@@ -260,14 +296,14 @@ def _object_as_json(value: dict[Any, object], blobs: _Blobs) -> dict[str, Any]:
     return replaced or value
 
 
-def _array_as_json(value: Sequence[object], blobs: _Blobs) -> Sequence[object]:
+def _array_as_json(value: Sequence[object], blobs: _Blobs, large: list[bytes]) -> Sequence[object]:
     replaced: list[object] | None = None
     for index, item in enumerate(value):
         kind = type(item)
         if kind is str:
             continue
         try:
-            new = _BY_TYPE.get(kind, _as_json)(item, blobs)
+            new = _BY_TYPE.get(kind, _as_json)(item, blobs, large)
         except ConverseEncodeError as error:
             error.path.append(index)
             raise
@@ -277,7 +313,7 @@ def _array_as_json(value: Sequence[object], blobs: _Blobs) -> Sequence[object]:
     return replaced or value
 
 
-_BY_TYPE: dict[type, Callable[[Any, _Blobs], Any]] = {dict: _object_as_json, list: _array_as_json}
+_BY_TYPE: dict[type, Callable[[Any, _Blobs, list[bytes]], Any]] = {dict: _object_as_json, list: _array_as_json}
 
 
 def _as_key(key: object) -> str:
