@@ -254,7 +254,9 @@ def reset(transport: asyncio.Transport) -> None:
 
 def _finish(response: Response, http: web.BaseRequest, keep_alive: bool) -> WrittenResponse:
     keep_alive = keep_alive and not response.drop_after
-    if not keep_alive and http.transport is not None:
+    # A connection that is closed while the client still sends would take the response with it: aiohttp reads on for a
+    # while, and closes it then.
+    if not keep_alive and http.transport is not None and http.content.is_eof():
         http.transport.close()
     return WrittenResponse(keep_alive=keep_alive)
 

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING
 from local_bedrock._admin.api import Admin
 from local_bedrock._batch.job_control import JobControl
 from local_bedrock._batch.jobs import Jobs
+from local_bedrock._http.arrival import DEFAULT_BODY_BYTES, DEFAULT_RECEIVE_SECONDS
 from local_bedrock._http.handler import Handler
 from local_bedrock._http.lifetime import Lifetime, LoopThread
 from local_bedrock._http.listener import Refusal
+from local_bedrock._http.remembered import DEFAULT_KEEP_BYTES, RememberedRequests
 from local_bedrock._http.signatures import utc_now
 from local_bedrock._model.default_model import respond
 from local_bedrock._model.render import Manner
@@ -60,6 +62,9 @@ class LocalBedrock(AcceptsKeys, Scripted):
         clock: Callable[[], datetime] = utc_now,
         seed: int = 0,
         keep_requests: int = 10_000,
+        keep_bytes: int = DEFAULT_KEEP_BYTES,
+        max_body_bytes: int = DEFAULT_BODY_BYTES,
+        receive_timeout: float = DEFAULT_RECEIVE_SECONDS,
         quotas: Sequence[Quota] = (),
         strict_models: bool = True,
     ) -> None:
@@ -80,7 +85,13 @@ class LocalBedrock(AcceptsKeys, Scripted):
             tokens_per_second: Speed of generation, for replies that don't say.
             clock: The time by which signatures are judged.
             seed: Seed of the padding of events, of the chance of faults, and of the order of the output of batches.
-            keep_requests: How many of the latest requests are remembered.
+            keep_requests: The number of the latest requests that are remembered.
+            keep_bytes: The memory in bytes that their bodies may take, decoded ones included; beyond it the oldest are
+                dropped, but never the latest of all (default: 256 MiB).
+            max_body_bytes: Size in bytes of the largest body that is read (default: 128 MiB, above what AWS's limits
+                allow in one request of Converse). Bodies are never unpacked.
+            receive_timeout: Seconds in which the head of a request, and then its body, must arrive; a slower client is
+                refused, or disconnected if not even the head has arrived (default: 60).
             quotas: Requests and tokens that models may take; beyond them, requests are throttled (default: no limit).
             strict_models: Refuses what a model of its family does not support, such as tools of Titan Text; off, only
                 the rules that all models share apply.
@@ -95,7 +106,9 @@ class LocalBedrock(AcceptsKeys, Scripted):
             jobs=Jobs(region_name, runtime, objects, clock, minimum_batch_records),
             objects=objects,
             clock=clock,
-            keep_requests=keep_requests,
+            requests=RememberedRequests(keep_requests, keep_bytes),
+            max_body_bytes=max_body_bytes,
+            receive_timeout=receive_timeout,
         )
         self._endpoint.admin = Admin(self, self._endpoint)
         self._host, self._port, self._tls = host, port, tls

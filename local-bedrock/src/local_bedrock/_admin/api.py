@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import asdict
 from importlib.metadata import version
@@ -84,7 +85,9 @@ class Admin:
         act = methods.get(http.method)
         if act is None:
             raise _RefusedInputError(405, f'{http.path} takes {" and ".join(methods)}, not {http.method}.')
-        return act(http, await _body(http) if http.method in ('POST', 'PUT') else None)
+        if http.method not in ('POST', 'PUT'):
+            return act(http, None)
+        return act(http, await _body(http, self._endpoint.receive_timeout))
 
     def _replies(self, http: web.BaseRequest, body: object) -> dict[str, int]:
         return {'pending': self._endpoint.runtime.script.pending}
@@ -163,7 +166,7 @@ class Admin:
         return self._stats(http, None)
 
 
-async def _body(http: web.BaseRequest) -> object:
+async def _body(http: web.BaseRequest, seconds: float) -> object:
     """Return the decoded body of a request; nothing stands for an empty list.
 
     Raises:
@@ -172,10 +175,14 @@ async def _body(http: web.BaseRequest) -> object:
     if http.headers.get('Expect', '').lower() == '100-continue':
         await http.writer.write(b'HTTP/1.1 100 Continue\r\n\r\n')
     body = bytearray()
-    async for piece in http.content.iter_any():
-        body += piece
-        if len(body) > BODY_BYTES:
-            raise _RefusedInputError(413, f'The body has more than {BODY_BYTES:,} bytes.')
+    try:
+        async with asyncio.timeout(seconds):
+            async for piece in http.content.iter_any():
+                body += piece
+                if len(body) > BODY_BYTES:
+                    raise _RefusedInputError(413, f'The body has more than {BODY_BYTES:,} bytes.')
+    except TimeoutError:
+        raise _RefusedInputError(408, f'The body did not arrive within {seconds:g} s.') from None
     try:
         return from_json(bytes(body) or b'[]', allow_inf_nan=False)
     except ValueError as error:

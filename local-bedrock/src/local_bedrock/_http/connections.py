@@ -24,12 +24,42 @@ class Connections(web.Server):
     """aiohttp's server, which takes connections that have been accepted already."""
 
     def __init__(self, endpoint: Handler, tls: ssl.SSLContext | None) -> None:
-        super().__init__(endpoint.handle, handler_cancellation=True, access_log=None)
+        super().__init__(self._handle, handler_cancellation=True)
         self._endpoint, self._tls = endpoint, tls
         self._transports: dict[asyncio.BaseProtocol, asyncio.Transport] = {}
         self._none_left = asyncio.Event()
         self._opening: set[asyncio.Task[None]] = set()
         self._untouched: set[socket.socket] = set()
+        self._busy: set[asyncio.BaseProtocol] = set()
+        self._heads: dict[asyncio.BaseProtocol, asyncio.TimerHandle] = {}
+
+    def __call__(self) -> RequestHandler:
+        """Make the protocol of a connection."""
+        return _Connection(self, loop=self._loop, access_log=None, auto_decompress=False)
+
+    async def _handle(self, http: web.BaseRequest) -> web.StreamResponse:
+        connection = http.protocol
+        self._unlimit(connection)
+        self._busy.add(connection)
+        try:
+            return await self._endpoint.handle(http)
+        finally:
+            self._busy.discard(connection)
+
+    def received(self, connection: asyncio.BaseProtocol) -> None:
+        """Take note of bytes from a client: outside of a request, they begin the head of the next."""
+        if connection in self._busy or connection in self._heads:
+            return
+        self._heads[connection] = self._loop.call_later(self._endpoint.receive_timeout, self._expire, connection)
+
+    def _expire(self, connection: asyncio.BaseProtocol) -> None:
+        self._heads.pop(connection, None)
+        if (transport := self._transports.get(connection)) is not None:
+            transport.abort()
+
+    def _unlimit(self, connection: asyncio.BaseProtocol) -> None:
+        if (timer := self._heads.pop(connection, None)) is not None:
+            timer.cancel()
 
     def take(self, connection: socket.socket) -> None:
         """Serve a connection, after the TLS handshake if there is one, or let it fail."""
@@ -44,7 +74,12 @@ class Connections(web.Server):
         # A handshake that does not succeed is the client's to report.
         with contextlib.suppress(OSError):
             if fault is None:
-                await self._loop.connect_accepted_socket(self, connection, ssl=self._tls)
+                await self._loop.connect_accepted_socket(
+                    self,
+                    connection,
+                    ssl=self._tls,
+                    ssl_handshake_timeout=None if self._tls is None else self._endpoint.receive_timeout,
+                )
             else:
                 await self._loop.connect_accepted_socket(lambda: _Failing(fault, self), connection)
 
@@ -58,6 +93,7 @@ class Connections(web.Server):
     def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
         """Forget a connection that was served."""
         self._endpoint.connections.pop(id(handler), None)
+        self._unlimit(handler)
         self.forget(handler)
         super().connection_lost(handler, exc)
 
@@ -96,6 +132,18 @@ class Connections(web.Server):
             self._none_left.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._none_left.wait(), _CLOSE_SECONDS)
+
+
+class _Connection(RequestHandler):
+    """aiohttp's protocol of a connection, whose requests must arrive in time."""
+
+    def __init__(self, connections: Connections, **options: Any) -> None:
+        super().__init__(connections, **options)
+        self._connections = connections
+
+    def data_received(self, data: bytes) -> None:
+        self._connections.received(self)
+        super().data_received(data)
 
 
 class _Failing(asyncio.Protocol):

@@ -17,7 +17,9 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from local_bedrock._batch.jobs import Jobs
 from local_bedrock._batch.operations import answer_job_request
+from local_bedrock._http.arrival import is_small, receive
 from local_bedrock._http.presigned import is_presigned, verify_presigned
+from local_bedrock._http.remembered import RememberedRequests
 from local_bedrock._http.signatures import SignedRequest, authenticate
 from local_bedrock._model.catalogue import answer_catalogue_request
 from local_bedrock._model.invoke.formats import invocation_of
@@ -28,10 +30,10 @@ from local_bedrock._s3.s3 import answer_object_request
 from local_bedrock._sts.identity import caller_identity
 from local_bedrock.errors import ErrorReply, RefusedError
 from local_bedrock.faults import FailConnection, Fault, NoResponse
-from local_bedrock.keys import Keyring
+from local_bedrock.keys import AuthScheme, Keyring
 from local_bedrock.requests import LocalBedrockStats, RecordedRequest
 from local_bedrock.response import Response, SourceError, WrittenResponse, write_response
-from local_bedrock.routing import CATALOGUE_OPERATIONS, target
+from local_bedrock.routing import CATALOGUE_OPERATIONS, Service, target
 from local_bedrock.rules import Script
 
 if TYPE_CHECKING:
@@ -60,6 +62,14 @@ def _shown(headers: CIMultiDictProxy[str]) -> CIMultiDictProxy[str]:
     return CIMultiDictProxy(shown)
 
 
+def _unread(refused: RefusedError, record: RecordedRequest) -> Response:
+    """Return the refusal of a request whose body is not read, or not to its end: its connection serves no other."""
+    response = error_response(refused.reply, record)
+    response.close = True
+    record.error_code = response.error_code
+    return response
+
+
 @dataclass
 class Handler:
     """The handler of requests: the keys that it accepts, the script that it follows, the requests that it has seen."""
@@ -70,11 +80,12 @@ class Handler:
     jobs: Jobs
     objects: ObjectStore
     clock: Callable[[], datetime]
-    keep_requests: int
+    requests: RememberedRequests
+    max_body_bytes: int
+    receive_timeout: float
     admin: Admin | None = None
     faults: Script[Fault] = field(default_factory=Script[Fault])
     connection_faults: Script[FailConnection] = field(default_factory=Script[FailConnection])
-    requests: list[RecordedRequest] = field(default_factory=list[RecordedRequest])
     handling: set[asyncio.Task[Any]] = field(default_factory=set[asyncio.Task[Any]])
     connections: dict[int, int] = field(default_factory=dict[int, int])
     opened: int = 0
@@ -84,7 +95,7 @@ class Handler:
     streams_generating: int = 0
 
     def __post_init__(self) -> None:
-        self.jobs.recorder = self.remember
+        self.jobs.recorder = self.requests.remember
 
     def forget(self) -> None:
         """Forget the script, the faults, the requests and the failures."""
@@ -92,12 +103,6 @@ class Handler:
         for forgotten in (runtime.script, self.faults, self.connection_faults, self.requests, runtime.failures):
             forgotten.clear()
         runtime.quotas.forget()
-
-    def remember(self, record: RecordedRequest) -> None:
-        """Remember a request, and forget the oldest where there are too many."""
-        self.requests.append(record)
-        if len(self.requests) > self.keep_requests:
-            del self.requests[0]
 
     def start_over(self, keyring: Keyring) -> None:
         """Forget everything, and count anew what is not under way."""
@@ -132,11 +137,14 @@ class Handler:
         self.max_in_flight = max(self.max_in_flight, self.in_flight)
         record: RecordedRequest | None = None
         try:
-            if http.headers.get('Expect', '').lower() == '100-continue':
-                await http.writer.write(b'HTTP/1.1 100 Continue\r\n\r\n')
-            body = await http.content.read()
-            record = self._record(http, body)
-            response = await self._answer(record, http, body)
+            try:
+                body = await self._received(http)
+            except RefusedError as refused:
+                record = self._record(http, b'')
+                response = _unread(refused, record)
+            else:
+                record = self._record(http, body)
+                response = await self._answer(record, http, body)
             self.streams_generating += response.chunked
             try:
                 return await write_response(response, http, record)
@@ -160,6 +168,25 @@ class Handler:
             self.handling.discard(task)
             if record is not None:
                 record.ended = monotonic()
+
+    async def _received(self, http: web.BaseRequest) -> bytes:
+        """Return the body; a large one only of a client that has a key.
+
+        Raises:
+            RefusedError: The client has none, or the body is too large or too slow.
+        """
+        service = target(http.method, http.raw_path, http.headers).service
+        if not is_small(http):
+            self._authenticate(http, service, None)
+        return await receive(http, service, self.max_body_bytes, self.receive_timeout)
+
+    def _authenticate(self, http: web.BaseRequest, service: Service, body: bytes | None) -> AuthScheme:
+        signing_name = service if service in ('s3', 'sts') else 'bedrock'
+        signed = SignedRequest(http.method, http.raw_path, http.headers, body, signing_name)
+        if service == 's3' and is_presigned(signed):
+            verify_presigned(signed, self.keyring, self.region_name, self.clock)
+            return 'sigv4'
+        return authenticate(signed, self.keyring, self.region_name, self.clock)
 
     def _record(self, http: web.BaseRequest, body: bytes) -> RecordedRequest:
         headers = http.headers
@@ -187,7 +214,7 @@ class Handler:
                 record.body = decoded(body)
                 record.invocation = invocation_of(record)
         self.arrived += 1
-        self.remember(record)
+        self.requests.remember(record)
         return record
 
     async def _answer(self, record: RecordedRequest, http: web.BaseRequest, body: bytes) -> Response:
@@ -195,13 +222,7 @@ class Handler:
         try:
             if record.operation is None and record.service != 's3' and self.runtime.source is None:
                 return unknown_operation(record)
-            signing_name = record.service if record.service in ('s3', 'sts') else 'bedrock'
-            signed = SignedRequest(http.method, http.raw_path, http.headers, body, signing_name)
-            if record.service == 's3' and is_presigned(signed):
-                verify_presigned(signed, self.keyring, self.region_name, self.clock)
-                record.auth_scheme = 'sigv4'
-            else:
-                record.auth_scheme = authenticate(signed, self.keyring, self.region_name, self.clock)
+            record.auth_scheme = self._authenticate(http, record.service, body)
             rule = self.faults.choose(record)
             fault = None if rule is None else rule.action
             if isinstance(fault, ErrorReply):

@@ -38,7 +38,8 @@ class SignedRequest:
     method: str
     raw_path: str
     headers: CIMultiDictProxy[str]
-    body: bytes
+    body: bytes | None
+    """The body, or `None` as long as it has not been read: all but the signature is checked then."""
     signing_name: str = 'bedrock'
     """The service that it must be signed for."""
 
@@ -109,13 +110,15 @@ def _verify_signature(
     check_scope(scope, timestamp, region, request.signing_name)
     _check_time(timestamp, clock())
     _check_signed_headers(request.headers, signed_headers)
+    if request.body is None:
+        return
     date = timestamp[:8]
     string_to_sign = '\n'.join(
         (
             _ALGORITHM,
             timestamp,
             f'{date}/{region}/{request.signing_name}/aws4_request',
-            sha256(_canonical_request(request, signed_headers).encode()).hexdigest(),
+            sha256(_canonical_request(request, request.body, signed_headers).encode()).hexdigest(),
         )
     )
     secret = signing_key(key.secret_access_key, date, region, request.signing_name)
@@ -224,7 +227,7 @@ def _check_signed_headers(headers: CIMultiDictProxy[str], signed: tuple[str, ...
             )
 
 
-def _canonical_request(request: SignedRequest, signed_headers: tuple[str, ...]) -> str:
+def _canonical_request(request: SignedRequest, body: bytes, signed_headers: tuple[str, ...]) -> str:
     path, _, query = request.raw_path.partition('?')
     pairs = sorted(pair.partition('=')[::2] for pair in query.split('&') if pair)
     canonical_query = '&'.join(f'{name}={value}' for name, value in pairs)
@@ -232,7 +235,7 @@ def _canonical_request(request: SignedRequest, signed_headers: tuple[str, ...]) 
     lines = [
         f'{name}:{",".join(" ".join(value.split()) for value in headers.getall(name, ()))}' for name in signed_headers
     ]
-    payload_hash = sha256(request.body).hexdigest()
+    payload_hash = sha256(body).hexdigest()
     declared = headers.get('X-Amz-Content-SHA256')
     if declared in _UNSIGNED:
         payload_hash = declared

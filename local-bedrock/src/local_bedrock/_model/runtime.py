@@ -204,7 +204,7 @@ def decoded(body: bytes) -> dict[str, Any]:
         RefusedError: It is none.
     """
     try:
-        found = from_json(body or b'{}')
+        found = from_json(body or b'{}', allow_inf_nan=False)
     except ValueError as error:
         raise serialization_error(str(error)) from None
     if not isinstance(found, dict):

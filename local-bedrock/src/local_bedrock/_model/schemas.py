@@ -10,6 +10,8 @@ from typing import Any, cast
 
 from pydantic_core import SchemaError, SchemaValidator
 
+from local_bedrock._model.schema_keywords import is_number, well_formed
+
 _MAX_DEPTH = 12
 # Schemas come over the network: whatever they ask for, a value stays of a size that a model could write.
 _MAX_NESTING = 50
@@ -121,6 +123,7 @@ class _Filler:
                 return None
 
     def _resolve(self, schema: Mapping[str, Any]) -> Mapping[str, Any]:
+        schema = well_formed(schema)
         for _ in range(_MAX_DEPTH):
             reference = schema.get('$ref')
             if not isinstance(reference, str) or not reference.startswith('#'):
@@ -129,7 +132,9 @@ class _Filler:
             for part in reference.removeprefix('#').split('/')[1:]:
                 target = _member(target, part.replace('~1', '/').replace('~0', '~'))
             rest = {member: value for member, value in schema.items() if member != '$ref'}
-            schema = _merge(rest, cast('Mapping[str, Any]', target)) if isinstance(target, Mapping) else rest
+            schema = rest
+            if isinstance(target, Mapping):
+                schema = _merge(rest, well_formed(cast('Mapping[str, Any]', target)))
         return schema
 
     def _merged(self, schema: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -209,7 +214,7 @@ class _Filler:
         step = schema.get('multipleOf') or (1 if whole else 0)
         hint = self._hints.number()
         for candidate in (hint, 1.0, 0.0, least, most):
-            if candidate is None or math.isinf(candidate):
+            if not is_number(candidate):
                 continue
             value = math.ceil(candidate / step - 1e-9) * step if step else candidate
             if least <= value <= most:
@@ -225,9 +230,8 @@ def _member(value: Any, key: str) -> Any:
 
 
 def _count(schema: Mapping[str, Any], key: str) -> int:
-    """Return a limit that counts something, 0 if it is absent or no number."""
-    value = schema.get(key, 0)
-    return int(value) if isinstance(value, int | float) else 0
+    """Return a limit that counts something, 0 if it is absent."""
+    return int(schema.get(key, 0))
 
 
 @lru_cache(maxsize=256)

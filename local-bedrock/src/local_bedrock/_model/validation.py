@@ -214,7 +214,11 @@ def _number(shape: Mapping[str, Any]) -> Check:
     whole = kind in ('integer', 'long')
 
     def check(value: Any, path: Path, violations: list[str]) -> None:
-        if isinstance(value, bool) or not isinstance(value, int | float) or (whole and value != int(value)):
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or (whole and isinstance(value, float) and not value.is_integer())
+        ):
             raise _wrong_type(value, kind)
         at = f"Value '{value}' at '{_dotted(path)}' {_FAILED}"
         if minimum is not None and value < minimum:
