@@ -152,6 +152,12 @@ async def test_an_object_that_trickles_is_refused_in_the_words_of_s3(impatient: 
     assert b'<Code>RequestTimeout</Code>' in body
 
 
+async def test_a_body_of_the_admin_api_that_trickles_is_refused(impatient: LocalBedrock) -> None:
+    async with connection(impatient) as (reader, writer):
+        writer.write(head(impatient, '/_local/replies', Content_Length='100') + b'[')
+        assert (await answer(reader))[0] == 408
+
+
 @pytest.mark.parametrize('sent', [b'P', b'POST /model/a/converse HTTP/1.1\r\nHost: a\r\n'])
 async def test_a_head_that_trickles_ends_the_connection(impatient: LocalBedrock, sent: bytes) -> None:
     async with connection(impatient) as (reader, writer):
