@@ -79,8 +79,12 @@ class _OnError(AbstractContextManager[None]):
         self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
     ) -> None:
         if isinstance(exc_val, Exception):
-            with self._make():
-                raise exc_val
+            try:
+                with self._make():
+                    raise exc_val
+            finally:
+                # The traceback holds this frame.
+                del exc_val, exc_tb
 
 
 def map_api_errors(model_name: str, *args: Any, **kwargs: Any) -> AbstractContextManager[None]:
