@@ -1,6 +1,7 @@
 """Compares this package with its peers: `nox -s benchmarks -- --help`.
 
-Without names everything is measured. With `--save`, what was measured goes into benchmarks/RESULTS.json (if that is not
+Without names everything is measured, and compared with the results that were saved: what has become slower by more than
+10 % is named. With `--save`, what was measured goes into benchmarks/RESULTS.json (if that is not
 everything, in place of the same scenarios of the same peers), and all pages and pictures are written from it.
 
 With `--behaviour` it is not the cost that is compared, but what this package and five peers do in four situations;
@@ -20,10 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import charts, comparison, environments, pages, report
-from benchmarks.catalogue import BEHAVIOURS, COMPARED, CONTESTANTS, ENVIRONMENTS, SCENARIOS, Contestant, Scenario
+from benchmarks.catalogue import BEHAVIOURS, COMPARED, SCENARIOS
+from benchmarks.contestants import CONTESTANTS, ENVIRONMENTS, Contestant
 from benchmarks.pinning import pin
 from benchmarks.processes import isolated, lean_server, take_turn
 from benchmarks.results import Results, Round, describe_machine
+from benchmarks.scenario import Scenario
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -81,17 +84,28 @@ def main() -> int:
         except KeyboardInterrupt:
             console.print('Interrupted. The same with --resume goes on from here.')
             return 130
+    return present(console, arguments, results)
+
+
+def present(console: Console, arguments: argparse.Namespace, results: Results) -> int:
+    """Show results, save and write what was asked for, and return the exit status."""
     report.show(console, results)
+    if not arguments.write:
+        report.show_slower(console, results, Results.load(SAVED))
     if arguments.save:
-        part = arguments.names or arguments.quick
-        saved = Results.load(SAVED) if part and SAVED.exists() else Results()
-        saved.take_over(results)
-        saved.save(SAVED)
+        keep(results, in_part=bool(arguments.names or arguments.quick))
     if arguments.save or arguments.write:
         for written in pages.write(Results.load(SAVED)) + charts.draw(Results.load(SAVED)):
             console.print(f'wrote {written.relative_to(FOLDER.parent)}')
     reached = all(verdict.reached for each in results.scenarios for _, verdict in results.verdicts(each))
     return 0 if reached else NOT_REACHED
+
+
+def keep(results: Results, *, in_part: bool) -> None:
+    """Save the results, beside those of other scenarios and peers if only some were measured."""
+    saved = Results.load(SAVED) if in_part and SAVED.exists() else Results()
+    saved.take_over(results)
+    saved.save(SAVED)
 
 
 def turns(

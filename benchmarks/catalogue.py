@@ -1,159 +1,11 @@
-"""What is compared, over which scenarios, and what this package must reach in each."""
+"""The scenarios of the comparison, and the goals of this package in each."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
-NEWEST_ENGINE = (
-    'aiobotocore==3.10.*',
-    'botocore>=1.43.115,<1.43.118',
-    'boto3>=1.43.115,<1.43.118',
-    's3transfer==0.19.*',
-)
-WEB = ('fastapi', 'uvicorn')
-
-
-@dataclass(frozen=True)
-class Environment:
-    """A virtual environment.
-
-    Attributes:
-        requirements: What pip installs, the package itself as `.`.
-        without_dependencies: What pip then installs although the rest asks for something older.
-    """
-
-    requirements: tuple[str, ...]
-    without_dependencies: tuple[str, ...] = ()
-
-
-ENVIRONMENTS = {
-    'floor': Environment(('aiohttp', 'uvloop')),
-    'aiobotocore': Environment(('aiobotocore==2.25.1', 'uvloop')),
-    'aiobotocore-3': Environment(('aiobotocore==3.10.*', 'uvloop')),
-    'ours': Environment(('.', 'aioboto3==15.5.0', 'uvloop')),
-    'ours-newest': Environment(('.', 'aioboto3==15.5.0', 'uvloop'), NEWEST_ENGINE),
-    'upstream': Environment(('pydantic-ai-slim[bedrock]',)),
-    'langchain-aws': Environment(('langchain-aws',)),
-    'litellm': Environment(('litellm', 'boto3', 'mcp')),
-    'strands': Environment(('strands-agents',)),
-    'anthropic': Environment(('anthropic[bedrock]',)),
-    'anthropic-aiohttp': Environment(('anthropic[bedrock,aiohttp]',)),
-}
-
-
-@dataclass(frozen=True)
-class Contestant:
-    """A peer as it is compared: its module in `peers`, in an environment, on a loop.
-
-    Attributes:
-        name: What it is called on the command line and in the results.
-        title: What it is called in tables and charts.
-        module: Its module in `benchmarks.peers`.
-        environment: Its virtual environment.
-        uvloop: Whether it runs on uvloop.
-    """
-
-    name: str
-    title: str
-    module: str
-    environment: str
-    uvloop: bool = False
-
-
-CONTESTANTS = (
-    Contestant('floor', 'floor: aiohttp', 'floor', 'floor'),
-    Contestant('floor-uvloop', 'floor, uvloop', 'floor', 'floor', uvloop=True),
-    Contestant('aiobotocore', 'aiobotocore 2.25', 'aiobotocore', 'aiobotocore'),
-    Contestant('aiobotocore-3', 'aiobotocore 3.10', 'aiobotocore', 'aiobotocore-3'),
-    Contestant('aiobotocore-uvloop', 'aiobotocore 2.25, uvloop', 'aiobotocore', 'aiobotocore', uvloop=True),
-    Contestant('runtime', 'this package, client', 'ours_runtime', 'ours'),
-    Contestant('runtime-3', 'this package, client, aiobotocore 3.10', 'ours_runtime', 'ours-newest'),
-    Contestant('ours', 'this package', 'ours', 'ours'),
-    Contestant('ours-3', 'this package, aiobotocore 3.10', 'ours', 'ours-newest'),
-    Contestant('ours-uvloop', 'this package, uvloop', 'ours', 'ours', uvloop=True),
-    Contestant('upstream', 'pydantic-ai-slim[bedrock]', 'upstream', 'upstream'),
-    Contestant('langchain-aws', 'langchain-aws', 'langchain_aws', 'langchain-aws'),
-    Contestant('litellm', 'litellm', 'litellm', 'litellm'),
-    Contestant('strands', 'strands-agents', 'strands', 'strands'),
-    Contestant('anthropic', 'anthropic[bedrock]', 'anthropic', 'anthropic'),
-    Contestant('anthropic-aiohttp', 'anthropic[bedrock], aiohttp', 'anthropic_aiohttp', 'anthropic-aiohttp'),
-)
-ON_UVLOOP = ('floor-uvloop', 'aiobotocore-uvloop', 'ours-uvloop')
-ON_ASYNCIO = tuple(contestant.name for contestant in CONTESTANTS if not contestant.uvloop)
-AT_MODEL_LEVEL = tuple(name for name in ON_ASYNCIO if not name.startswith('runtime'))
-
-
-@dataclass(frozen=True)
-class Threshold:
-    """What one contestant must reach.
-
-    Attributes:
-        who: The contestant.
-        limit: The limit, in the scenario's unit or times the figure of `than`.
-        than: The contestant that it is compared with, or None for an absolute limit.
-        metric: Which of the measured numbers.
-        at_least: Whether the number must reach the limit, not stay below it.
-    """
-
-    who: str
-    limit: float
-    than: str | None = None
-    metric: str = 'value'
-    at_least: bool = False
-
-
-Unit = Literal['ms', 's', 'KB', 'streams', '']
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """One row of the comparison.
-
-    Attributes:
-        name: What it is called on the command line and in the results.
-        title: What it is called in tables and charts.
-        measurement: The coroutine in `benchmarks.measurements`.
-        unit: The unit of what is shown.
-        arguments: What the measurement is called with.
-        quick: What changes in a quick run.
-        contestants: Who takes part.
-        thresholds: What must be reached.
-        tuned: Whether peers may raise their limits of connections; with their default settings otherwise.
-        threads: How many threads peers get that make each call in one, or None for as many as they have by default.
-        opens_itself: Whether the measurement makes the client.
-        shared: Whether it is measured in the process that has measured others before.
-        rounds: How often, where what must be reached depends on it.
-        other_rounds: How often otherwise.
-    """
-
-    name: str
-    title: str
-    measurement: str
-    unit: Unit
-    arguments: dict[str, Any]
-    thresholds: tuple[Threshold, ...]
-    quick: dict[str, Any] = field(default_factory=dict)
-    contestants: tuple[str, ...] = AT_MODEL_LEVEL
-    tuned: bool = True
-    threads: int | None = None
-    opens_itself: bool = False
-    shared: bool = False
-    rounds: int = 3
-    other_rounds: int = 2
-
-    @property
-    def decisive(self) -> set[str]:
-        """The floor, and whoever takes part in what must be reached."""
-        named = {name for each in self.thresholds for name in (each.who, each.than)}
-        return {name for name in self.contestants if name in named or name.startswith('floor')}
-
-    def rounds_of(self, contestant: str) -> int:
-        """How often a contestant is measured."""
-        if contestant not in self.contestants:
-            return 0
-        return self.rounds if contestant in self.decisive else self.other_rounds
-
+from benchmarks.contestants import ALONE, AT_MODEL_LEVEL, ON_ASYNCIO, ON_UVLOOP
+from benchmarks.scenario import Scenario, Threshold
 
 _CPU = {'concurrency': 100, 'seconds': 1.5, 'warm_up': 0.4}
 _QUICK_CPU = {'seconds': 0.5, 'warm_up': 0.2}
@@ -238,6 +90,30 @@ SCENARIOS = (
         other_rounds=3,
     ),
     Scenario(
+        name='agent',
+        title='CPU per run of an agent, 100 at a time',
+        measurement='agent_cpu',
+        unit='ms',
+        arguments=_CPU,
+        quick=_QUICK_CPU,
+        contestants=('ours', 'upstream', ALONE),
+        thresholds=(Threshold('ours', 0.5, than='upstream'),),
+        shared=True,
+        rounds=5,
+    ),
+    Scenario(
+        name='agent-stream',
+        title='CPU per delta that an agent streams',
+        measurement='agent_stream_cpu',
+        unit='ms',
+        arguments={'deltas': 200, **_CPU},
+        quick=_QUICK_CPU,
+        contestants=('ours', 'upstream', ALONE),
+        thresholds=(Threshold('ours', 0.5, than='upstream'),),
+        shared=True,
+        rounds=5,
+    ),
+    Scenario(
         name='burst',
         title='500 calls at once, default settings, answered after 0.5 s',
         measurement='burst',
@@ -257,7 +133,7 @@ SCENARIOS = (
             title=title,
             measurement='burst_lag',
             unit='ms',
-            arguments={'calls': 500, 'delay': 0.3, 'spread': spread},
+            arguments={'calls': 500, 'delay': 0.3, 'spread': spread, 'settled': settled},
             thresholds=(
                 Threshold('ours', 0.05),
                 Threshold('ours', 0.01, metric='p99'),
@@ -265,10 +141,26 @@ SCENARIOS = (
             ),
             tuned=False,
         )
-        for name, title, spread in (
-            ('burst-lag', 'Longest loop stall while 500 calls at once are answered', 0),
-            ('spread-lag', 'Longest loop stall while 500 calls over 0.75 s are answered', 0.75),
+        for name, title, spread, settled in (
+            ('burst-lag', 'Longest loop stall while 500 calls at once are answered', 0, False),
+            (
+                'burst-lag-frozen',
+                'Longest loop stall, 500 calls at once, after `gc.freeze()`',
+                0,
+                True,
+            ),
+            ('spread-lag', 'Longest loop stall while 500 calls over 0.75 s are answered', 0.75, False),
         )
+    ),
+    Scenario(
+        name='burst-health',
+        title='FastAPI /health p99 while 500 runs of agents come at once',
+        measurement='burst_health',
+        unit='ms',
+        arguments={'calls': 500, 'delay': 0.3, 'rate': 100},
+        contestants=(*AT_MODEL_LEVEL, ALONE),
+        thresholds=(Threshold('ours', 0.05), Threshold('ours', 500, metric='answered', at_least=True)),
+        tuned=False,
     ),
     _quota(
         'quota-50',
@@ -353,6 +245,16 @@ SCENARIOS = (
         threads=1000,
     ),
     Scenario(
+        name='paced-unfrozen',
+        title='Delivery delay p99, 500 streams of 20 events/s, without `gc.freeze()`',
+        measurement='paced',
+        unit='ms',
+        arguments={'streams': 500, 'rate': 20, 'ramp': 2, 'seconds': 9, 'settled': False},
+        quick={'seconds': 6},
+        contestants=('floor', 'aiobotocore', 'ours'),
+        thresholds=(Threshold('ours', 0.01), Threshold('ours', 500, metric='kept_pace', at_least=True)),
+    ),
+    Scenario(
         name='paced-1000',
         title='Delivery delay p99, 1,000 streams of 20 events/s on one core, uvloop',
         measurement='paced',
@@ -383,6 +285,28 @@ SCENARIOS = (
         opens_itself=True,
         rounds=5,
         other_rounds=3,
+    ),
+    Scenario(
+        name='cold-start',
+        title='From the start of a process to its first answer',
+        measurement='cold_start',
+        unit='s',
+        arguments={},
+        contestants=('floor', 'aiobotocore', 'ours', 'ours-3', 'upstream', 'langchain-aws', 'litellm', 'strands'),
+        thresholds=(Threshold('ours', 1, than='upstream'),),
+        tuned=False,
+        opens_itself=True,
+        rounds=5,
+    ),
+    Scenario(
+        name='attachments',
+        title='Longest loop stall while 4 documents of 15 MB are sent',
+        measurement='attachments',
+        unit='ms',
+        arguments={'calls': 4, 'size': 15_000_000},
+        contestants=('aiobotocore', 'runtime', 'ours', 'upstream'),
+        thresholds=(Threshold('ours', 0.03),),
+        tuned=False,
     ),
     Scenario(
         name='memory',

@@ -11,9 +11,10 @@ import matplotlib as mpl
 
 mpl.use('svg')
 
-from benchmarks.catalogue import CONTESTANTS, Scenario
+from benchmarks.contestants import CONTESTANTS
 from benchmarks.report import SCALES, TITLES, figure
 from benchmarks.results import Results, Round
+from benchmarks.scenario import Scenario
 from matplotlib import pyplot as plt
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 

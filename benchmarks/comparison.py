@@ -9,10 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import environments, pages
-from benchmarks.catalogue import BEHAVIOURS, COMPARED, CONTESTANTS, ENVIRONMENTS, Contestant, Scenario
+from benchmarks.catalogue import BEHAVIOURS, COMPARED
+from benchmarks.contestants import CONTESTANTS, ENVIRONMENTS, Contestant
 from benchmarks.processes import ROOT, lean_server, take_turn
 from benchmarks.report import TITLES
 from benchmarks.results import Results, Round, describe_machine
+from benchmarks.scenario import Scenario
 from rich import box
 from rich.console import Console
 from rich.markup import escape

@@ -20,11 +20,12 @@ class ToolDescription:
 
 @dataclass(frozen=True)
 class Conversation:
-    """A system prompt, turns of user and assistant that begin and end with the user, and tools."""
+    """A system prompt, turns of user and assistant that begin and end with the user, tools, and a document in PDF."""
 
     system: str
     turns: tuple[str, ...]
     tools: tuple[ToolDescription, ...] = ()
+    document: bytes = b''
 
     @property
     def messages(self) -> list[tuple[str, str]]:
@@ -77,6 +78,9 @@ def converse_body(conversation: Conversation) -> dict[str, Any]:
         'system': [{'text': conversation.system}],
         'inferenceConfig': {'maxTokens': MAX_TOKENS},
     }
+    if conversation.document:
+        document = {'format': 'pdf', 'name': 'Document 1', 'source': {'bytes': conversation.document}}
+        body['messages'][-1]['content'].append({'document': document})
     if conversation.tools:
         body['toolConfig'] = {
             'tools': [

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.catalogue import WEB, Environment
+from benchmarks.contestants import WEB, Environment
 
 ROOT = Path(__file__).parent.parent
 

@@ -8,17 +8,14 @@ import json
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 from benchmarks.answers import STAMP_LENGTH, TEXT
 from benchmarks.control import Control
 from benchmarks.conversations import LONG, SHORT
-from benchmarks.delays import Delays, percentiles
-from benchmarks.peers import Endpoint, PeerClient
+from benchmarks.peers import PeerClient
 
 Result = dict[str, Any]
 LAG = 6
@@ -93,6 +90,29 @@ async def stream_cpu(
     return await _cpu_per_call(lambda: peer.stream(prepared, seen), concurrency, seconds, warm_up)
 
 
+async def agent_cpu(peer: PeerClient, control: Control, *, concurrency: int, seconds: float, warm_up: float) -> Result:
+    """CPU seconds of this process per run of an agent, with an answer in one piece."""
+    prepared = peer.prepare(SHORT)
+    text = await peer.run(prepared)
+    if text not in (None, TEXT):
+        raise RuntimeError(f'the answer is {text!r}')
+    return await _cpu_per_call(lambda: peer.run(prepared), concurrency, seconds, warm_up)
+
+
+async def agent_stream_cpu(
+    peer: PeerClient, control: Control, *, deltas: int, concurrency: int, seconds: float, warm_up: float
+) -> Result:
+    """CPU seconds of this process per delta of text that an agent streams."""
+    await control(deltas=deltas)
+    prepared = peer.prepare(SHORT)
+    seen = Seen()
+    await peer.agent(prepared, seen)
+    if seen.length != deltas * STAMP_LENGTH and not seen.length > deltas * 200:
+        raise RuntimeError(f'{seen.length} characters arrived, not {deltas * STAMP_LENGTH}')
+    result = await _cpu_per_call(lambda: peer.agent(prepared, seen), concurrency, seconds, warm_up)
+    return {**result, 'value': result['value'] / deltas}
+
+
 async def burst(peer: PeerClient, control: Control, *, calls: int, delay: float) -> Result:
     """Seconds until all of `calls` requests that start at once are answered, and how many were in flight."""
     prepared = peer.prepare(SHORT)
@@ -115,39 +135,6 @@ async def burst(peer: PeerClient, control: Control, *, calls: int, delay: float)
         'failure': failed[:1],
         'threads': threading.active_count(),
     }
-
-
-async def burst_lag(peer: PeerClient, control: Control, *, calls: int, delay: float, spread: float) -> Result:
-    """Seconds that other callbacks of the loop wait at most while `calls` that begin together are answered."""
-    prepared = peer.prepare(SHORT)
-    await peer.request(prepared)
-    await control(reset=True)
-    await control(delay=delay)
-    lags: list[float] = []
-
-    async def tick() -> None:
-        while True:
-            due = time.perf_counter() + 0.002
-            await asyncio.sleep(0.002)
-            lags.append(time.perf_counter() - due)
-
-    async def call(number: int) -> None:
-        await asyncio.sleep(spread * number / calls)
-        await peer.request(prepared)
-
-    ticking = asyncio.create_task(tick())
-    started = time.monotonic()
-    tasks = [asyncio.ensure_future(call(number)) for number in range(calls)]
-    # What starting the tasks takes is the program's own.
-    await asyncio.sleep(0)
-    lags.clear()
-    done, late = await asyncio.wait(tasks, timeout=PATIENCE)
-    wall = time.monotonic() - started
-    for task in (ticking, *late):
-        task.cancel()
-    lags.sort()
-    failed = sum(1 for task in done if task.exception() is not None)
-    return {'value': lags[-1], 'p99': lags[int(len(lags) * 0.99)], 'wall': wall, 'answered': len(done) - failed}
 
 
 async def quota(
@@ -227,168 +214,6 @@ async def _all_at_once(call: Callable[[], Awaitable[object]], calls: int) -> Res
         'failure': failed[:1],
         'threads': threading.active_count(),
     }
-
-
-async def _ramp_up(times: int, started: float, seconds: float, start: Callable[[], None]) -> None:
-    """Start so many, evenly over so many seconds."""
-    for number in range(times):
-        # A loop that is late must not be asked to come round for each of them.
-        if (early := started + seconds * number / times - time.monotonic()) > 0:
-            await asyncio.sleep(early)
-        start()
-
-
-async def _settle_down(peer: PeerClient, prepared: Any) -> None:
-    """Do as a service that is up: what is there to stay need not be walked through by each collection from now on.
-
-    That is what has been imported, and what the first call of a client loads.
-    """
-    await peer.request(prepared)
-    gc.collect()
-    gc.freeze()
-
-
-async def paced(
-    peer: PeerClient, control: Control, *, streams: int, rate: float, ramp: float, seconds: float
-) -> Result:
-    """Delay between the server's sending of a delta and its delivery, in the steady middle of many paced streams."""
-    deltas = round(seconds * rate)
-    await control(rate=rate, deltas=deltas)
-    prepared = peer.prepare(SHORT)
-    await _settle_down(peer, prepared)
-    await control(reset=True)
-    await control(rate=rate, deltas=deltas)
-    started = time.monotonic()
-    delays = Delays(started + ramp + 0.5, started + seconds - 0.2)
-    kept_pace = 0
-
-    async def one() -> None:
-        nonlocal kept_pace
-        began = time.monotonic()
-        await peer.stream(prepared, delays)
-        kept_pace += time.monotonic() - began < seconds + 1
-
-    tasks: list[asyncio.Task[None]] = []
-    cpu = time.process_time()
-    await _ramp_up(streams, started, ramp, lambda: tasks.append(asyncio.create_task(one())))
-    done, late = await asyncio.wait(tasks, timeout=max(0, started + ramp + seconds + LAG - time.monotonic()))
-    cpu, wall = time.process_time() - cpu, time.monotonic() - started
-    counts = await control()
-    for task in late:
-        task.cancel()
-    failed = [str(task.exception()) for task in done if task.exception() is not None]
-    in_window = (seconds - 0.7 - ramp) * rate * streams
-    return {
-        'value': delays.percentile(99),
-        **delays.summary(),
-        'delivered': min(1, len(delays.delays) / in_window),
-        'in_flight': counts['max_streaming'],
-        'kept_pace': kept_pace,
-        'unfinished': len(late),
-        'failed': len(failed),
-        'failure': failed[:1],
-        'cpu': cpu / wall,
-        'server_late': counts['latest_tick'],
-        'threads': threading.active_count(),
-    }
-
-
-async def health(
-    peer: PeerClient, control: Control, *, streams: int, rate: float, ramp: float, seconds: float
-) -> Result:
-    """How long an unrelated endpoint of the same process takes to answer while agents stream."""
-    await control(rate=rate, deltas=1_000_000)
-    prepared = peer.prepare(SHORT)
-    seen = Seen()
-    tasks: list[asyncio.Task[None]] = []
-    async with _fastapi() as port:
-        await _settle_down(peer, prepared)
-        start = lambda: tasks.append(asyncio.create_task(_agent(peer, prepared, seen)))  # noqa: E731
-        started = time.monotonic()
-        await _ramp_up(streams, started, ramp, start)
-        # In a thread: this loop may be too busy to come round for it, or to end without a pause in what it is sent.
-        observed = _observe_health(control, port, seconds)
-        counts, took, after = await asyncio.get_running_loop().run_in_executor(
-            ThreadPoolExecutor(1), asyncio.run, observed
-        )
-        delivered = seen.calls
-    for task in tasks:
-        task.cancel()
-    return {
-        'value': percentiles(took, 99)[0],
-        'p50': percentiles(took, 50)[0],
-        'max': max(took),
-        'streaming': min(counts['streaming'], after['streaming']),
-        'deltas_per_second': delivered / (time.monotonic() - started),
-        'threads': threading.active_count(),
-    }
-
-
-async def _observe_health(control: Control, port: int, seconds: float) -> tuple[Result, list[float], Result]:
-    await asyncio.sleep(1)
-    before = await control()
-    took = await control('/_probe', port=port, path='/health', rate=40, seconds=seconds)
-    after = await control()
-    await control(reset=True)
-    return before, took, after
-
-
-async def _agent(peer: PeerClient, prepared: Any, seen: Seen) -> None:
-    await peer.agent(prepared, seen)
-
-
-@asynccontextmanager
-async def _fastapi() -> AsyncIterator[int]:
-    """Serve a health endpoint on this loop, and give its port."""
-    import uvicorn
-    from fastapi import FastAPI
-
-    app = FastAPI()
-
-    @app.get('/health')
-    async def answer() -> dict[str, str]:
-        return {'status': 'ok'}
-
-    # A socket of one's own, made without its protocol, would be left with Nagle's algorithm on.
-    server = uvicorn.Server(uvicorn.Config(app, host='127.0.0.1', port=0, log_level='warning', lifespan='off'))
-    serving = asyncio.create_task(server.serve())
-    try:
-        while not server.started:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-        yield server.servers[0].sockets[0].getsockname()[1]
-    finally:
-        server.should_exit = True
-        await asyncio.wait([serving], timeout=5)
-
-
-async def first_call(peer: PeerClient, control: Control, endpoint: Endpoint) -> Result:
-    """The longest that the loop stands still while the client is made and the first request of the process is sent."""
-    longest = 0.0
-    last = time.monotonic()
-
-    async def beat() -> None:
-        nonlocal longest, last
-        while True:
-            await asyncio.sleep(0.001)
-            now = time.monotonic()
-            longest = max(longest, now - last - 0.001)
-            last = now
-
-    prepared = peer.prepare(SHORT)
-    gc.collect()
-    beating = asyncio.create_task(beat())
-    await asyncio.sleep(0.05)
-    longest = 0.0
-    started, cpu = time.monotonic(), time.process_time()
-    await peer.setup(endpoint)
-    await peer.request(prepared)
-    await asyncio.sleep(0)
-    result = {'value': longest, 'wall': time.monotonic() - started, 'cpu': time.process_time() - cpu}
-    await asyncio.sleep(0.005)
-    result['value'] = longest
-    beating.cancel()
-    await peer.teardown()
-    return result
 
 
 def _resident() -> int:
@@ -471,14 +296,12 @@ MEASUREMENTS: dict[str, Callable[..., Awaitable[Result]]] = {
     for function in (
         request_cpu,
         stream_cpu,
+        agent_cpu,
+        agent_stream_cpu,
         burst,
-        burst_lag,
         quota,
         quota_shared,
         quota_joined,
-        paced,
-        health,
-        first_call,
         memory,
         memory_growth,
         cancelled,

@@ -6,9 +6,10 @@ import re
 import textwrap
 from pathlib import Path
 
-from benchmarks.catalogue import CONTESTANTS, Scenario
+from benchmarks.contestants import CONTESTANTS
 from benchmarks.report import DISTURBED, OURS, TITLES, figure, goal, outcome, remark
 from benchmarks.results import Results
+from benchmarks.scenario import Scenario
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / 'benchmarks' / 'RESULTS.md'

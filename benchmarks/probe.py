@@ -1,4 +1,7 @@
-"""Asks an HTTP server for a page at a steady rate and notes how long each answer takes."""
+"""Asks an HTTP server for a page at a steady rate and notes how long each answer takes.
+
+Times are those of `time.monotonic`, which all processes of a machine share.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,11 @@ import asyncio
 import time
 
 TIMEOUT = 10
-"""What an answer takes that does not come."""
+"""Seconds that count for an answer that does not come."""
 
 
-async def probe(port: int, path: str, rate: float, seconds: float) -> list[float]:
-    """Return the seconds that each request took; one that is slow does not delay the next."""
+async def probe(port: int, path: str, rate: float, seconds: float) -> list[tuple[float, float]]:
+    """Return when each request was sent, and the seconds it took; a slow answer does not delay the next request."""
     loop = asyncio.get_running_loop()
     idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
 
@@ -24,14 +27,14 @@ async def probe(port: int, path: str, rate: float, seconds: float) -> list[float
         await reader.readexactly(length)
         idle.append((reader, writer))
 
-    async def timed() -> float:
+    async def timed() -> tuple[float, float]:
         started = time.monotonic()
         try:
             async with asyncio.timeout(TIMEOUT):
                 await ask()
         except (OSError, EOFError, TimeoutError):
-            return TIMEOUT
-        return time.monotonic() - started
+            return started, TIMEOUT
+        return started, time.monotonic() - started
 
     due = loop.time()
     asked = []

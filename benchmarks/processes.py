@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.catalogue import Contestant, Scenario
+from benchmarks.contestants import Contestant
 from benchmarks.results import Round
+from benchmarks.scenario import Scenario
 from benchmarks.worker import JOB_SECONDS
 
 ROOT = Path(__file__).parent.parent

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from benchmarks.catalogue import BEHAVIOURS, CONTESTANTS, SCENARIOS, Contestant, Scenario, Threshold, Unit
+from benchmarks.catalogue import BEHAVIOURS, SCENARIOS
+from benchmarks.contestants import CONTESTANTS, Contestant
 from benchmarks.results import Results, Round, Verdict
+from benchmarks.scenario import Scenario, Threshold, Unit
 from rich import box
 from rich.console import Console
 from rich.markup import escape
@@ -116,6 +118,18 @@ def show(console: Console, results: Results) -> None:
         for name, (ours, others) in results.codec['microseconds'].items():
             table.add_row(name, f'{ours:,.1f}', f'{others:,.1f}', f'{ours / others:.2f}')
         console.print(table)
+
+
+def show_slower(console: Console, results: Results, saved: Results) -> None:
+    """Name what this package does slower than when the results were saved; the peers are those of their releases."""
+    slower = [each for each in results.slower_than(saved) if each[1] in OURS]
+    revision = saved.machine.get('revision', 'an unknown revision')
+    if not slower:
+        console.print(f'Nothing is more than 10 % slower than the saved results, of {revision}.')
+    for scenario, name, ratio in slower:
+        console.print(
+            f'{scenario.name}, {escape(TITLES[name])}: {ratio - 1:.0%} slower than at {revision}', style='yellow'
+        )
 
 
 def show_catalogue(console: Console) -> None:

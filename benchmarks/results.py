@@ -13,7 +13,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.catalogue import CONTESTANTS, SCENARIOS, Scenario, Threshold
+from benchmarks.catalogue import SCENARIOS
+from benchmarks.contestants import CONTESTANTS
+from benchmarks.scenario import Scenario, Threshold
+
+SLOWER = 1.1
+"""The multiple of a saved figure from which on a new figure counts as slower."""
 
 Round = dict[str, Any]
 """What one contestant gave in one scenario, the number of its `round`, and `at` what time."""
@@ -153,6 +158,24 @@ class Results:
             if figure is not None:
                 reached = figure >= threshold.limit if threshold.at_least else figure <= threshold.limit
                 yield threshold, Verdict(figure, reached)
+
+    def slower_than(self, saved: Results) -> Iterator[tuple[Scenario, str, float]]:
+        """The scenarios and contestants that take more than `SLOWER` of the figure that was saved, and how much.
+
+        A figure is compared as a multiple of the floor's if both runs have measured the floor: machines differ.
+        """
+        for scenario in self.scenarios:
+            if scenario.unit not in ('ms', 's', 'KB') or scenario.name not in saved.rounds:
+                continue
+            for name in self.contestants(scenario):
+                now, before = self.ratio(scenario, name, 'floor'), saved.ratio(scenario, name, 'floor')
+                if now is None or before is None:
+                    values, earlier = self.values(scenario, name), saved.values(scenario, name)
+                    if not values or not earlier:
+                        continue
+                    now, before = median(values), median(earlier)
+                if before and now > SLOWER * before:
+                    yield scenario, name, now / before
 
     def _all_rounds(self) -> Iterator[Round]:
         for contestants in self.rounds.values():

@@ -64,6 +64,7 @@ def _raise_thread_limits(threads: int) -> None:
 async def _measure(peer: Any, port: int, job: dict[str, Any]) -> dict[str, Any]:
     from benchmarks.behaviours import BEHAVIOURS
     from benchmarks.control import Control
+    from benchmarks.loop_measurements import MEASUREMENTS as OF_THE_LOOP
     from benchmarks.measurements import MEASUREMENTS
     from benchmarks.peers import Endpoint
 
@@ -73,7 +74,7 @@ async def _measure(peer: Any, port: int, job: dict[str, Any]) -> dict[str, Any]:
     if (threads := job.get('threads')) is not None:
         _raise_thread_limits(threads)
     endpoint = Endpoint(control.url, job['tuned'])
-    measure = (MEASUREMENTS | BEHAVIOURS)[job['measurement']]
+    measure = (MEASUREMENTS | OF_THE_LOOP | BEHAVIOURS)[job['measurement']]
     if job.get('opens_itself'):
         return await measure(peer, control, endpoint, **job['arguments'])
     await peer.setup(endpoint)

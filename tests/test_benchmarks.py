@@ -18,7 +18,8 @@ pytest.importorskip('rich', reason='the tables are drawn with rich')
 
 from benchmarks import behaviours, comparison, pages, processes  # noqa: E402
 from benchmarks.answers import TEXT  # noqa: E402
-from benchmarks.catalogue import BEHAVIOURS, CONTESTANTS, ENVIRONMENTS, SCENARIOS  # noqa: E402
+from benchmarks.catalogue import BEHAVIOURS, SCENARIOS  # noqa: E402
+from benchmarks.contestants import CONTESTANTS, ENVIRONMENTS  # noqa: E402
 from benchmarks.control import Control  # noqa: E402
 from benchmarks.conversations import SHORT  # noqa: E402
 from benchmarks.peers import Endpoint  # noqa: E402
@@ -91,6 +92,41 @@ def test_a_ratio_is_of_numbers_of_the_same_round() -> None:
             results.add('stream', 'ours', number, {'value': float(ours), 'versions': {}})
     (stream,) = (scenario for scenario in SCENARIOS if scenario.name == 'stream')
     assert results.ratio(stream, 'ours', 'aiobotocore') == 0.5
+
+
+def test_what_got_slower_than_the_saved_results_is_named() -> None:
+    saved, now = Results(), Results()
+    for results, floor, ours, raw in ((saved, 1.0, 2.0, 5.0), (now, 2.0, 4.8, 10.0)):
+        for name, value in (('floor', floor), ('ours', ours), ('aiobotocore', raw)):
+            results.add('stream', name, 0, {'value': value, 'versions': {}})
+    # A number that is counted is no time, and a scenario that was not saved has nothing to be compared with.
+    for results, cancelled in ((saved, 1.0), (now, 20.0)):
+        results.add('cancelled', 'ours', 0, {'value': cancelled, 'versions': {}})
+    now.add('history', 'ours', 0, {'value': 9.0, 'versions': {}})
+    found = [(scenario.name, name, round(ratio, 6)) for scenario, name, ratio in now.slower_than(saved)]
+    assert found == [('stream', 'ours', 1.2)]
+    saved.add('burst', 'ours', 0, {'value': 1.0, 'versions': {}})
+    now.add('burst', 'ours', 0, {'value': 1.2, 'versions': {}})
+    assert [scenario.name for scenario, *_ in now.slower_than(saved)] == ['stream', 'burst']
+
+
+def test_every_scenario_has_a_measurement() -> None:
+    from benchmarks import loop_measurements, measurements
+
+    known = measurements.MEASUREMENTS.keys() | loop_measurements.MEASUREMENTS.keys()
+    assert {scenario.measurement for scenario in SCENARIOS} <= known
+    assert measurements.MEASUREMENTS.keys().isdisjoint(loop_measurements.MEASUREMENTS)
+
+
+async def test_the_health_endpoint_answers_beside_a_burst_of_agents(lean: Control, ours: Peer) -> None:
+    pytest.importorskip('fastapi', reason='the endpoint is one of FastAPI')
+    pytest.importorskip('uvicorn', reason='the endpoint is served by uvicorn')
+    from benchmarks.loop_measurements import burst_health
+
+    result = await burst_health(ours, lean, calls=3, delay=0.05, rate=20, seconds=1)
+    assert result['answered'] == 3
+    assert result['asked'] > 0
+    assert result['p50'] <= result['value'] <= result['max']
 
 
 def test_the_comparison_shows_what_was_seen_last() -> None:

@@ -40,6 +40,9 @@ class PeerClient(Protocol):
     async def stream(self, prepared: Any, seen: Callable[[Any], None]) -> None:
         """Send it and call `seen` with the text of each delta as it arrives."""
 
+    async def run(self, prepared: Any) -> str | None:
+        """Run the peer's agent, where it has one of its own, and return the text of the answer."""
+
     async def agent(self, prepared: Any, seen: Callable[[Any], None]) -> None:
         """Stream through the peer's agent, where it has one of its own."""
 

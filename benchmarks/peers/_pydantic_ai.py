@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from benchmarks.conversations import MAX_TOKENS, Conversation
 from pydantic_ai import Agent
 from pydantic_ai.messages import (
+    BinaryContent,
     ModelMessage,
     ModelRequest,
     ModelResponse,
@@ -42,6 +43,9 @@ class PydanticAIPeer:
             for role, text in conversation.messages
         ]
         messages[0] = ModelRequest(parts=[SystemPromptPart(conversation.system), *messages[0].parts])  # type: ignore
+        if conversation.document:
+            document = BinaryContent(conversation.document, media_type='application/pdf')
+            messages[-1] = ModelRequest(parts=[*messages[-1].parts, UserPromptPart([document])])  # type: ignore
         tools = [
             ToolDefinition(name=tool.name, description=tool.description, parameters_json_schema=tool.schema)
             for tool in conversation.tools
@@ -62,11 +66,17 @@ class PydanticAIPeer:
                 elif isinstance(event, PartStartEvent) and isinstance(event.part, TextPart):
                     seen(event.part.content)
 
+    async def run(self, prepared: Prepared) -> str:
+        return (await self._agent_of(prepared).run(prepared.conversation.turns[0])).output
+
     async def agent(self, prepared: Prepared, seen: Callable[[str], None]) -> None:
+        async with self._agent_of(prepared).run_stream(prepared.conversation.turns[0]) as result:
+            async for text in result.stream_text(delta=True, debounce_by=None):
+                seen(text)
+
+    def _agent_of(self, prepared: Prepared) -> Agent[Any, str]:
         # Made once and reused for all runs, as Pydantic AI advises.
         if self._agent is None:
             system = prepared.conversation.system
             self._agent = Agent(self.model, system_prompt=system, model_settings=self.settings)
-        async with self._agent.run_stream(prepared.conversation.turns[0]) as result:
-            async for text in result.stream_text(delta=True, debounce_by=None):
-                seen(text)
+        return self._agent

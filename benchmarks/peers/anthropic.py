@@ -40,6 +40,7 @@ class Peer:
             async for text in stream.text_stream:
                 seen(text)
 
+    run = request
     agent = stream
 
     async def teardown(self) -> None:

@@ -28,6 +28,7 @@ class Peer:
             async for data in response.content.iter_any():
                 seen(data)
 
+    run = request
     agent = stream
 
     async def teardown(self) -> None:

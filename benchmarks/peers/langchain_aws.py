@@ -53,6 +53,7 @@ class Peer:
             if text := chunk.text:
                 seen(text)
 
+    run = request
     agent = stream
 
     async def teardown(self) -> None:

@@ -42,6 +42,7 @@ class Peer:
             if text := chunk.choices[0].delta.content:
                 seen(text)
 
+    run = request
     agent = stream
 
     async def teardown(self) -> None:

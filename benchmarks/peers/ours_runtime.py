@@ -31,6 +31,7 @@ class Peer:
                 if 'contentBlockDelta' in event:
                     seen(event['contentBlockDelta']['delta']['text'])
 
+    run = request
     agent = stream
 
     async def teardown(self) -> None:

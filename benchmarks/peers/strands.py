@@ -49,6 +49,10 @@ class Peer:
             if 'contentBlockDelta' in event:
                 seen(event['contentBlockDelta']['delta']['text'])
 
+    async def run(self, prepared: dict[str, Any]) -> str:
+        agent = Agent(model=self._plain, system_prompt=prepared['system_prompt'], callback_handler=None)
+        return str(await agent.invoke_async(prepared['messages'][0]['content'][0]['text']))
+
     async def agent(self, prepared: dict[str, Any], seen: Callable[[str], None]) -> None:
         agent = Agent(model=self._model, system_prompt=prepared['system_prompt'], callback_handler=None)
         async for event in agent.stream_async(prepared['messages'][0]['content'][0]['text']):
