@@ -110,7 +110,7 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def demo(session: nox.Session) -> None:
-    """Run 100 concurrent agents against a local Bedrock; `-- --help` lists the options, AWS among them."""
+    """Run 300 agents beside Pydantic AI's own client, on a local Bedrock; `-- --help` lists the options."""
     install(session, 'demo')
     # Ctrl-C is the demo's to handle: it has runs to cancel and a server to stop.
     session.run('python', 'examples/concurrent_agents.py', *session.posargs, interrupt_timeout=10, terminate_timeout=10)
@@ -127,9 +127,13 @@ def examples(session: nox.Session) -> None:
 
 @nox.session
 def integrations(session: nox.Session) -> None:
-    """Run the tests with Temporal, DBOS and Ray, which the other tests do without."""
+    """Run the page of integrations: Temporal, DBOS, Prefect, Ray, Dask, MCP, gunicorn and what other tests skip."""
     install(session, 'test', *nox.project.dependency_groups(PYPROJECT, 'integrations'))
-    session.run('pytest', *(session.posargs or ('tests/integrations',)))
+    if session.posargs:
+        session.run('pytest', *session.posargs)
+        return
+    session.run('pytest', 'tests/integrations')
+    session.run('pytest', '-n', 'auto', 'tests/test_docs.py', '-k', 'integrations')
 
 
 @nox.session
