@@ -21,6 +21,53 @@ PAGES = sorted((ROOT / 'docs').glob('*.md'))
 RUN = [page for page in PAGES if page.stem != 'testing']
 
 
+NEEDS = {
+    'from fastapi': 'fastapi',
+    'from fastmcp': 'fastmcp',
+    'pydantic_ai.ui.ag_ui': 'ag_ui',
+    'import logfire': 'logfire',
+    'from tenacity': 'tenacity',
+    'set_meter_provider': 'opentelemetry.sdk',
+    'BatchInference': 'pydantic_ai.models.batch',
+}
+"""Words of a block, and the module without which it cannot run: `nox -s integrations` has them all."""
+
+ASK = """
+import asyncio
+import httpx
+
+
+async def ask():
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url='http://localhost') as client:
+        response = await client.post({path!r}, json={body!r}, headers={{'accept': 'text/event-stream'}})
+        print(response.raise_for_status().text)
+
+
+asyncio.run(ask())
+"""
+"""A front end that sends one message to the application of a block."""
+
+VERCEL = {
+    'trigger': 'submit-message',
+    'id': 'chat',
+    'messages': [{'id': '1', 'role': 'user', 'parts': [{'type': 'text', 'text': 'Hello!'}]}],
+}
+AG_UI = {
+    'threadId': 'thread',
+    'runId': 'run',
+    'state': {},
+    'messages': [{'id': '1', 'role': 'user', 'content': 'Hello!'}],
+    'tools': [],
+    'context': [],
+    'forwardedProps': {},
+}
+FRONT_ENDS = {
+    'AGUIAdapter': ASK.format(path='/agent', body=AG_UI),
+    'VercelAIAdapter': ASK.format(path='/chat', body=VERCEL),
+    'to_web()': ASK.format(path='/api/chat', body=VERCEL),
+}
+
+
 def blocks() -> list[object]:
     found: list[object] = []
     for page in RUN:
@@ -41,13 +88,17 @@ def test_a_block_runs_and_leaves_nothing_open(
     for name, value in bedrock.environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv('BEDROCK_API_KEY', bedrock.api_key)
-    if 'BatchInference' in code:
-        pytest.importorskip('pydantic_ai.models.batch', reason='this Pydantic AI has no batches yet')
-    if 'set_meter_provider' in code or '_sync(' in code:
-        # The one can be done once in a process, the other leaves its event loop to the process.
-        if 'set_meter_provider' in code:
-            pytest.importorskip('opentelemetry.sdk', reason='the block sets up the OpenTelemetry SDK')
-        print(subprocess.run([sys.executable, '-W', 'error', '-c', code], check=True, capture_output=True).stdout)
+    for words, module in NEEDS.items():
+        if words in code:
+            pytest.importorskip(module, reason=f'the block needs {module}')
+    code += ''.join(front_end for words, front_end in FRONT_ENDS.items() if words in code)
+    # Some can be done once in a process, others leave their event loop to the process.
+    if any(words in code for words in ('set_meter_provider', '_sync(', 'logfire', 'fastmcp', 'ASGITransport')):
+        # Other libraries warn, and that is theirs.
+        strict = () if any(words in code for words in ('logfire', 'fastmcp', 'ag_ui')) else ('-W', 'error')
+        ran = subprocess.run([sys.executable, *strict, '-c', code], check=False, capture_output=True, text=True)
+        assert ran.returncode == 0, ran.stderr
+        print(ran.stdout)
     else:
         exec(compile(code, 'block', 'exec'), {'__name__': 'block'})
     assert bedrock.stats().requests > 0
