@@ -13,7 +13,7 @@ import os
 import sys
 import uuid
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from endpoint import local_bedrock, options
@@ -40,7 +40,7 @@ class State:
     """The batches of an evaluation, as the next process finds them."""
 
     run: str = field(default_factory=lambda: f'evals-{uuid.uuid4().hex[:12]}')
-    """The beginning of the names of the jobs, by which a job is found whose handle was lost in a crash."""
+    """The beginning of the names of the jobs, which are the same in each process: none is submitted twice."""
     batches: dict[int, Batch] = field(default_factory=dict[int, Batch])
 
     @classmethod
@@ -84,20 +84,14 @@ def prompt(question: str) -> ModelRequest:
 
 async def submit(args: argparse.Namespace, provider: BedrockProvider, state: State) -> None:
     """Submit the batches that no process has submitted yet."""
-    inference = BatchInference(role_arn=args.role_arn, s3_uri=args.s3_uri)
-
-    def model(prefix: str) -> BedrockConverseModel:
-        batches = replace(inference, job_name_prefix=prefix)
-        return BedrockConverseModel(args.model, provider=provider, batch_inference=batches)
-
-    encoder = model(f'{state.run}-')
-    encoded = [await encoder.batch_encode(request) for request in batch_requests().values()]
-    for number, part in enumerate(encoder.batch_split(encoded)):
+    inference = BatchInference(role_arn=args.role_arn, s3_uri=args.s3_uri, job_name_prefix=f'{state.run}-')
+    model = BedrockConverseModel(args.model, provider=provider, batch_inference=inference)
+    encoded = [await model.batch_encode(request) for request in batch_requests().values()]
+    for number, part in enumerate(model.batch_split(encoded)):
         if number in state.batches:
             continue
-        submitter = model(f'{state.run}-{number}-')
-        found = [batch async for batch in submitter.batch_list()]
-        state.batches[number] = found[0] if found else await submitter.batch_create(part)
+        # If an earlier process was killed in here, this returns its job, or removes what it has left and starts it.
+        state.batches[number] = await model.batch_create(part, idempotency_key=str(number))
         await asyncio.to_thread(state.save, args.state)
 
 

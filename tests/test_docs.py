@@ -152,6 +152,7 @@ def test_the_policies_for_batch_inference_are_policies_of_known_actions() -> Non
     known = {f'bedrock:{name}' for name in bedrock} | {'iam:PassRole'}
     # Actions of S3 are not named like its operations.
     known |= {f's3:{verb}' for verb in ('GetObject', 'PutObject', 'DeleteObject', 'ListBucket', 'AbortMultipartUpload')}
+    known |= {'s3:ListBucketMultipartUploads'}
     for policy in policies:
         assert policy['Version'] == '2012-10-17'
         for statement in policy['Statement']:

@@ -33,6 +33,7 @@ def signed(service: str) -> dict[str, str]:
         ('GET', '/files/a?x-id=GetObject', signed('s3'), ('s3', 'GetObject', 'files/a')),
         ('GET', '/files/a?acl', signed('s3'), ('s3', None, 'files/a')),
         ('GET', '/files?prefix=a', signed('s3'), ('s3', 'ListObjects', 'files')),
+        ('GET', '/files?uploads&prefix=a', signed('s3'), ('s3', 'ListMultipartUploads', 'files')),
         ('GET', '/files?versions', signed('s3'), ('s3', None, 'files')),
         ('GET', '/files?list-type=2&prefix=a', signed('s3'), ('s3', 'ListObjectsV2', 'files')),
         ('PUT', '/files/a?partNumber=1&uploadId=2', signed('s3'), ('s3', 'UploadPart', 'files/a')),

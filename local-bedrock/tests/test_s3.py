@@ -270,6 +270,19 @@ def test_an_upload_that_is_aborted_leaves_nothing(s3: Any, served: LocalBedrock)
     assert served.objects.list() == []
 
 
+def test_uploads_that_have_not_ended_are_listed_in_pages(s3: Any) -> None:
+    keys = ['a', 'a b', 'a b', 'b']
+    begun = [(key, s3.create_multipart_upload(Bucket='files', Key=key)['UploadId']) for key in keys]
+    aborted, *left = begun
+    s3.abort_multipart_upload(Bucket='files', Key=aborted[0], UploadId=aborted[1])
+    s3.create_multipart_upload(Bucket='elsewhere', Key='a')
+    pages = s3.get_paginator('list_multipart_uploads').paginate(
+        Bucket='files', Prefix='a', PaginationConfig={'PageSize': 1}
+    )
+    listed = [(upload['Key'], upload['UploadId']) for page in pages for upload in page.get('Uploads', [])]
+    assert listed == sorted(left[:2])
+
+
 def test_parts_must_be_those_that_were_uploaded(s3: Any, served: LocalBedrock) -> None:
     upload = {'Bucket': 'files', 'Key': 'a'}
     upload['UploadId'] = s3.create_multipart_upload(**upload)['UploadId']

@@ -24,21 +24,27 @@ from pydantic_ai_aiobedrock._upstream import batch_handles, batch_records, seam
 from pydantic_ai_aiobedrock._upstream.batch_inference import BatchInference, InvocationType, output_uris
 
 if TYPE_CHECKING:
-    from pydantic_ai.models import Model
     from pydantic_ai.models.batch import Batch, BatchResult, BatchResultStatus, BatchStatus, EncodedBatchRequest
 
 __all__ = ['BatchInference', 'RunsBatches']
 
-if TYPE_CHECKING:
-    _MixedInto = Model
-else:
-    _MixedInto = object
 
-
-class RunsBatches(seam.AnswersBatches, _MixedInto):
+class RunsBatches:
     """Mixin of a model: batches of Pydantic AI's are jobs of Bedrock's."""
 
     _batch_inference: BatchInference | None
+
+    if TYPE_CHECKING:
+
+        @property
+        def model_name(self) -> str:
+            """The name of the model."""
+            ...
+
+        @property
+        def system(self) -> str:
+            """The name of the provider."""
+            ...
 
     @property
     def batch_max_requests(self) -> int | None:
@@ -75,7 +81,9 @@ class RunsBatches(seam.AnswersBatches, _MixedInto):
         limits: Any = {'max_records': inference.max_records, 'max_bytes': inference.max_bytes}
         return [batch for group in groups.values() for batch in batch_records.split_evenly(group, **limits)]
 
-    async def batch_create(self, requests: Sequence[EncodedBatchRequest]) -> Batch:
+    async def batch_create(
+        self, requests: Sequence[EncodedBatchRequest], *, idempotency_key: str | None = None
+    ) -> Batch:
         """Upload the requests to S3, and start a job on them.
 
         Requests that are too few for a job are sent live if `BatchInference` says so. Otherwise, those that are
@@ -83,23 +91,35 @@ class RunsBatches(seam.AnswersBatches, _MixedInto):
 
         If this is cancelled, the job is stopped. If the answer of AWS is lost, the job is looked up.
 
+        Args:
+            requests: The requests, encoded by this model.
+            idempotency_key: A key of these requests, 1 to 32 letters, digits, hyphens and dots, that ends the name of
+                the job. If a process is killed in here, another calls this again with the same key and requests: it
+                returns the job that exists, whatever its state, or removes what the first has left of an upload and
+                starts the job. Default: a new job each time.
+
         Raises:
             ModelAPIError: AWS refused, or the network failed; the message names what may be left in S3 or running.
             UserError: The requests are of several groups or of another provider, two have the same `custom_id`, or
-                they are too few or too many for a job.
+                they are too few or too many for a job; the key is not usable.
         """
         check_allow_model_requests()
         inference = self._configured()
         group = self._checked(requests, inference)
+        name = inference.job_name(idempotency_key)
         if len(requests) < inference.min_records:
-            return await self._create_without_job(requests, group, inference)
-        name = f'{inference.job_name_prefix}{uuid.uuid4().hex}'
+            return await self._create_without_job(requests, group, inference, name)
         input_uri = inference.input_uri(name)
         job = inference.job_request(group['model'], input_uri, cast(InvocationType, group['type']))
         with self.mapping_errors():
             files = self._files(inference)
-            await files.upload(input_uri, map(batch_records.line, requests))
-            job_arn = await self._jobs(files).create(name, input_uri, job)
+            jobs = self._jobs(files)
+            job_arn = None if idempotency_key is None else await jobs.find(name)
+            if job_arn is None:
+                if idempotency_key is not None:
+                    await files.abort_uploads(input_uri)
+                await files.upload(input_uri, map(batch_records.line, requests))
+                job_arn = await jobs.create(name, input_uri, job)
         details = {'status': 'Submitted', 'jobName': name, 'inputUri': input_uri}
         return self._batch(job_arn, requests, 'in_progress', details)
 
@@ -225,7 +245,7 @@ class RunsBatches(seam.AnswersBatches, _MixedInto):
             return None
         return (
             f'{self.model_name!r} was not given a place for batch inference: pass '
-            "`batch_inference=BatchInference(role_arn=..., s3_uri='s3://...')` to BedrockConverseModel."
+            f"`batch_inference=BatchInference(role_arn=..., s3_uri='s3://...')` to {type(self).__name__}."
         )
 
     def batch_group(self, model_id: str, invocation_type: str = 'Converse') -> str:
@@ -256,44 +276,22 @@ class RunsBatches(seam.AnswersBatches, _MixedInto):
         raise NotImplementedError
 
     def _checked(self, requests: Sequence[EncodedBatchRequest], inference: BatchInference) -> dict[str, str]:
-        """Return the group of requests that can be in one batch.
-
-        Raises:
-            UserError: They cannot.
-        """
-        groups = {request.group for request in requests}
-        if len(groups) != 1:
-            raise UserError(
-                'A batch needs a request, and all of its requests the same `group`: one model, provider and '
-                '`batch_inference`.'
-            )
-        (group,) = groups
-        members: dict[str, str] = json.loads(group)
-        if group != self.batch_group(members['model'], members.get('type', 'Converse')):
+        """Return the group of requests that can be in one batch."""
+        members = batch_handles.checked_group(requests, inference)
+        if requests[0].group != self.batch_group(members['model'], members.get('type', 'Converse')):
             raise UserError(
                 'The requests were encoded for another provider or `batch_inference`: encode them with this model.'
-            )
-        batch_handles.check_ids(request.custom_id for request in requests)
-        if len(requests) > inference.max_records:
-            raise UserError(
-                f'These are {len(requests):,} requests, and a job of Bedrock has {inference.max_records:,} at most '
-                '(`max_records` of BatchInference): split them with `batch_split()`.'
-            )
-        if (size := sum(map(self.batch_request_size, requests))) > inference.max_bytes:
-            raise UserError(
-                f'The requests take {size:,} bytes, and a job of Bedrock {inference.max_bytes:,} at most (`max_bytes` '
-                'of BatchInference): split them with `batch_split()`.'
             )
         return members
 
     async def _create_without_job(
-        self, requests: Sequence[EncodedBatchRequest], group: dict[str, str], inference: BatchInference
+        self, requests: Sequence[EncodedBatchRequest], group: dict[str, str], inference: BatchInference, name: str
     ) -> Batch:
         if inference.live_below_minimum:
             with self.mapping_errors():
                 bodies = {request.custom_id: request.body.encode() for request in requests}
-                outcomes = await answer_live(self._runtime(), group['model'], bodies)
-                uri = f'{inference.output_folder}/{inference.job_name_prefix}{uuid.uuid4().hex}.jsonl.out'
+                outcomes = await answer_live(self._runtime(), group['model'], group['type'], bodies)
+                uri = f'{inference.output_folder}/{name}.jsonl.out'
                 await self._files(inference).upload(uri, (batch_records.live_line(*each) for each in outcomes.items()))
             failed = sum('error' in outcome for outcome in outcomes.values())
             details = {'status': 'Live', 'successRecordCount': len(outcomes) - failed, 'errorRecordCount': failed}

@@ -21,7 +21,8 @@ from pydantic_ai.usage import RequestUsage
 from pydantic_ai_aiobedrock._config.call_options import CallOptions, call_options, calling_with
 from pydantic_ai_aiobedrock._runtime.runtime import BedrockRuntime
 from pydantic_ai_aiobedrock._turns import turns
-from pydantic_ai_aiobedrock._upstream import batch_records, seam
+from pydantic_ai_aiobedrock._upstream import batch_records, claude_batches, seam
+from pydantic_ai_aiobedrock._upstream.batch_inference import InvocationType
 from pydantic_ai_aiobedrock._upstream.error_mapping import map_api_errors, map_shape_errors
 from pydantic_ai_aiobedrock._upstream.tool_schemas import AdaptedSchemas
 from pydantic_ai_aiobedrock._wire.converse import decode_response, encode_request
@@ -71,7 +72,9 @@ else:
     )
 
 
-class BedrockConverseModel(RunsBatches, seam.SendsAnyMember, seam.ProcessesWithin, seam.SendsWithin, _Rebuilt):
+class BedrockConverseModel(
+    RunsBatches, seam.AnswersBatches, seam.SendsAnyMember, seam.ProcessesWithin, seam.SendsWithin, _Rebuilt
+):
     """A model of Amazon Bedrock's Converse API that never leaves the event loop.
 
     `pydantic_ai.models.bedrock.BedrockConverseModel` over aioboto3 sessions. Every member that upstream can send is
@@ -194,27 +197,28 @@ class BedrockConverseModel(RunsBatches, seam.SendsAnyMember, seam.ProcessesWithi
     async def batch_encode(self, request: BatchRequest) -> EncodedBatchRequest:
         """Map a request of a batch to the Converse request that would be sent by itself.
 
+        With tools, which AWS refuses in jobs of Converse requests, a request to Claude becomes an InvokeModel request
+        that asks the same. Requests of the two kinds are not in one job.
+
         Raises:
-            UserError: The request has parts that batch inference does not take (tools, extra headers, a timeout), or a
-                value that JSON cannot carry.
+            UserError: The request has parts that batch inference does not take (tools for another model than Claude,
+                extra headers, a timeout), or a value that JSON cannot carry.
         """
         given, parameters = self.prepare_request(request.model_settings, request.model_request_parameters)
         settings: dict[str, Any] = dict(given or {})
         for name in ('extra_headers', 'timeout'):
             if settings.get(name) is not None:
-                raise UserError(f'Batch inference does not take `{name}`: a job has one for none of its requests.')
+                raise UserError(f'Batch inference does not take `{name}`: it cannot be set per request in a batch job.')
         params = await seam.converse_params(self, request.messages, settings, parameters)
-        if 'toolConfig' in params:
-            raise UserError(
-                "Bedrock's batch inference does not take tools. For structured output without them, use "
-                '`NativeOutput` or `PromptedOutput` as the `output_type`.'
-            )
         with self.mapping_errors():
-            body = encode_request(params).decode()
+            body = encode_request(params)
+        invocation_type: InvocationType = 'Converse'
+        if 'toolConfig' in params:
+            invocation_type, body = 'InvokeModel', claude_batches.invoke_model_body(self.model_name, body)
         return batch_records.encoded_type()(
             custom_id=request.custom_id,
-            group=self.batch_group(params['modelId']),
-            body=body,
+            group=self.batch_group(params['modelId'], invocation_type),
+            body=body.decode(),
             earlier=self._batch_failures.of(request),
         )
 
@@ -238,7 +242,7 @@ class BedrockConverseModel(RunsBatches, seam.SendsAnyMember, seam.ProcessesWithi
         with self.processing(), self.mapping_errors():
             if result.status == 'errored':
                 batch_records.raise_error(self.model_name, body)
-            decoded = decode_response(body)
+            decoded = decode_response(claude_batches.converse_body(body))
             live = decoded.pop(batch_records.LIVE, False)
             response = seam.process_response(self, decoded)
             return response if live else seam.batch_priced(response)

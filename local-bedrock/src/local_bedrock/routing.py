@@ -32,6 +32,7 @@ ObjectOperation = Literal[
     'HeadBucket',
     'HeadObject',
     'ListBuckets',
+    'ListMultipartUploads',
     'ListObjects',
     'ListObjectsV2',
     'PutObject',
@@ -63,6 +64,7 @@ _SIGNING_NAME = re.compile(r'Credential=[^/,]*/[^/,]*/[^/,]*/([^/,]*)')
 _HEADERS_OF_S3 = ('x-amz-checksum-mode', 'x-amz-sdk-checksum-algorithm', 'x-amz-content-sha256')
 _BUCKET_OPERATIONS: dict[tuple[str, str], ObjectOperation] = {
     ('GET', 'list-type'): 'ListObjectsV2',
+    ('GET', 'uploads'): 'ListMultipartUploads',
     ('POST', 'delete'): 'DeleteObjects',
 }
 _BARE_BUCKET_OPERATIONS: dict[str, ObjectOperation] = {

@@ -118,6 +118,22 @@ class BatchFiles:
         with await self._pool.lease(self._spec) as lease:
             await send(lease, 'delete_object', self._place(uri))
 
+    async def abort_uploads(self, uri: str) -> None:
+        """Abort the uploads in parts that a killed process has begun for a file; the parts are billed until then.
+
+        Raises:
+            botocore.exceptions.ClientError: AWS refused.
+            botocore.exceptions.BotoCoreError: The network failed.
+        """
+        place = self._place(uri)
+        query = {'Bucket': place['Bucket'], 'Prefix': place['Key'], **self._owner}
+        with await self._pool.lease(self._spec) as lease:
+            # The first page is enough: in the order of S3, a key comes before those that it begins.
+            page = await send(lease, 'list_multipart_uploads', query)
+            for upload in page.get('Uploads', []):
+                if upload['Key'] == place['Key']:
+                    await send(lease, 'abort_multipart_upload', {**place, 'UploadId': upload['UploadId']})
+
     async def discard(self, uri: str, cause: BaseException) -> None:
         """Delete a file that `cause` made useless; if that fails, `cause` says that the file is left."""
         with anyio.move_on_after(CLEANUP_SECONDS, shield=True) as scope:

@@ -40,7 +40,7 @@ class ModelInvocationJobs:
         self._files = files
 
     async def create(self, name: str, input_uri: str, request: dict[str, Any]) -> str:
-        """Start a job on a file that has been uploaded for it.
+        """Start a job on a file that has been uploaded for it, or return the job of this name.
 
         If the answer is lost, the job is looked up by its name. If the call is cancelled, the job is stopped.
 
@@ -57,8 +57,9 @@ class ModelInvocationJobs:
             botocore.exceptions.BotoCoreError: The network failed, and there is no such job, or the error says that it
                 may exist, and under which name.
         """
-        # With the token, a repeated request starts no second job.
-        request = {**request, 'jobName': name, 'clientRequestToken': uuid.uuid4().hex}
+        # With the token, a repeated request starts no second job, whichever process repeats it.
+        token = uuid.uuid5(uuid.NAMESPACE_URL, input_uri).hex
+        request = {**request, 'jobName': name, 'clientRequestToken': token}
         creating, cancelled = await settled(self._call('create_model_invocation_job', request), GIVE_UP_SECONDS)
         if cancelled is not None:
             with anyio.CancelScope(shield=True):
@@ -67,7 +68,7 @@ class ModelInvocationJobs:
         try:
             return creating.result()['jobArn']
         except Exception as error:
-            if isinstance(error, ClientError) and error_status(error) < 500:
+            if _is_refused(error):
                 await self._files.discard(input_uri, error)
                 raise
             return await self._confirmed(name, input_uri, error)
@@ -123,8 +124,13 @@ class ModelInvocationJobs:
                 return
             query['nextToken'] = token
 
-    async def _find(self, name: str) -> str | None:
-        """Return the ARN of the job of a name, or None."""
+    async def find(self, name: str) -> str | None:
+        """Return the ARN of the job of a name, or None.
+
+        Raises:
+            botocore.exceptions.ClientError: AWS refused.
+            botocore.exceptions.BotoCoreError: The network failed.
+        """
         async with aclosing(self.list(nameContains=name)) as jobs:
             async for job in jobs:
                 if job['jobName'] == name:
@@ -134,7 +140,7 @@ class ModelInvocationJobs:
     async def _confirmed(self, name: str, input_uri: str, error: Exception) -> str:
         """Return the ARN of a job that was created although the request failed with an error."""
         try:
-            job_arn = await self._find(name)
+            job_arn = await self.find(name)
         except Exception as failure:
             _raise_unconfirmed(name, input_uri, error, failure)
         if job_arn is None:
@@ -148,13 +154,13 @@ class ModelInvocationJobs:
     ) -> None:
         """Stop the job that a cancelled request has created, if it has."""
         refused = creating.cancelled() or creating.exception()
-        if isinstance(refused, ClientError) and error_status(refused) < 500:
+        if _is_refused(refused):
             await self._files.discard(input_uri, cancelled)
             return
         job_arn = None
         with anyio.move_on_after(GIVE_UP_SECONDS) as scope:
             try:
-                job_arn = await self._find(name) if refused else creating.result()['jobArn']
+                job_arn = await self.find(name) if refused else creating.result()['jobArn']
                 if job_arn is not None:
                     await self.stop(job_arn)
             except Exception as error:
@@ -168,6 +174,12 @@ class ModelInvocationJobs:
     async def _call(self, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
         with await self._pool.lease(self._spec) as lease:
             return await send(lease, operation, parameters)
+
+
+def _is_refused(error: object) -> bool:
+    """Return whether AWS has created no job."""
+    # In a conflict, the job of this name is that of an earlier process, and reads the file.
+    return isinstance(error, ClientError) and error_status(error) < 500 and error_code(error) != 'ConflictException'
 
 
 def _left(job: str, input_uri: str, reason: str) -> str:

@@ -17,12 +17,15 @@ MAX_IN_FLIGHT = 10
 """The most requests that are sent at the same time."""
 
 
-async def answer_live(runtime: BedrockRuntime, model_id: str, bodies: Mapping[str, bytes]) -> dict[str, dict[str, Any]]:
-    """Send requests of Converse, or of InvokeModel if the body says so, and return their outcomes.
+async def answer_live(
+    runtime: BedrockRuntime, model_id: str, invocation_type: str, bodies: Mapping[str, bytes]
+) -> dict[str, dict[str, Any]]:
+    """Send requests of Converse or of InvokeModel, and return their outcomes.
 
     Args:
         runtime: The client.
         model_id: The model of all requests.
+        invocation_type: The operation of all requests.
         bodies: The bodies of the requests, by record id.
 
     Returns:
@@ -34,7 +37,7 @@ async def answer_live(runtime: BedrockRuntime, model_id: str, bodies: Mapping[st
     async def answer(record_id: str, body: bytes) -> None:
         async with limiter:
             try:
-                outcomes[record_id] = {'modelOutput': await _send(runtime, model_id, body)}
+                outcomes[record_id] = {'modelOutput': await _send(runtime, model_id, invocation_type, body)}
             except ClientError as error:
                 response: Any = error.response
                 outcomes[record_id] = _failed(error_status(error), response.get('Error', {}).get('Message', ''))
@@ -47,8 +50,8 @@ async def answer_live(runtime: BedrockRuntime, model_id: str, bodies: Mapping[st
     return outcomes
 
 
-async def _send(runtime: BedrockRuntime, model_id: str, body: bytes) -> dict[str, Any]:
-    if b'"anthropic_version"' in body[:64]:
+async def _send(runtime: BedrockRuntime, model_id: str, invocation_type: str, body: bytes) -> dict[str, Any]:
+    if invocation_type == 'InvokeModel':
         invoked = await runtime.invoke_model(modelId=model_id, body=body, contentType='application/json')
         return from_json(invoked['body'].getvalue())
     response = await runtime.converse(modelId=model_id, **decode_request(body))

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pydantic_ai.exceptions import UserError
 
 from pydantic_ai_aiobedrock._config.client_spec import ClientSpec
 from pydantic_ai_aiobedrock._runtime.batch_jobs import ENDED
+from pydantic_ai_aiobedrock._upstream.batch_inference import BatchInference
+from pydantic_ai_aiobedrock._upstream.batch_records import line_size
 
 if TYPE_CHECKING:
-    from pydantic_ai.models.batch import Batch, BatchResultStatus, BatchStatus
+    from pydantic_ai.models.batch import Batch, BatchResultStatus, BatchStatus, EncodedBatchRequest
 
 _WHO = ('AWS_ACCESS_KEY_ID', 'AWS_PROFILE', 'AWS_ROLE_ARN')
 """The variables that identify a provider that was given no credentials."""
@@ -44,7 +47,33 @@ def shown(job: Mapping[str, Any]) -> dict[str, Any]:
     return {name: job[name] for name in DETAILS if job.get(name) is not None}
 
 
-def check_ids(custom_ids: Iterable[str]) -> None:
+def checked_group(requests: Sequence[EncodedBatchRequest], inference: BatchInference) -> dict[str, str]:
+    """Return the members of the group that requests share.
+
+    Raises:
+        UserError: They are of several groups, two have the same id, or they are too many for a job.
+    """
+    groups = {request.group for request in requests}
+    if len(groups) != 1:
+        raise UserError(
+            'A batch needs a request, and all of its requests the same `group`: one model, provider and '
+            '`batch_inference`.'
+        )
+    _check_ids(request.custom_id for request in requests)
+    if len(requests) > inference.max_records:
+        raise UserError(
+            f'These are {len(requests):,} requests, and a job of Bedrock has {inference.max_records:,} at most '
+            '(`max_records` of BatchInference): split them with `batch_split()`.'
+        )
+    if (size := sum(map(line_size, requests))) > inference.max_bytes:
+        raise UserError(
+            f'The requests take {size:,} bytes, and a job of Bedrock {inference.max_bytes:,} at most (`max_bytes` '
+            'of BatchInference): split them with `batch_split()`.'
+        )
+    return json.loads(groups.pop())
+
+
+def _check_ids(custom_ids: Iterable[str]) -> None:
     """Check that the ids of requests can be those of records.
 
     Raises:

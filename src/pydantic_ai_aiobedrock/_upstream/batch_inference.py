@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -21,6 +22,7 @@ _KMS_KEY = re.compile(
 _ACCOUNT = re.compile(r'\d{12}')
 # A name of a job may have a plus sign, the URI of a file may not.
 _PREFIX = re.compile(r'[a-zA-Z0-9][a-zA-Z0-9.-]{0,30}')
+_KEY = re.compile(r'[a-zA-Z0-9.-]{0,31}[a-zA-Z0-9]')
 _TAG_KEY = re.compile(r'[a-zA-Z0-9\s._:/=+@-]{1,128}')
 _TAG_VALUE = re.compile(r'[a-zA-Z0-9\s._:/=+@-]{0,256}')
 _VPC_ID = re.compile(r'[-0-9a-zA-Z]{1,32}')
@@ -124,6 +126,19 @@ class BatchInference:
     def output_folder(self) -> str:
         """The folder of the answers, without a slash at its end."""
         return (self.output_s3_uri or self.s3_uri).rstrip('/')
+
+    def job_name(self, key: str | None) -> str:
+        """Return the name of the job of a key, or of a new job.
+
+        Raises:
+            UserError: A name cannot end with the key.
+        """
+        if key is not None and not _KEY.fullmatch(key):
+            raise UserError(
+                f'`idempotency_key` is {key!r}, but must be 1 to 32 letters, digits, hyphens and dots, '
+                'and end with a letter or a digit.'
+            )
+        return f'{self.job_name_prefix}{key or uuid.uuid4().hex}'
 
     def input_uri(self, name: str) -> str:
         """Return the URI of the input file of the job of a name."""

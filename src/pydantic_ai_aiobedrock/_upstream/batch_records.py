@@ -44,14 +44,14 @@ See https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse
 
 def line(request: EncodedBatchRequest) -> bytes:
     """Return a request as a line of the input."""
-    return _LINE % (_as_json(request.custom_id), request.body.encode())
+    return _LINE % (as_json(request.custom_id), request.body.encode())
 
 
 def line_size(request: EncodedBatchRequest) -> int:
     """Return the bytes of a request's line, without making it: this is called some ten thousand times."""
     body = request.body
     size = len(body) if body.isascii() else len(body.encode())
-    return len(_LINE % (_as_json(request.custom_id), b'')) + size
+    return len(_LINE % (as_json(request.custom_id), b'')) + size
 
 
 def result(record: OutputRecord, where: str, *, live: bool = False) -> BatchResult:
@@ -66,14 +66,14 @@ def result(record: OutputRecord, where: str, *, live: bool = False) -> BatchResu
     make = seam.batch_types().BatchResult
     if record.output is not None:
         body = {**record.output, LIVE: True} if live else record.output
-        return make(custom_id=custom_id, status='succeeded', body=_as_json(body).decode())
+        return make(custom_id=custom_id, status='succeeded', body=as_json(body).decode())
     error = {_DAMAGE: f'{where} cannot be read: {record.damage}.'} if record.error is None else record.error
-    return make(custom_id=custom_id, status='errored', body=_as_json(error).decode())
+    return make(custom_id=custom_id, status='errored', body=as_json(error).decode())
 
 
 def failed_result(custom_id: str, status: int, message: str) -> BatchResult:
     """Return the result of a request that no job can have."""
-    body = _as_json({'errorCode': status, 'errorMessage': message}).decode()
+    body = as_json({'errorCode': status, 'errorMessage': message}).decode()
     return seam.batch_types().BatchResult(custom_id=custom_id, status='errored', body=body)
 
 
@@ -99,7 +99,7 @@ def raise_error(model_name: str, body: bytes) -> None:
 
 def live_line(custom_id: str, outcome: dict[str, Any]) -> bytes:
     """Return the outcome of a request that was answered live as a line of the output."""
-    return _as_json({'recordId': custom_id, **outcome}) + b'\n'
+    return as_json({'recordId': custom_id, **outcome}) + b'\n'
 
 
 def split_evenly(
@@ -155,7 +155,8 @@ class Failures:
         return known[1] if known is not None and known[0]() is message else None
 
 
-def _as_json(value: object) -> bytes:
+def as_json(value: object) -> bytes:
+    """Return a value as JSON, in which half a surrogate pair is escaped."""
     try:
         return to_json(value)
     except ValueError:

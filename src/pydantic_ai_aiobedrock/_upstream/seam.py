@@ -328,6 +328,18 @@ def _batch_codec() -> Any:
     return import_module('pydantic_ai.models._batch_codec')
 
 
+def embedding_handler(model: Any) -> Any:
+    """Return upstream's own mapping of an embedding model's requests and responses.
+
+    Raises:
+        ImportError: It has moved.
+    """
+    handler = getattr(model, '_handler', None)
+    if missing := [name for name in ('prepare_request', 'parse_response') if not hasattr(handler, name)]:
+        raise _seam_moved(embeddings.BedrockEmbeddingModel, missing)
+    return handler
+
+
 async def converse_params(model: Any, messages: Any, settings: Any, parameters: Any) -> dict[str, Any]:
     """Return the parameters of the Converse request that `_messages_create` of the model would send."""
     mapped = await _sending_nothing(model, messages, False, settings, parameters)

@@ -1,4 +1,4 @@
-"""The lists of S3: buckets, and the objects in a bucket."""
+"""The lists of S3: buckets, the objects in a bucket, and the uploads to it that have not ended."""
 
 from __future__ import annotations
 
@@ -62,6 +62,38 @@ def list_objects(request: ObjectRequest) -> Response:
         *(('CommonPrefixes', [('Prefix', shown(common))]) for common in prefixes),
     ]
     return request.document('ListBucketResult', members)
+
+
+def list_uploads(request: ObjectRequest) -> Response:
+    """List the multipart uploads that were neither completed nor aborted."""
+    query = request.query
+    prefix = query.get('prefix', '')
+    most = min(int(query.get('max-uploads') or _MAX_KEYS), _MAX_KEYS)
+    after = (query.get('key-marker', ''), query.get('upload-id-marker', ''))
+    found = sorted(
+        (upload.key, upload_id)
+        for upload_id, upload in request.objects.uploads.items()
+        if upload.bucket == request.bucket and upload.key.startswith(prefix)
+    )
+    found = [each for each in found if each > after]
+    listed = found[:most]
+    truncated = len(found) > most
+    encoded = query.get('encoding-type') == 'url'
+    members: list[tuple[str, object]] = [
+        ('Bucket', request.bucket),
+        ('KeyMarker', after[0]),
+        ('UploadIdMarker', after[1]),
+        *([('NextKeyMarker', listed[-1][0]), ('NextUploadIdMarker', listed[-1][1])] if truncated else ()),
+        ('Prefix', prefix),
+        ('MaxUploads', str(most)),
+        ('IsTruncated', 'true' if truncated else 'false'),
+        *([('EncodingType', 'url')] if encoded else ()),
+        *(
+            ('Upload', [('Key', quote(key, safe='/') if encoded else key), ('UploadId', upload_id)])
+            for key, upload_id in listed
+        ),
+    ]
+    return request.document('ListMultipartUploadsResult', members)
 
 
 _ECHOED = (('ContinuationToken', 'continuation-token'), ('StartAfter', 'start-after'))

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 from multidict import CIMultiDictProxy
 
 from local_bedrock._s3.errors import object_refusal
-from local_bedrock._s3.listing import list_buckets, list_objects
+from local_bedrock._s3.listing import list_buckets, list_objects, list_uploads
 from local_bedrock._s3.objects import ObjectStore, StoredObject, valid_bucket
 from local_bedrock._s3.request import ObjectRequest, check_read, check_write, failed_condition, parsed_body
 from local_bedrock._s3.xml import children, text_of
@@ -242,6 +242,7 @@ _OPERATIONS: Mapping[str, Callable[[ObjectRequest], Response]] = {
     'HeadBucket': _head_bucket,
     'HeadObject': _get_object,
     'ListBuckets': list_buckets,
+    'ListMultipartUploads': list_uploads,
     'ListObjects': list_objects,
     'ListObjectsV2': list_objects,
     'PutObject': _put_object,

@@ -68,9 +68,15 @@ def _blocks(blocks: Sequence[Mapping[str, Any]], where: str) -> list[dict[str, A
     converted: list[dict[str, Any]] = []
     for index, block in enumerate(blocks):
         converted.append(_block(block, f'{where}.{index}'))
-        if 'cache_control' in block:
-            converted.append({'cachePoint': {'type': 'default'}})
+        converted.extend(_cache_point(block))
     return converted
+
+
+def _cache_point(block: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the cache point that a block or a tool is marked with, if it is."""
+    if 'cache_control' not in block:
+        return []
+    return [{'cachePoint': present(type='default', ttl=structure(block, 'cache_control').get('ttl'))}]
 
 
 def _block(block: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -125,8 +131,14 @@ def _tool_config(body: Mapping[str, Any]) -> dict[str, Any] | None:
         if 'name' not in tool:
             raise validation_error(f'tools.{index}.name: Field required')
         schema = tool.get('input_schema') or {'type': 'object'}
-        spec = present(name=tool['name'], description=tool.get('description'), inputSchema={'json': schema})
+        spec = present(
+            name=tool['name'],
+            description=tool.get('description'),
+            inputSchema={'json': schema},
+            strict=tool.get('strict'),
+        )
         tools.append({'toolSpec': spec})
+        tools.extend(_cache_point(tool))
     choice = structure(body, 'tool_choice')
     if not tools or choice.get('type') == 'none':
         return None
