@@ -43,13 +43,17 @@ if (versions := Path(os.environ.get('PYENV_ROOT', Path.home() / '.pyenv'), 'vers
     names = sorted({path.name for path in versions.iterdir()}, key=lambda name: name != current)
     os.environ.setdefault('PYENV_VERSION', ':'.join(names))
 
+FIRST_TEST = ('./local-bedrock', 'pytest')
+"""Requirements of the first tests in LocalBedrock's README."""
+
 CLIENTS = {
-    'boto3': ('boto3',),
+    'boto3': ('boto3', *FIRST_TEST),
     'aioboto3': ('aioboto3',),
     'anthropic': ('anthropic[bedrock]',),
-    'langchain-aws': ('langchain-aws[anthropic]',),
+    'langchain-aws': ('langchain-aws[anthropic]', *FIRST_TEST),
     # LiteLLM asks for neither, and needs the one for Bedrock, the other for tools.
-    'litellm': ('litellm', 'boto3', 'mcp'),
+    'litellm': ('litellm', 'boto3', 'mcp', *FIRST_TEST),
+    'pydantic-ai': ('pydantic-ai-slim[bedrock]', *FIRST_TEST),
     'strands': ('strands-agents',),
     'awscli': ('awscli',),
     'aws-sdk-js': ('@aws-sdk/client-bedrock-runtime', '@smithy/node-http-handler'),

@@ -1,7 +1,8 @@
 """LocalBedrock beside ministack and moto: start, memory, time of a call, and what each answers.
 
 `python emulators.py local-bedrock=/path/to/python ministack=/path/to/python moto=/path/to/python` starts each from its
-own environment, asks it with boto3, and writes `EMULATORS.md` beside this file. Run it on a machine that is idle.
+own environment, asks it with boto3, and writes `EMULATORS.md` beside this file, and its table into the README. Run it
+on a machine that is idle.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+PAGE = Path(__file__).with_name('EMULATORS.md')
+README = Path(__file__).parents[1] / 'README.md'
+BEGIN, END = '<!-- emulators -->\n', '\n<!-- /emulators -->'
 STARTS = 9
 CALLS = 200
 SECONDS = 60
@@ -304,7 +308,9 @@ The machine had {os.cpu_count()} cores and a load average of {os.getloadavg()[0]
 
 {chr(10).join(table)}
 """
-    Path(__file__).with_name('EMULATORS.md').write_text(text)
+    PAGE.write_text(text)
+    before, _, rest = README.read_text().partition(BEGIN)
+    README.write_text(f'{before}{BEGIN}{chr(10).join(table)}{END}{rest.partition(END)[2]}')
     sys.stdout.write(text)
 
 

@@ -7,9 +7,12 @@ Called with the clients and the interpreters of their environments, for JavaScri
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,7 @@ from rich.table import Table
 
 from local_bedrock import THROTTLING, LocalBedrock, Reply, ToolCall
 
-from . import conversation
+from . import conversation, first_tests
 from .conversation import (
     ANSWER,
     CHECKS,
@@ -34,6 +37,10 @@ from .conversation import (
 
 HERE = Path(__file__).parent
 SECONDS = 300
+FIRST = 'README'
+"""The check of a client that its first test in LocalBedrock's README passes."""
+ONLY_FIRST = ('pydantic-ai',)
+"""Clients of which this is the only check."""
 
 
 def script(bedrock: LocalBedrock) -> None:
@@ -54,18 +61,27 @@ def script(bedrock: LocalBedrock) -> None:
     bedrock.fault(THROTTLING, when=lambda request: request.last_user_text == TOO_MUCH)
 
 
-def use(client: str, python: str, bedrock: LocalBedrock) -> dict[str, Any]:
-    """Run a client, and return its version and what came of each check."""
+def environment_of(bedrock: LocalBedrock) -> dict[str, str]:
+    """Return the environment of a client: its own settings, and the endpoint."""
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(('AWS_', 'PYTHON', 'VIRTUAL_ENV'))
     }
-    environment |= bedrock.environment | {
-        'AWS_MAX_ATTEMPTS': '1',
-        'AWS_CONFIG_FILE': os.devnull,
-        'AWS_SHARED_CREDENTIALS_FILE': os.devnull,
-        'LITELLM_LOCAL_MODEL_COST_MAP': 'True',
-        'no_proxy': '127.0.0.1',
-    }
+    return (
+        environment
+        | bedrock.environment
+        | {
+            'AWS_MAX_ATTEMPTS': '1',
+            'AWS_CONFIG_FILE': os.devnull,
+            'AWS_SHARED_CREDENTIALS_FILE': os.devnull,
+            'LITELLM_LOCAL_MODEL_COST_MAP': 'True',
+            'no_proxy': '127.0.0.1',
+        }
+    )
+
+
+def use(client: str, python: str, bedrock: LocalBedrock) -> dict[str, Any]:
+    """Run a client, and return its version and the result of each check."""
+    environment = environment_of(bedrock)
     program = str(HERE / f'use_{client.replace("-", "_")}')
     command = [python, f'{program}.py']
     if client == 'aws-sdk-js':
@@ -79,23 +95,45 @@ def use(client: str, python: str, bedrock: LocalBedrock) -> dict[str, Any]:
         return {'version': '?', 'came': dict.fromkeys(CHECKS, f'status {done.returncode}: {done.stderr}')}
 
 
+@contextmanager
+def warnings() -> Generator[list[str]]:
+    """Yield the warnings that LocalBedrock logs for the time of a block."""
+    found: list[str] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: found.append(record.getMessage())
+    log = logging.getLogger('local_bedrock')
+    log.addHandler(handler)
+    try:
+        yield found
+    finally:
+        log.removeHandler(handler)
+
+
 def main() -> int:
     """Run all clients, and return 1 if anything was wrong."""
     console = Console()
-    table = Table('client', 'version', *CHECKS, *OF_SOME, 'requests')
+    table = Table('client', 'version', *CHECKS, *OF_SOME, FIRST, 'requests')
     wrong: list[str] = []
     for argument in sys.argv[1:]:
         client, _, python = argument.partition('=')
+        used: dict[str, Any] = {'version': '', 'came': {}}
         with LocalBedrock(responder=lambda request: 'That is not what was to be said.') as bedrock:
-            script(bedrock)
-            used = use(client, python, bedrock)
+            if client not in ONLY_FIRST:
+                script(bedrock)
+                with warnings() as warned:
+                    used = use(client, python, bedrock)
+                if 'http2' in used['came'] and not any('NodeHttpHandler' in warning for warning in warned):
+                    wrong.append(f'{client}: the log does not name the request handler that it needs')
             signed = [request for request in bedrock.requests if request.auth_scheme == 'sigv4']
-        if len(signed) < len(CHECKS):
+            bedrock.start_over()
+            if client in first_tests.HEADINGS:
+                used['came'][FIRST] = first_tests.run(client, python, environment_of(bedrock))
+        if client not in ONLY_FIRST and len(signed) < len(CHECKS):
             wrong.append(f'{client}: only {len(signed)} signed requests have arrived')
         table.add_row(
             client,
             used['version'],
-            *(_shown(used['came'].get(check)) for check in (*CHECKS, *OF_SOME)),
+            *(_shown(used['came'].get(check)) for check in (*CHECKS, *OF_SOME, FIRST)),
             str(len(signed)),
         )
         wrong += [f'{client}, {check}: {came}' for check, came in used['came'].items() if came]

@@ -29,8 +29,8 @@ TOOL_RESULT = 'Rain, 9 degrees.'
 TOOL_ANSWER = 'Take an umbrella.'
 TOO_MUCH = 'One question too many?'
 CHECKS = ('plain', 'stream', 'tool', 'throttled')
-OF_SOME = ('invoke', 'batch')
-"""Checks of some clients: InvokeModel, if their other checks are by Converse, and batch inference."""
+OF_SOME = ('invoke', 'batch', 'http2')
+"""Checks of some clients: InvokeModel, if their other checks are by Converse, batch inference, HTTP/2."""
 NO_STREAMS = ('awscli',)
 """Clients without event streams."""
 

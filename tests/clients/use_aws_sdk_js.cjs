@@ -48,6 +48,13 @@ const checks = {
   async throttled() {
     await assert.rejects(converse([user({ text: said.TOO_MUCH })]), ThrottlingException);
   },
+  async http2() {
+    const onHttp2 = new BedrockRuntimeClient({ maxAttempts: 1 });
+    const command = new ConverseCommand({ modelId: said.MODEL, messages: [user({ text: said.QUESTION })] });
+    // HTTP_1_1_REQUIRED: refused at once, and not after a timeout.
+    await assert.rejects(onHttp2.send(command), /error code 13/);
+    onHttp2.destroy();
+  },
   async invoke() {
     const messages = [{ role: 'user', content: said.QUESTION }];
     const body = JSON.stringify({ anthropic_version: 'bedrock-2023-05-31', max_tokens: 100, messages });

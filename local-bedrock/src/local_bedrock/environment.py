@@ -10,8 +10,7 @@ from urllib.parse import urlsplit
 
 from local_bedrock.keys import AccessKey
 
-# These would send clients elsewhere, or let them sign with other keys.
-_MISLEADING = (
+MISLEADING = (
     'AWS_BEARER_TOKEN_BEDROCK',
     'AWS_DEFAULT_PROFILE',
     'AWS_IGNORE_CONFIGURED_ENDPOINT_URLS',
@@ -21,6 +20,7 @@ _MISLEADING = (
     'AWS_USE_DUALSTACK_ENDPOINT',
     'AWS_USE_FIPS_ENDPOINT',
 )
+"""Variables that would send clients elsewhere, or let them sign with other keys."""
 _PROXIES = ('http_proxy', 'https_proxy', 'all_proxy')
 
 
@@ -47,7 +47,7 @@ def client_environment(
 @contextmanager
 def redirected(environment: Mapping[str, str]) -> Generator[None]:
     """Set the environment by which clients find an endpoint, and put everything back at the end."""
-    values: dict[str, str | None] = {**dict.fromkeys(_MISLEADING), **environment}
+    values: dict[str, str | None] = {**dict.fromkeys(MISLEADING), **environment}
     if any(os.environ.get(name) or os.environ.get(name.upper()) for name in _PROXIES):
         host = urlsplit(environment['AWS_ENDPOINT_URL_BEDROCK_RUNTIME']).hostname
         for name in ('no_proxy', 'NO_PROXY'):

@@ -12,6 +12,8 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from local_bedrock._http.handler import Handler
+from local_bedrock._http.http2 import ADVICE, REFUSAL, begins_http2
+from local_bedrock._http.request_log import LOG
 from local_bedrock.faults import FailConnection
 from local_bedrock.response import reset
 
@@ -135,14 +137,26 @@ class Connections(web.Server):
 
 
 class _Connection(RequestHandler):
-    """aiohttp's protocol of a connection, whose requests must arrive in time."""
+    """aiohttp's protocol of a connection, whose requests must arrive in time, and in HTTP/1.1."""
 
     def __init__(self, connections: Connections, **options: Any) -> None:
         super().__init__(connections, **options)
         self._connections = connections
+        self._undecided: bytes | None = b''
 
     def data_received(self, data: bytes) -> None:
         self._connections.received(self)
+        if self._undecided is not None:
+            data = self._undecided + data
+            http2 = begins_http2(data)
+            self._undecided = data if http2 is None else None
+            if http2 is None:
+                return
+            if http2 and self.transport is not None:
+                LOG.warning(ADVICE)
+                self.transport.write(REFUSAL)
+                self.transport.close()
+                return
         super().data_received(data)
 
 

@@ -20,6 +20,7 @@ from local_bedrock._batch.operations import answer_job_request
 from local_bedrock._http.arrival import is_small, receive
 from local_bedrock._http.presigned import is_presigned, verify_presigned
 from local_bedrock._http.remembered import RememberedRequests
+from local_bedrock._http.request_log import log_request
 from local_bedrock._http.signatures import SignedRequest, authenticate
 from local_bedrock._model.catalogue import answer_catalogue_request
 from local_bedrock._model.invoke.formats import invocation_of
@@ -168,6 +169,7 @@ class Handler:
             self.handling.discard(task)
             if record is not None:
                 record.ended = monotonic()
+                log_request(record)
 
     async def _received(self, http: web.BaseRequest) -> bytes:
         """Return the body; a large one only of a client that has a key.
