@@ -166,7 +166,7 @@ class Answered:
 
 
 @asynccontextmanager
-async def client_without_network() -> Any:
+async def client_without_network() -> AsyncIterator[Any]:
     session = AioSession()
     session.register_component('data_loader', LOADER)
     async with session.create_client(

@@ -164,7 +164,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport: Any = transport
         # A thousand streams of a few bytes each: nothing of what is written may wait for more.
-        transport.set_write_buffer_limits(high=1 << 24)
+        self._transport.set_write_buffer_limits(high=1 << 24)
         counts = self._bedrock.counts
         counts.connections += 1
         counts.connections_opened += 1

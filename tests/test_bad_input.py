@@ -165,7 +165,7 @@ def test_a_base_url_that_is_in_order(base_url: str) -> None:
 
 @pytest.mark.parametrize('by_variable', [False, True], ids=['profile_name', 'AWS_PROFILE'])
 @pytest.mark.parametrize('region', [{}, {'region_name': REGION}], ids=['without region', 'with region'])
-def test_an_unknown_profile(monkeypatch: pytest.MonkeyPatch, by_variable: bool, region: dict[str, str]) -> None:
+def test_an_unknown_profile(monkeypatch: pytest.MonkeyPatch, by_variable: bool, region: dict[str, Any]) -> None:
     if by_variable:
         monkeypatch.setenv('AWS_PROFILE', 'nobody')
     with pytest.raises(UserError) as raised:

@@ -226,6 +226,7 @@ async def test_a_call_that_is_cancelled_anywhere_gives_everything_back(
 ) -> None:
     scene.bedrock.reply(answer, times=None)
     assert await request(scene, 'first') == answer_to('first')
+    at = 0
     for at in count(1):
         await before(scene)
         tasks = asyncio.all_tasks()

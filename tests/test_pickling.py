@@ -89,7 +89,7 @@ def test_secrets_and_open_things_do_not_travel(arguments: dict[str, Any], named:
 
 
 def test_a_config_without_proxies_travels() -> None:
-    config = AioConfig(retries={'mode': 'standard', 'total_max_attempts': 2})
+    config: Any = AioConfig(retries={'mode': 'standard', 'total_max_attempts': 2})
     provider = again(BedrockProvider(region_name='us-east-1', config=config))
     assert runtime(provider).spec.config.retries == config.retries
 

@@ -83,7 +83,7 @@ def test_making_a_provider_opens_nothing() -> None:
 
 def test_defaults_are_upstreams() -> None:
     spec = spec_of(BedrockProvider(region_name='us-east-1'))
-    upstream = UpstreamProvider(region_name='us-east-1').client.meta.config
+    upstream: Any = UpstreamProvider(region_name='us-east-1').client.meta.config
     assert (spec.read_timeout, spec.connect_timeout) == (upstream.read_timeout, upstream.connect_timeout) == (300, 60)
     assert spec.max_connections == 1000
 

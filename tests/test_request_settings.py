@@ -27,7 +27,7 @@ except ImportError:
     import httpx2 as httpx
 
 NOVA = 'us.amazon.nova-lite-v1:0'
-PATIENT: ModelSettings = {'timeout': httpx.Timeout(5, pool=None)}
+PATIENT = ModelSettings(timeout=httpx.Timeout(5, pool=None))
 HELLO = [ModelRequest.user_text_prompt('Hello')]
 
 Call = Callable[[BedrockConverseModel, ModelSettings | None], Awaitable[object]]

@@ -77,7 +77,7 @@ async def read_both_words(stream: StreamedResponse) -> None:
     events = aiter(stream)
     words = ''
     while words != 'Once upon':
-        event = await anext(events)
+        event: Any = await anext(events)
         if isinstance(event, PartStartEvent):
             words += event.part.content
         elif isinstance(event, PartDeltaEvent):

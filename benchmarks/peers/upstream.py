@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import boto3
 from benchmarks.conversations import MODEL
 from benchmarks.peers import REGION, Endpoint
@@ -26,4 +28,5 @@ class Peer(PydanticAIPeer):
         self.model = BedrockConverseModel(MODEL, provider=provider)
 
     async def teardown(self) -> None:
-        self.model.client.close()
+        client: Any = self.model.client
+        client.close()

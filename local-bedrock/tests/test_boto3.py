@@ -273,7 +273,7 @@ def test_the_environment_of_an_endpoint_is_all_that_a_client_needs(
 ) -> None:
     for name, value in served.environment.items():
         monkeypatch.setenv(name, value)
-    client = botocore.session.Session().create_client('bedrock-runtime')
+    client: Any = botocore.session.Session().create_client('bedrock-runtime')
     try:
         assert client.converse(modelId=NOVA, messages=[user('Hi')])['stopReason'] == 'end_turn'
     finally:

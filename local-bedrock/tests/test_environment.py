@@ -49,7 +49,8 @@ def misleading(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[dict
 
 
 def ask() -> dict[str, Any]:
-    with closing(boto3.client('bedrock-runtime')) as client:
+    client: Any = boto3.client('bedrock-runtime')
+    with closing(client):
         return client.converse(modelId=NOVA, messages=[user('Hi')])
 
 
@@ -91,7 +92,9 @@ def test_what_boto3_knows_of_credentials_is_forgotten_and_remembered(monkeypatch
 
 def test_clients_of_all_three_services_find_it() -> None:
     with LocalBedrock() as bedrock, bedrock.redirect_clients():
-        with closing(boto3.client('s3')) as s3, closing(boto3.client('bedrock')) as control_plane:
+        s3: Any = boto3.client('s3')
+        control_plane: Any = boto3.client('bedrock')
+        with closing(s3), closing(control_plane):
             s3.put_object(Bucket='files', Key='a', Body=b'a')
             assert control_plane.list_model_invocation_jobs()['invocationJobSummaries'] == []
         assert ask()['stopReason'] == 'end_turn'

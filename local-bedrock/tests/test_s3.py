@@ -244,7 +244,7 @@ def test_a_large_file_goes_up_in_parts_and_comes_down_in_ranges(
     source, target = tmp_path / 'source', tmp_path / 'target'
     source.write_bytes(data)
     with served.redirect_clients():
-        client = boto3.client('s3')
+        client: Any = boto3.client('s3')
         client.upload_file(str(source), 'files', 'large', ExtraArgs={'ContentType': 'text/x-large'})
         client.download_file('files', 'large', str(target))
         client.close()

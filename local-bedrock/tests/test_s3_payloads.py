@@ -47,7 +47,7 @@ def test_over_tls_boto3_sends_chunks_and_a_trailer(with_tls: tuple[LocalBedrock,
     bedrock, bundle = with_tls
     session = Session()
     session.set_credentials(bedrock.aws_access_key_id, bedrock.aws_secret_access_key)
-    client = session.create_client('s3', endpoint_url=bedrock.base_url, region_name='us-east-1', verify=bundle)
+    client: Any = session.create_client('s3', endpoint_url=bedrock.base_url, region_name='us-east-1', verify=bundle)
     data = b'x' * size
     client.put_object(Bucket='files', Key='a', Body=io.BytesIO(data), ContentType='text/plain')
     assert bedrock.requests[0].headers['X-Amz-Content-SHA256'] == TRAILER

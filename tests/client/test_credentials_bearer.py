@@ -172,7 +172,7 @@ def test_an_async_function_is_asked_again_under_eager_tasks(bedrock: LocalBedroc
         return bedrock.api_key
 
     async def main() -> None:
-        asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
+        asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)  # pyright: ignore[reportAttributeAccessIssue]
         pool = SessionPool()
         client = runtime(bedrock, pool, api_key=api_key)
         for _ in range(2):

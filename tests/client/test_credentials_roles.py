@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from time import time
@@ -62,7 +62,7 @@ class Clock:
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr('pydantic_ai_aiobedrock._client.credentials.time', clock)
     return clock
@@ -304,7 +304,7 @@ def access_key_id(authorization: str) -> str:
     return authorization.partition('Credential=')[2].partition('/')[0]
 
 
-def client_credentials(client: BedrockRuntime) -> object:
+def client_credentials(client: BedrockRuntime) -> Any:
     """Return what botocore holds as the credentials of the one client that is open."""
     (loop_pool,) = client.pool._loops.values()
     (pooled,) = loop_pool._clients.values()

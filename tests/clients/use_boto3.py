@@ -24,7 +24,7 @@ from conversation import (
     run,
 )
 
-client = boto3.client('bedrock-runtime')
+client: Any = boto3.client('bedrock-runtime')
 TOOLS = {'tools': [{'toolSpec': {'name': TOOL, 'description': TOOL_DESCRIPTION, 'inputSchema': {'json': TOOL_SCHEMA}}}]}
 
 
@@ -70,7 +70,8 @@ def throttled() -> None:
 
 
 def batch() -> None:
-    s3, bedrock = boto3.client('s3'), boto3.client('bedrock')
+    s3: Any = boto3.client('s3')
+    bedrock: Any = boto3.client('bedrock')
     lines = ''.join(json.dumps(record) + '\n' for record in RECORDS)
     s3.put_object(Bucket='my-bucket', Key='in/questions.jsonl', Body=lines.encode())
     operation = bedrock.meta.service_model.operation_model('CreateModelInvocationJob')

@@ -186,7 +186,7 @@ def environment(
 def _observe(bedrock: LocalBedrock, case: Case, run: Callable[[], Any]) -> dict[str, Any]:
     """Run one side, and return its outcome with what LocalBedrock has seen of it."""
     bedrock.reset()
-    bedrock.reply(*case.replies * case.rounds)
+    bedrock.reply(*[*case.replies] * case.rounds)
     for fault in case.faults:
         action, conditions = fault if isinstance(fault, tuple) else (fault, {})
         bedrock.fault(action, **conditions)

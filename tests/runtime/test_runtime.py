@@ -374,8 +374,9 @@ async def test_a_client_can_be_brought_by_several_providers(bedrock: LocalBedroc
             for number, agent in enumerate(agents)
         )
     )
-    assert sorted(request.headers.getall('X-Tenant')[0] for request in bedrock.requests) == ['0', '1', '2']
-    assert all(len(request.headers.getall('X-Tenant')) == 1 for request in bedrock.requests)
+    headers: list[Any] = [request.headers for request in bedrock.requests]
+    assert sorted(each.getall('X-Tenant')[0] for each in headers) == ['0', '1', '2']
+    assert all(len(each.getall('X-Tenant')) == 1 for each in headers)
 
 
 async def test_a_provider_does_not_close_the_client_that_was_brought(bedrock: LocalBedrock, brought: Any) -> None:
@@ -424,7 +425,7 @@ async def test_an_error_through_a_brought_client_is_a_model_error(brought: Any) 
 
 
 async def test_a_brought_client_keeps_what_else_it_offers(brought: Any) -> None:
-    client = BedrockProvider(bedrock_client=brought).client
+    client: Any = BedrockProvider(bedrock_client=brought).client
     assert client.exceptions.ThrottlingException is brought.exceptions.ThrottlingException
     with pytest.raises(AttributeError):
         _ = client.not_there

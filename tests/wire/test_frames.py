@@ -300,19 +300,19 @@ class CountingBuffer(bytearray):
 
     def __init__(self, *args: object) -> None:
         super().__init__(*args)  # type: ignore[arg-type]
-        self.count(len(self))
+        self.note(len(self))
 
     def __iadd__(self, data: bytes) -> 'CountingBuffer':  # type: ignore[override]
-        self.count(len(data))
+        self.note(len(data))
         super().__iadd__(data)
         return self
 
     def __bytes__(self) -> bytes:
-        self.count(len(self))
+        self.note(len(self))
         return bytes(memoryview(self))
 
     @classmethod
-    def count(cls, moved: int) -> None:
+    def note(cls, moved: int) -> None:
         cls.moved += moved
         assert cls.moved < cls.allowed, 'bytes are moved again and again'
 
