@@ -121,7 +121,7 @@ class OwnedLease(Protocol):
     """A lease that a stream releases when it is closed."""
 
     def release(self) -> None:
-        """Give it back."""
+        """Give it back; a second time is harmless."""
         ...
 
 

@@ -4,25 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import aiohttp
 from botocore.exceptions import EventStreamError, ResponseStreamingError
 
 from pydantic_ai_aiobedrock._client.error_translation import translate_reading
-from pydantic_ai_aiobedrock._telemetry import StreamProgress
+from pydantic_ai_aiobedrock._telemetry import OwnedLease, StreamProgress
 from pydantic_ai_aiobedrock._turns import turns
 from pydantic_ai_aiobedrock._wire.converse import ConverseStreamError, decode_event
 from pydantic_ai_aiobedrock._wire.frames import EventStreamDecoder, Message
 from pydantic_ai_aiobedrock.errors import IncompleteStreamError
-
-
-class Owned(Protocol):
-    """A lease of a connection, which a stream releases when it is closed."""
-
-    def release(self) -> None:
-        """Give it back; a second time is harmless."""
-        ...
 
 
 _THROTTLED = 'throttlingException'
@@ -45,13 +37,13 @@ class ConverseEventStream:
         self._turns = turns().reads
         self._decoder = EventStreamDecoder()
         self._messages: Iterator[Message] = iter(())
-        self._lease: Owned | None = None
+        self._lease: OwnedLease | None = None
         self._send_again: SendAgain | None = None
         self.progress: StreamProgress = StreamProgress()
         self._ended = False
         self._closed = False
 
-    def own(self, lease: Owned, send_again: SendAgain | None = None) -> None:
+    def own(self, lease: OwnedLease, send_again: SendAgain | None = None) -> None:
         """Keep a lease until the stream is closed.
 
         Args:
@@ -161,7 +153,7 @@ class ConverseEventStream:
         self.close()
 
 
-def _close_late(response: aiohttp.ClientResponse, lease: Owned | None) -> None:
+def _close_late(response: aiohttp.ClientResponse, lease: OwnedLease | None) -> None:
     response.close()
     if lease is not None:
         lease.release()
