@@ -68,7 +68,7 @@ def create_app(region: str | None = None, model: str = MODEL) -> FastAPI:
 
     @app.get('/health')
     async def health() -> dict[str, str]:
-        # It says that this process serves. It does not call Bedrock: whoever asks each second should not pay for it.
+        # It says that this process serves. It does not call Bedrock: a probe each second should cost nothing.
         return {'status': 'ok'}
 
     @app.get('/pool')
@@ -84,7 +84,7 @@ def create_app(region: str | None = None, model: str = MODEL) -> FastAPI:
 
 
 async def events(agent: Agent[None, str], prompt: str) -> AsyncIterator[str]:
-    """Yield server-sent events: `text` for each piece, then `done`, or `error` in place of what is missing.
+    """Yield server-sent events: `text` for each piece, then `done`, or `error` instead of the rest.
 
     When the client goes away this generator is cancelled; leaving `run_stream` then cuts the connection to Bedrock,
     which stops generating.

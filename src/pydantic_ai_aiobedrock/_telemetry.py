@@ -67,7 +67,7 @@ _retries = _meter.create_counter(f'{_SCOPE}.retries', '{attempt}', 'Attempts aft
 _throttles = _meter.create_counter(f'{_SCOPE}.throttles', '{response}', 'Responses of status 429, retried or not.')
 _pool_timeouts = _meter.create_counter(f'{_SCOPE}.pool.timeouts', '{timeout}', 'Waits of a call that took too long.')
 _refreshes = _meter.create_counter(
-    f'{_SCOPE}.credentials.refreshes', '{refresh}', 'Times that credentials or API keys were resolved anew.'
+    f'{_SCOPE}.credentials.refreshes', '{refresh}', 'Times that credentials or API keys were resolved again.'
 )
 
 

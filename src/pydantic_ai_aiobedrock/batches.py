@@ -124,7 +124,7 @@ class RunsBatches:
         return self._batch(job_arn, requests, 'in_progress', details)
 
     async def batch_status(self, batch: Batch) -> Batch:
-        """Ask for the state of a job; `provider_details` has it in Bedrock's words, and counts of its records.
+        """Get the state of a job; `provider_details` has it in Bedrock's words, and counts of its records.
 
         Raises:
             ModelAPIError: AWS refused, or the network failed.

@@ -179,7 +179,7 @@ async def _resolve_credentials(spec: ClientSpec) -> Resolved | None:
         raise
     except Exception as error:
         raise CredentialRetrievalError(provider=credentials.method, error_msg=str(error)) from error
-    # Of those that can be refreshed; botocore tells only whether it is less than some seconds ahead.
+    # Of those that can be refreshed; botocore reports only whether it is less than some seconds ahead.
     expiry_time: datetime | None = getattr(credentials, '_expiry_time', None)
     return Resolved(frozen, credentials.method, expiry_time.timestamp() if expiry_time is not None else None)
 

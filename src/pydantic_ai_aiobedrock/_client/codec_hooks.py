@@ -66,6 +66,6 @@ def _withhold_params(params: dict[str, Any], model: Any, context: dict[str, Any]
 
 async def _put_body(params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
     withheld = context.pop(_PARAMS, None)
-    # Another body is made of parameters that another handler has put in place of these.
+    # Another body is made of parameters that another handler has put there instead of these.
     if withheld is not None and params['body'] in _STAND_IN_BODIES:
         params['body'] = await encode(withheld)

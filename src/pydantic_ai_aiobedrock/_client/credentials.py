@@ -41,7 +41,7 @@ _REFUSED_CREDENTIALS = frozenset(
         'ExpiredToken',
         'UnrecognizedClientException',
         'InvalidSignatureException',
-        # As S3 has it.
+        # Like S3.
         'InvalidAccessKeyId',
         'InvalidToken',
         'SignatureDoesNotMatch',
@@ -130,7 +130,7 @@ class ResolvedCredentials(AioCredentials):
         return error.response.get('Error', {}).get('Code') in _REFUSED_CREDENTIALS
 
     async def renew(self) -> None:
-        """Resolve anew, once for all calls that were refused with the same credentials; see `Identity`."""
+        """Resolve again, once for all calls that were refused with the same credentials; see `Identity`."""
         await self._latest.renew(self.source)
 
     def close(self) -> None:
@@ -258,7 +258,7 @@ class _Latest(Generic[_T]):
         return self.value
 
     async def renew(self, source: str) -> None:
-        """Resolve anew unless that was done since this task last signed.
+        """Resolve again unless that was done since this task last signed.
 
         Raises:
             NotRenewedError: It has not brought another value.

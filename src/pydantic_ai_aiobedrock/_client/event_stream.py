@@ -16,7 +16,6 @@ from pydantic_ai_aiobedrock._wire.converse import ConverseStreamError, decode_ev
 from pydantic_ai_aiobedrock._wire.frames import EventStreamDecoder, Message
 from pydantic_ai_aiobedrock.errors import IncompleteStreamError
 
-
 _THROTTLED = 'throttlingException'
 
 

@@ -218,8 +218,8 @@ def _not_found(_: str, under: Circumstances) -> tuple[str, str]:
 def _throttled(_: str, under: Circumstances) -> tuple[str, str]:
     return (
         'throttled',
-        f'The quota of this account for {under.model} in {under.region} is used up for the moment. Region, credentials '
-        'and model are right. Service Quotas shows the requests and tokens per minute that you have.',
+        f'The quota of this account for {under.model} in {under.region} is exhausted for the moment. Region, '
+        'credentials and model are right. Service Quotas shows the requests and tokens per minute that you have.',
     )
 
 
@@ -280,7 +280,7 @@ def _unreachable(under: Circumstances) -> tuple[str, str]:
         return (
             'unknown_region',
             f'{under.endpoint} cannot be reached, and {under.region} is none of the regions that botocore knows. Look '
-            'for a typing error.',
+            'for a typo.',
         )
     return (
         'unreachable',

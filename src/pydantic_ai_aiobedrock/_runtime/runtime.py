@@ -187,7 +187,7 @@ class BedrockRuntime:
         options: CallOptions,
         measured: _telemetry.Operation,
     ) -> PacedCall:
-        # Below, a throttled attempt ends the call, whoever waits for another.
+        # Below, a throttled attempt ends the call, even if the caller waits for another.
         options = replace(options, paced=True)
         pacer: Pacer | None = None
         if (options.throttling or self.throttling) == 'wait':
