@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope='session')
 def _local_bedrock_of_the_session() -> Iterator[LocalBedrock]:  # pyright: ignore[reportUnusedFunction]
-    # One for all tests: it starts once, and a client that outlives a test finds it where it was.
+    # It starts once for all tests, and a client that outlives a test finds it where it was.
     from local_bedrock import LocalBedrock
 
     with LocalBedrock() as bedrock:

@@ -58,7 +58,7 @@ def _endpoint(options: argparse.Namespace, stack: ExitStack) -> tuple[LocalBedro
 def _announcement(bedrock: LocalBedrock, authority: Path | None, options: argparse.Namespace) -> str:
     if options.json:
         return as_json(bedrock, authority)
-    # With a token and no keys of the caller's own, the token is what clients are to use.
+    # With a token and no keys of the caller's own, clients are to use the token.
     with_token = options.command == 'serve' and bool(options.api_key) and not options.credentials
     return for_a_shell(bedrock, authority, verb=COMMANDS[options.command], with_token=with_token)
 

@@ -23,7 +23,7 @@ class AcceptsKeys:
 
     @property
     def aws_session_token(self) -> str | None:
-        """Session token of the latest access key that is accepted, where it is a temporary one."""
+        """Session token of the latest access key that is accepted, if it is temporary."""
         return self._key.session_token
 
     @property
@@ -44,17 +44,17 @@ class AcceptsKeys:
         return self._endpoint.keyring.latest_access_key
 
     def accept(self, access_key_id: str, secret_access_key: str, session_token: str | None = None) -> AccessKey:
-        """Accept one more access key, or a new secret of one."""
+        """Accept another access key, or a new secret of a known key."""
         key = AccessKey(access_key_id, secret_access_key, session_token)
         self._endpoint.keyring.accept(key)
         return key
 
     def expire(self, *names: str) -> None:
-        """Answer what is signed with these access key ids, or bears these API keys, as expired from now on."""
+        """Treat these access key ids and API keys as expired from now on."""
         self._endpoint.keyring.expire(*names)
 
     def revoke(self, *names: str) -> None:
-        """Answer what is signed with these access key ids, or bears these API keys, as unknown from now on."""
+        """Treat these access key ids and API keys as unknown from now on."""
         self._endpoint.keyring.revoke(*names)
 
     def rotate_credentials(self, *, temporary: bool = False) -> AccessKey:

@@ -1,4 +1,4 @@
-"""The environment by which AWS clients of this process find an endpoint."""
+"""The environment from which AWS clients of this process find an endpoint."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MISLEADING = (
 _PROXIES = ('http_proxy', 'https_proxy', 'all_proxy')
 
 
-# The second is what LiteLLM reads.
+# LiteLLM reads the second.
 MODEL_SERVICES = ('AWS_ENDPOINT_URL_BEDROCK_RUNTIME', 'AWS_BEDROCK_RUNTIME_ENDPOINT')
 ALL_SERVICES = (*MODEL_SERVICES, 'AWS_ENDPOINT_URL_BEDROCK', 'AWS_ENDPOINT_URL_S3', 'AWS_ENDPOINT_URL_STS')
 
@@ -38,7 +38,7 @@ def client_environment(
         'AWS_ACCESS_KEY_ID': key.access_key_id,
         'AWS_SECRET_ACCESS_KEY': key.secret_access_key,
         'AWS_DEFAULT_REGION': region_name,
-        # What LangChain and LiteLLM read first.
+        # LangChain and LiteLLM read this first.
         'AWS_REGION': region_name,
     }
     return environment if key.session_token is None else {**environment, 'AWS_SESSION_TOKEN': key.session_token}

@@ -20,10 +20,10 @@ class ErrorReply:
     Args:
         status: HTTP status.
         code: Name of the exception, such as `ThrottlingException`.
-        message: What the body says.
+        message: The message in the body.
         headers: More response headers, such as `Retry-After`.
         delay_before: Seconds before the response starts.
-        origin: Which part of AWS refuses: the service (`bedrock`) or what stands before it (`front`).
+        origin: The part of AWS that refuses: the service (`bedrock`) or the layer before it (`front`).
         message_key: Name of the member that holds the message; bearer authentication writes `Message`.
     """
 

@@ -1,4 +1,4 @@
-"""Faults: what a network or a service in trouble does to a response."""
+"""Faults: the damage that a network or a service in trouble does to a response."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class NoResponse:
     """Send nothing, not even headers. The reply is kept for the next request, as it is with an error.
 
     Args:
-        then: What happens instead: a reset, a connection closed in good order, or silence (`hang`).
+        then: The end of the connection: a reset, a connection closed in good order, or silence (`hang`).
     """
 
     then: Literal['reset', 'close', 'hang'] = 'reset'
@@ -78,7 +78,7 @@ class SlowBody:
 
 @dataclass(frozen=True)
 class FlipBit:
-    """Flip one bit of the body.
+    """Flip a bit of the body.
 
     Args:
         at: Number of the byte, within the piece.
@@ -106,7 +106,7 @@ class WrongChecksum:
 
     Args:
         event: Number of the event.
-        of: Whether the checksum of the whole message is wrong or the one of its prelude.
+        of: The wrong checksum: that of the whole message, or that of its prelude.
     """
 
     event: int = 0
@@ -122,9 +122,9 @@ class InsertEvent:
     """Put an event, or any bytes, into a stream.
 
     Args:
-        event: What is inserted.
+        event: The inserted event or bytes.
         after: Events of the stream that go before it.
-        end: Whether the stream ends there, as it does after an exception.
+        end: End the stream there, as after an exception.
     """
 
     event: StreamEvent | bytes
@@ -171,7 +171,7 @@ class OversizedFrame:
     Args:
         size: Bytes of its payload.
         after: Events of the stream that go before it.
-        sent: Bytes of the frame that are really sent, whatever it says of its length; all of them where not given.
+        sent: Bytes of the frame that are really sent, at any length that it announces (default: all of them).
     """
 
     size: int = 25_165_825
@@ -181,7 +181,7 @@ class OversizedFrame:
     def __call__(self, response: Response) -> None:
         """Do it."""
         headers = encode_headers([(':event-type', 'contentBlockDelta'), (':message-type', 'event')])
-        # Beyond what is sent, nothing of the frame is made: it may say that it has 4 GiB.
+        # Only the bytes that are sent are made: the frame may announce 4 GiB.
         sent = self.size if self.sent is None else min(self.sent, self.size)
         payload = _EMPTY_DELTA.ljust(sent - 2, b'a') + b'"}'
         frame = encode_frame(headers, payload, payload_size=self.size)
@@ -193,7 +193,7 @@ class FailConnection:
     """Let a connection fail before its first request; over TLS, in the handshake.
 
     Args:
-        then: What the client gets when it has sent something: a reset, a connection closed in good order, silence
+        then: The answer to the first bytes of the client: a reset, a connection closed in good order, silence
             (`hang`), or a TLS alert, `handshake_failure` (`alert`).
     """
 
@@ -201,5 +201,5 @@ class FailConnection:
 
 
 Fault = ErrorReply | FailConnection | Callable[[Response], None]
-"""An error that is answered, the failure of a connection, or what changes the answer: anything that is called with an
-`Response` will do."""
+"""An error that is answered, the failure of a connection, or a change of the answer: any callable that takes a
+`Response`."""

@@ -29,7 +29,7 @@ _PADDING_LENGTHS = range(2, 62)
 
 @dataclass(frozen=True)
 class StreamEvent:
-    """One message of an event stream, before it is framed.
+    """A message of an event stream, before it is framed.
 
     Args:
         name: The event type (`contentBlockDelta`), the exception type (`throttlingException`) or the error code.
@@ -55,7 +55,7 @@ class StreamEvent:
 
 
 def encode_frame(headers: bytes, payload: bytes, *, payload_size: int | None = None) -> bytes:
-    """Frame encoded headers and a payload, with both checksums; its size is what is given, be it true or not."""
+    """Frame encoded headers and a payload, with both checksums; the size is taken as it is given, true or not."""
     size = len(payload) if payload_size is None else payload_size
     prelude = _PRELUDE.pack(16 + len(headers) + size, len(headers))
     prelude_crc = crc32(prelude)
@@ -93,7 +93,7 @@ def _message_headers(message_type: str, name: str) -> bytes:
 
 
 def encode_event(event: StreamEvent) -> bytes:
-    """Frame one stream event, headers in the order in which Bedrock sends them."""
+    """Frame a stream event, headers in the order in which Bedrock sends them."""
     headers = _message_headers(event.message_type, event.name)
     if event.message_type == 'error':
         headers += encode_headers([(':error-message', event.message)])
@@ -114,7 +114,7 @@ class Padding:
 
 
 def split_frames(stream: bytes) -> list[bytes]:
-    """Cut a stream into its frames, by the lengths that they say; what is no frame stays in one piece."""
+    """Cut a stream into its frames, by the lengths that they announce; a rest that is no frame stays whole."""
     pieces: list[bytes] = []
     at = 0
     while at < len(stream):

@@ -13,7 +13,7 @@ AuthScheme = Literal['sigv4', 'bearer']
 
 @dataclass(frozen=True)
 class AccessKey:
-    """An AWS access key, with a session token where it is a temporary one."""
+    """An AWS access key, with a session token if it is temporary."""
 
     access_key_id: str
     secret_access_key: str = field(repr=False)
@@ -21,7 +21,7 @@ class AccessKey:
 
     @classmethod
     def make(cls, *, temporary: bool = False) -> AccessKey:
-        """Make a key that no one can take for a real one."""
+        """Make a key that cannot be mistaken for a real key."""
         return cls(
             f'AKIDLOCALBEDROCK{secrets.token_hex(2).upper()}',
             f'local-bedrock-secret-{secrets.token_hex(8)}',
@@ -42,7 +42,7 @@ class Keyring:
 
     @classmethod
     def of(cls, credentials: Mapping[str, str | AccessKey] | None, api_keys: Collection[str] | None) -> Keyring:
-        """Build a keyring from access key ids with their secrets, and API keys; what is not given is made up."""
+        """Build a keyring from access key ids with their secrets, and API keys; missing keys are made up."""
         made = AccessKey.make()
         given = {made.access_key_id: made} if credentials is None else credentials
         tokens = [f'bedrock-api-key-local-{made.access_key_id.lower()}'] if api_keys is None else list(api_keys)
@@ -71,7 +71,7 @@ class Keyring:
         )
 
     def accept(self, key: AccessKey) -> None:
-        """Accept one more access key, or a new secret of one, as the latest."""
+        """Accept another access key, or a new secret of a known key, as the latest."""
         self.access_keys[key.access_key_id] = key
         self.expired_access_keys.discard(key.access_key_id)
         self.latest_access_key = key

@@ -56,8 +56,8 @@ class Quota:
         tokens_per_second: Rate at which tokens become available; 0 admits no request.
         tokens_per_minute: The same per minute.
         tokens_per_day: The same per day.
-        burst: Requests that may come at once (default: those of one second, or of one minute).
-        token_burst: Tokens that may be reserved at once (default: those of one second, or of one minute).
+        burst: Requests that may come at once (default: those of a second, or of a minute).
+        token_burst: Tokens that may be reserved at once (default: those of a second, or of a minute).
         model: Model id, or a function of it; each model has buckets of its own (default: every model).
         in_stream: Refuse ConverseStream by a `throttlingException` as the first event, instead of by status 429.
 
@@ -88,7 +88,7 @@ class Quota:
                 raise ValueError(f'Quota({name}={burst!r}): must be a number from 1 up.')
 
     def concerns(self, model_id: str) -> bool:
-        """Return whether the quota applies to a model."""
+        """Return True if the quota applies to a model."""
         return self.model(model_id) if callable(self.model) else self.model in (None, model_id)
 
 
@@ -148,7 +148,7 @@ class _Bucket:
 
 @dataclass(frozen=True)
 class _Limit:
-    """One rate of a quota."""
+    """A rate of a quota."""
 
     quota: Quota
     name: str

@@ -52,7 +52,7 @@ class Reply:
         service_tier: The tier that served the request, such as `flex`.
         performance_latency: The latency setting that served the request, such as `optimized`.
         additional_fields: The `additionalModelResponseFields`.
-        latency_ms: What `metrics` says.
+        latency_ms: The latency that `metrics` reports.
         chunks: The pieces in which a stream sends the text; words where not given.
         headers: More response headers.
         delay_before: Seconds before the response starts.
@@ -137,9 +137,9 @@ ReplyFunction = Callable[
     [RecordedRequest],
     AnyReply | Awaitable[AnyReply] | AsyncIterator[StreamEvent | Mapping[str, Any] | bytes],
 ]
-"""A function of the request, sync or async; an async generator yields the events of a stream one by one."""
+"""A function of the request, sync or async; an async generator yields the events of a stream."""
 
 
 def generates_text(reply: AnyReply | ReplyFunction) -> bool:
-    """Tell if a reply stands for generated text, in whatever format it is asked for, and not for a response as such."""
+    """Return True if a reply stands for generated text, in any format, and not for a response as such."""
     return not isinstance(reply, ErrorReply | RawReply)

@@ -15,7 +15,7 @@ __all__ = ('LocalBedrockStats', 'Operation', 'RecordedRequest')
 
 @dataclass(kw_only=True)
 class RecordedRequest:
-    """One request as the endpoint saw it, and what became of it.
+    """A request as the endpoint saw it, and its outcome.
 
     The fields up to `auth_scheme` are set when a reply function is called with the request; the rest when it ends.
     """
@@ -28,12 +28,12 @@ class RecordedRequest:
     path: str
     """The path as it came, still percent-encoded."""
     headers: Mapping[str, str] = field(repr=False)
-    """Headers, by any case of the name; `Authorization` and the session token are cut to what identifies them."""
+    """Headers, by any case of the name; `Authorization` and the session token are cut to their identifying part."""
     raw_body: bytes = field(repr=False)
     service: Service = 'bedrock-runtime'
     """The service that it is for."""
     resource: str = ''
-    """What it is about: the model id, the job identifier, or bucket and key as `bucket/key`; decoded."""
+    """The resource: the model id, the job identifier, or bucket and key as `bucket/key`; decoded."""
     job_arn: str | None = None
     """The batch inference job of which it is a record; `None` for a request that came over HTTP."""
     record_id: str | None = None
@@ -45,7 +45,7 @@ class RecordedRequest:
     attempt: int = 1
     """Attempt number, as the client says in `amz-sdk-request`."""
     invocation_id: str | None = None
-    """What the attempts of one call have in common, from `amz-sdk-invocation-id`."""
+    """The id that the attempts of a call share, from `amz-sdk-invocation-id`."""
     connection: int = 0
     """Number of the connection on which it came, from 1."""
     in_flight: int = 1
@@ -65,7 +65,7 @@ class RecordedRequest:
     bytes_sent: int = 0
     """Bytes of response body that were written."""
     disconnected: bool = False
-    """Whether the client went away before the end of the response."""
+    """True if the client went away before the end of the response."""
 
     @property
     def generates_text(self) -> bool:

@@ -60,7 +60,7 @@ _CATALOGUE: dict[tuple[str, bool], CatalogueOperation] = {
 }
 _GUARDRAIL = re.compile(r'/guardrail/([^/]+)/version/[^/]+/apply')
 _SIGNING_NAME = re.compile(r'Credential=[^/,]*/[^/,]*/[^/,]*/([^/,]*)')
-# What tells an unsigned request to S3.
+# Signs of an unsigned request to S3.
 _HEADERS_OF_S3 = ('x-amz-checksum-mode', 'x-amz-sdk-checksum-algorithm', 'x-amz-content-sha256')
 _BUCKET_OPERATIONS: dict[tuple[str, str], ObjectOperation] = {
     ('GET', 'list-type'): 'ListObjectsV2',
@@ -105,7 +105,7 @@ class Target:
 
 
 def target(method: str, raw_path: str, headers: Mapping[str, str], body: bytes = b'') -> Target:
-    """Tell the service by the scope of the signature, or else by the path; the operation by method and path.
+    """Find the service from the scope of the signature, or else the path; the operation from method and path.
 
     Args:
         method: The HTTP method.
@@ -118,7 +118,7 @@ def target(method: str, raw_path: str, headers: Mapping[str, str], body: bytes =
     if scope and scope[1] == 'sts':
         asked = dict(parse_qsl(body.decode(errors='replace'))).get('Action') if method == 'POST' else None
         return Target('sts', 'GetCallerIdentity' if asked == 'GetCallerIdentity' else None)
-    # A bearer token is Bedrock's, whatever else a client sends along.
+    # A bearer token is Bedrock's, beside any other header that a client sends.
     unsigned = not authorization and any(name in headers for name in _HEADERS_OF_S3)
     if scope[1] == 's3' if scope else unsigned or _PRESIGNED.search(raw_path):
         return _object_target(method, raw_path, _VIRTUAL_HOST.fullmatch(headers.get('Host', '')))

@@ -20,7 +20,7 @@ class Rule(Generic[T]):
     model: str | Callable[[str], bool] | None = None
     operations: Collection[Operation] | None = None
     text_only: bool = False
-    """Whether the action is for requests that generate text alone."""
+    """True if the action is only for requests that generate text."""
     when: Callable[[RecordedRequest], bool] | None = None
     nth: Collection[int] | None = None
     probability: float = 1.0
@@ -42,7 +42,7 @@ class Rule(Generic[T]):
         return self.removed or (self.times is not None and self.used >= self.times)
 
     def take(self, request: RecordedRequest | None) -> bool:
-        """Decide whether the action is for this request, or for a connection that has none yet, and count it."""
+        """Return True if the action is for this request, or for a connection that has none yet, and count it."""
         if self.spent or not (request is None or self._concerns(request)):
             return False
         self.seen += 1

@@ -34,9 +34,9 @@ class Scripted:
         """Script replies: each request is answered by the first that is for it, in the order in which they were given.
 
         Args:
-            replies: What to answer. A function is called with the request and returns the reply, or yields the events
+            replies: The answers. A function is called with the request and returns the reply, or yields the events
                 of a stream if it is an async generator.
-            model: Only for requests to this model id, or to one of which the function says so.
+            model: Only for requests to this model id, or to those for which the function returns True.
             operation: Only for requests of this operation. Errors and raw replies are for any where not given, all
                 others for each operation that generates text: Converse and InvokeModel, streamed or not.
             when: Only for requests of which the function says so.
@@ -74,13 +74,13 @@ class Scripted:
     ) -> Rule[F]:
         """Let a fault happen to some requests; scripted replies answer the others.
 
-        An error and no response at all use no reply up; what changes an answer changes the reply that is next.
+        An error and no response at all use no reply up; a change of an answer applies to the reply that is next.
 
         Args:
             fault: An error that is answered instead of a reply, a change of the answer, or the failure of a connection.
             nth: The requests to which it happens, counted from 1 among those that the other conditions name; the
-                connections, if it is the failure of one.
-            model: Only to requests to this model id, or to one of which the function says so.
+                connections, if it is the failure of a connection.
+            model: Only to requests to this model id, or to those for which the function returns True.
             operation: Only to requests of this operation.
             when: Only to requests of which the function says so.
             probability: The chance that it happens.

@@ -18,7 +18,7 @@ _KEY = (
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a host name or address is this machine's own, by its looks: no name is resolved."""
+    """Return True if a host name or address is this machine's own, by its looks: no name is resolved."""
     if host == 'localhost' or host.endswith('.localhost'):
         return True
     try:

@@ -58,7 +58,7 @@ class Admin:
 
     @staticmethod
     def concerns(http: web.BaseRequest) -> bool:
-        """Return whether a request is for the admin API, and not for a service of AWS."""
+        """Return True if a request is for the admin API, and not for a service of AWS."""
         if http.raw_path == HEALTH:
             return 'Authorization' not in http.headers
         return http.raw_path.startswith(PREFIX)

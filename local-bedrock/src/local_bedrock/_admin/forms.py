@@ -48,11 +48,11 @@ NTH = union_schema(
 
 
 class InputError(ValueError):
-    """Raised for input that cannot be used: one sentence that names the member."""
+    """Raised for input that cannot be used: the text is a sentence that names the member."""
 
 
 def one_of(*values: str) -> CoreSchema:
-    """Return the schema of text that is one of a few values."""
+    """Return the schema of text that has a few values."""
     return literal_schema(list(values))
 
 
@@ -127,7 +127,7 @@ class Form:
 
 
 def items(value: object, name: str) -> list[tuple[str, object]]:
-    """Return the items of a list, or the one value that is no list, each with its path in the input."""
+    """Return the items of a list, or the value alone if it is no list, each with its path in the input."""
     if isinstance(value, list):
         return [(f'{name}[{number}]', item) for number, item in enumerate(cast('list[object]', value))]
     return [('', value)]

@@ -1,4 +1,4 @@
-"""The files of a batch inference job: the records that it reads from S3, and what it writes there."""
+"""The files of a batch inference job: the records that it reads from S3, and the output that it writes there."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class InputError(Exception):
 
 @dataclass
 class BatchRecord:
-    """One line of the input, and what became of it."""
+    """A line of the input, and its result."""
 
     record_id: str
     model_input: dict[str, Any]
@@ -75,10 +75,10 @@ class RecordCounts:
 
 
 def read_input(objects: ObjectStore, uri: str, minimum: int, chance: random.Random) -> list[BatchFile]:
-    """Return the files at a URI, which names one of them or the folder that they are in.
+    """Return the files at a URI, which names a file or a folder of files.
 
     Raises:
-        InputError: There are none, one is not of the right form, or there are too few records.
+        InputError: There are no files, a file is not of the right form, or there are too few records.
     """
     bucket, key = parsed(uri)
     if not objects.has_bucket(bucket):
@@ -140,7 +140,7 @@ def check_output(objects: ObjectStore, uri: str) -> None:
 def write_output(
     objects: ObjectStore, uri: str, job_id: str, files: Sequence[BatchFile], chance: random.Random
 ) -> None:
-    """Write a file of output for each of the input, with what has been processed of it, and the manifest."""
+    """Write a file of output for each of the input, with the records processed so far, and the manifest."""
     bucket, key = parsed(f'{uri.rstrip("/")}/{job_id}')
     for file in files:
         lines = _shuffled([_line(record) for record in file.records if record.outcome is not None], chance)
@@ -160,7 +160,7 @@ def _line(record: BatchRecord) -> bytes:
 
 
 def _shuffled(lines: list[bytes], chance: random.Random) -> list[bytes]:
-    """Return the lines in another order: Bedrock promises none, and a client must not count on one."""
+    """Return the lines in another order: Bedrock promises none, and a client must not rely on it."""
     shuffled = list(lines)
     chance.shuffle(shuffled)
     return shuffled[1:] + shuffled[:1] if shuffled == lines else shuffled

@@ -74,7 +74,7 @@ class Job:
         return structure(self.request, 'outputDataConfig', 's3OutputDataConfig')['s3Uri']
 
     def describe(self) -> dict[str, Any]:
-        """Return what GetModelInvocationJob says of it."""
+        """Return the answer of GetModelInvocationJob."""
         hours = self.request.get('timeoutDurationInHours') or _DEFAULT_HOURS
         described = {
             'jobArn': self.arn,

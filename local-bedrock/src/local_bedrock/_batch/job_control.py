@@ -25,7 +25,7 @@ class JobControl:
         self._jobs.minimum_records = number
 
     def hold(self, at: RestingStatus = 'InProgress', *, after: int = 0) -> None:
-        """Let jobs rest in a state, until they are told to go on; those that rest in an earlier one go on to it.
+        """Let jobs rest in a state, until they are told to go on; those that rest in an earlier state go on to it.
 
         Args:
             at: The state.
@@ -45,7 +45,7 @@ class JobControl:
     def time_out(self) -> None:
         """Let the time be over for the jobs that have not ended: they are `PartiallyCompleted` or `Expired`.
 
-        Which of them depends on whether they are `InProgress`, as on AWS.
+        Jobs that are `InProgress` are completed in part, as on AWS.
         """
         self._act(self._jobs.time_out)
 

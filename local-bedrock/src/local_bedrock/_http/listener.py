@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 Refusal = Literal['refuse', 'ignore']
-"""What becomes of new connections: they are refused, as by a machine on which nothing listens, or their SYN packets are
+"""The fate of new connections: they are refused, as by a machine on which nothing listens, or their SYN packets are
 ignored, as by a machine that is gone or overloaded."""
 
 # Clients may come by the thousand at once; the system's own limit applies above this.
@@ -17,7 +17,7 @@ _BACKLOG = 4096
 _ACCEPTED_AT_ONCE = 64
 _OUT_OF_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _RETRY_SECONDS = 0.1
-# The system keeps one connection more than it is told to.
+# The system keeps a connection more than its backlog.
 _FILLERS = 2
 
 _Address = tuple[socket.AddressFamily, Any]
@@ -43,7 +43,7 @@ class Listener:
         found = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         try:
             for family, _, _, _, address in dict.fromkeys(found):
-                # Where a name has several addresses, all of them listen on the port that the first one has got.
+                # Where a name has several addresses, all of them listen on the port that the first has got.
                 bound = _bind((family, (address[0], port, *address[2:])))
                 self._listening.append(bound)
                 self._addresses.append((family, bound.getsockname()))
@@ -60,7 +60,7 @@ class Listener:
         self.close()
         for address in self._addresses:
             holding = _bind(address)
-            # Nobody else can bind to the port as long as this one does not allow it.
+            # Nobody else can bind to the port as long as this socket does not allow it.
             holding.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
             self._held.append(holding)
             if how == 'ignore':
@@ -68,7 +68,7 @@ class Listener:
                 self._held.extend(_connect(address) for _ in range(_FILLERS))
 
     def resume(self) -> None:
-        """Accept connections again. What was kept waiting is accepted when it tries anew."""
+        """Accept connections again; a client that was kept waiting is accepted when it tries again."""
         if self._listening:
             return
         self.close()

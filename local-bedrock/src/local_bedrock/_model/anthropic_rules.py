@@ -22,7 +22,7 @@ def model_error(message: str) -> RefusedError:
 
 
 def check_anthropic(body: Mapping[str, Any], messages: Sequence[Mapping[str, Any]], family: Family) -> None:
-    """Check what Anthropic's models refuse themselves.
+    """Check the rules of Anthropic's models themselves.
 
     Raises:
         RefusedError: With a `ValidationException` for the first rule that is broken.

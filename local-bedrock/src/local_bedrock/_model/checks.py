@@ -30,7 +30,7 @@ class Checks:
     """Apply the table of families."""
 
     def check(self, record: RecordedRequest) -> None:
-        """Check a request, and note what it asks a model of text for, in the terms of Converse.
+        """Check a request, and note its request of a text model in the terms of Converse.
 
         Raises:
             RefusedError: With Bedrock's error for the first rule that is broken.

@@ -1,4 +1,4 @@
-"""From a reply of the model to what Converse and ConverseStream say."""
+"""From a reply of the model to the bodies of Converse and ConverseStream."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def stop_reason(reply: Reply, blocks: list[dict[str, Any]]) -> str:
 
 
 def block_tokens(block: Mapping[str, Any]) -> int:
-    """Count the tokens of one generated content block."""
+    """Count the tokens of a generated content block."""
     if 'text' in block:
         return count_tokens(block['text'])
     if 'toolUse' in block:
@@ -204,5 +204,5 @@ def _input_json(tool_input: Any) -> str:
 
 
 def frame_event(name: str, payload: Mapping[str, Any], padding: Padding) -> bytes:
-    """Frame one event of the model, padded as Bedrock pads it."""
+    """Frame an event of the model, padded as Bedrock pads it."""
     return encode_event(StreamEvent(name, padding.pad(payload)))

@@ -1,7 +1,7 @@
-"""The default model: what it says when no script says otherwise.
+"""The default model: the answers to requests that no script answers.
 
 It has no intelligence, but manners: it answers a prompt with a sentence about it, calls an offered tool and reports
-what the tool said, fills a schema when one is asked for, and thinks first when thinking is on.
+the answer of the tool, fills a schema when one is asked for, and thinks first when thinking is on.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def _has_words(block: Mapping[str, Any]) -> bool:
 
 
 def _has_answers(request: RecordedRequest) -> bool:
-    """Return whether tools have answered already, in this run and not in an earlier run."""
+    """Return True if tools have answered already, in this run and not in an earlier run."""
     results, content = _latest_results(request)
     if not results:
         return False

@@ -25,7 +25,7 @@ def invoke_embedding(model_id: str, body: Mapping[str, Any]) -> tuple[bytes, dic
     """Answer InvokeModel for an embedding model: the body and the headers that count.
 
     Raises:
-        RefusedError: The body is not one of the model's, or the model is not one that LocalBedrock can invoke.
+        RefusedError: The body is not in the model's format, or LocalBedrock cannot invoke the model.
     """
     embed = next((embed for marker, embed in _FAMILIES.items() if marker in model_id), None)
     if embed is None and model_id.startswith('arn:'):

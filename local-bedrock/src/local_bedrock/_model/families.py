@@ -88,7 +88,7 @@ class Family:
     budget_thinking: bool | None = None
     """Takes `thinking.budget_tokens`."""
     sampling: Literal['any', 'one', 'none'] | None = None
-    """Takes `temperature` and `topP` together, one of them, or neither."""
+    """Takes `temperature` and `topP` together, either of them, or neither."""
     leading_assistant: bool | None = None
     """Accepts a conversation that the model begins."""
     prefill: bool | None = None

@@ -258,7 +258,7 @@ def _check_tool_results(messages: Sequence[Mapping[str, Any]]) -> None:
             continue
         results = _ids(message, 'toolResult')
         if message['role'] == 'assistant':
-            # What Bedrock itself runs, it also answers, in the same message.
+            # A tool that Bedrock itself runs is answered in the same message.
             called = [tool_use_id for tool_use_id in _ids(message, 'toolUse') if tool_use_id not in results]
             continue
         _check_answers(called, results, number)

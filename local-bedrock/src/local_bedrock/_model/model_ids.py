@@ -22,10 +22,10 @@ _KNOWN = re.compile(f'{_MODEL}|{_ARN}')
 
 @lru_cache(maxsize=4096)
 def well_formed(model_id: str) -> bool:
-    """Tell whether an id names a model of a family that Bedrock has, or is the ARN of something that can be invoked."""
+    """Return True if an id names a model of a family of Bedrock, or is the ARN of something that can be invoked."""
     return _KNOWN.fullmatch(model_id) is not None
 
 
 def known(model_id: str, models: Collection[str] | None) -> bool:
-    """Tell whether the endpoint has a model; without a collection it has every well-formed id."""
+    """Return True if the endpoint has a model; without a collection it has every well-formed id."""
     return well_formed(model_id) if models is None else model_id in models

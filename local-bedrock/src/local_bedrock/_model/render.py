@@ -25,7 +25,7 @@ _WRITTEN_BY_US = ('transfer-encoding', 'content-length', 'connection', 'date')
 
 @dataclass(frozen=True)
 class Manner:
-    """The defaults of an endpoint for what a reply leaves open: latency, speed, padding."""
+    """The defaults of an endpoint for replies that leave them open: latency, speed, padding."""
 
     latency: float
     tokens_per_second: float | None
@@ -142,7 +142,7 @@ def framed(event: StreamEvent | Mapping[str, Any] | bytes, padding: Padding) -> 
     """Return the frame of an event in any of the forms in which scripts give it.
 
     Raises:
-        ValueError: The mapping does not have one member, the type of the event.
+        ValueError: The mapping has not exactly one member, the type of the event.
     """
     if isinstance(event, bytes):
         return event
@@ -164,7 +164,7 @@ async def frames(
     padding: Padding,
     failed: Callable[[Exception], ErrorReply],
 ) -> AsyncGenerator[bytes, None]:
-    """Yield the frames of events that a reply function yields; its failure ends the stream as one of Bedrock's does."""
+    """Yield the frames of events of a reply function; its failure ends the stream like a failure of Bedrock."""
     try:
         async for event in events:
             yield framed(event, padding)

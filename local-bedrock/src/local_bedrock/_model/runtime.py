@@ -1,4 +1,4 @@
-"""Bedrock Runtime: what answers a call of a model, whether it came over HTTP or stands in the input of a batch."""
+"""Bedrock Runtime: answers to calls of models, which come over HTTP or stand in the input of a batch."""
 
 from __future__ import annotations
 
@@ -62,13 +62,13 @@ class Source(Protocol):
         ...
 
     async def close(self) -> None:
-        """Close what was opened, after the last request."""
+        """Close everything that was opened, after the last request."""
         ...
 
 
 @dataclass
 class Runtime:
-    """The models, and what they say."""
+    """The models, and their answers."""
 
     models: Collection[str] | None
     responder: ReplyFunction

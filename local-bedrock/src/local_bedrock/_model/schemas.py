@@ -13,7 +13,7 @@ from pydantic_core import SchemaError, SchemaValidator
 from local_bedrock._model.schema_keywords import is_number, well_formed
 
 _MAX_DEPTH = 12
-# Schemas come over the network: whatever they ask for, a value stays of a size that a model could write.
+# Schemas come over the network: a value stays of a size that a model could write.
 _MAX_NESTING = 50
 _MAX_VALUES = 5_000
 _MAX_LENGTH = 10_000

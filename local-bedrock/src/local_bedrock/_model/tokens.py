@@ -19,7 +19,7 @@ def count_tokens(text: str) -> int:
 
 
 def truncate(text: str, max_tokens: int) -> tuple[str, bool]:
-    """Cut a text after so many tokens, between words, and say whether anything was cut.
+    """Cut a text after so many tokens, between words, and report if anything was cut.
 
     The first word always stays, as a model always generates something.
     """

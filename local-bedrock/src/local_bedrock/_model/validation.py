@@ -47,7 +47,7 @@ class ServiceModel:
         Args:
             description: The service model.
             operations: The operations.
-            with_uri: Checks what stands in path and query, too.
+            with_uri: Checks the members of path and query, too.
         """
         self._shapes: Mapping[str, Mapping[str, Any]] = description['shapes']
         self._with_uri = with_uri

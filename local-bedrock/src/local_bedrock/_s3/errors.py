@@ -1,4 +1,4 @@
-"""The errors that S3 answers with, in its words: XML, and other names for what Bedrock refuses too."""
+"""The errors that S3 answers with, in its words: XML, and other names for the refusals of Bedrock."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from local_bedrock.errors import ErrorReply, RefusedError
 from local_bedrock.requests import RecordedRequest
 from local_bedrock.response import Response
 
-# What the verification of signatures refuses, by the beginning of code and message, and what S3 says to that.
+# Refusals of the verification of signatures, by the beginning of code and message, with the error of S3.
 _IN_WORDS_OF_S3: tuple[tuple[str, str, int, str, str], ...] = (
     (
         'InvalidSignatureException',
@@ -63,7 +63,7 @@ def object_refusal(status: int, code: str, message: str) -> RefusedError:
 
 
 def object_error(reply: ErrorReply, record: RecordedRequest) -> Response:
-    """Return the answer that an error of S3 is; an error of Bedrock becomes what S3 says in its place."""
+    """Return the answer that an error of S3 is; an error of Bedrock becomes S3's own."""
     status, code, message = reply.status, reply.code, reply.message
     for bedrocks, beginning, s3_status, s3_code, s3_message in _IN_WORDS_OF_S3:
         if code == bedrocks and message.startswith(beginning):

@@ -17,7 +17,7 @@ _URI = re.compile(r's3://([^/]+)(?:/(.*))?', re.DOTALL)
 
 @dataclass(frozen=True)
 class StoredObject:
-    """An object, with what S3 tells of it."""
+    """An object, with the properties that S3 reports."""
 
     content: bytes = field(repr=False)
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -73,7 +73,7 @@ class ObjectStore:
         return f'<ObjectStore: {len(self.stored)} objects>'
 
     def put(self, uri: str, content: bytes | str) -> None:
-        """Store an object at `s3://bucket/key`, in place of what is there.
+        """Store an object at `s3://bucket/key`, instead of the object that is there.
 
         Raises:
             ValueError: The URI names no object.
@@ -87,10 +87,10 @@ class ObjectStore:
         self.stored[bucket, key] = StoredObject(content.encode() if isinstance(content, str) else content)
 
     def get(self, uri: str) -> bytes:
-        """Return what is stored at `s3://bucket/key`.
+        """Return the content that is stored at `s3://bucket/key`.
 
         Raises:
-            ValueError: The URI is not one of S3.
+            ValueError: The URI is not of S3.
             KeyError: There is no such object.
         """
         try:
@@ -103,10 +103,10 @@ class ObjectStore:
         uris = sorted(f's3://{bucket}/{key}' for bucket, key in list(self.stored))
         return [uri for uri in uris if uri.startswith(prefix)]
 
-    # What the requests ask for
+    # Requests
 
     def has_bucket(self, bucket: str) -> bool:
-        """Tell whether a bucket exists; where none were given, each that can is there until it is deleted."""
+        """Return True if a bucket exists; by default, each valid bucket is there until it is deleted."""
         if bucket in self._created:
             return True
         if bucket in self._deleted:
@@ -139,7 +139,7 @@ class ObjectStore:
         return upload_id
 
     def clear(self) -> None:
-        """Forget all objects and uploads, and what was done to the buckets."""
+        """Forget all objects and uploads, and the changes of buckets."""
         self.stored: dict[tuple[str, str], StoredObject] = {}
         self.uploads: dict[str, MultipartUpload] = {}
         self._created: set[str] = set()
@@ -152,7 +152,7 @@ def crc32_of(content: bytes) -> str:
 
 
 def valid_bucket(bucket: str) -> bool:
-    """Tell whether a bucket may have this name."""
+    """Return True if a bucket may have this name."""
     return _BUCKET.fullmatch(bucket) is not None
 
 
@@ -160,7 +160,7 @@ def parsed(uri: str) -> tuple[str, str]:
     """Return bucket and key of a URI.
 
     Raises:
-        ValueError: The URI is not one of S3.
+        ValueError: The URI is not of S3.
     """
     match = _URI.fullmatch(uri)
     if match is None:

@@ -27,7 +27,7 @@ def payload(body: bytes, headers: Mapping[str, str]) -> bytes:
     """Return the content that a body brings.
 
     Raises:
-        RefusedError: It is not whole, or not what its checksums say.
+        RefusedError: It is not whole, or does not match its checksums.
     """
     declared = headers.get('x-amz-content-sha256', '')
     if declared.startswith('STREAMING-') and declared != _CHUNKED:
@@ -55,7 +55,7 @@ def payload(body: bytes, headers: Mapping[str, str]) -> bytes:
 
 
 def _unchunked(body: bytes) -> tuple[bytes, dict[str, str]]:
-    """Return what stands in the chunks, and the headers that follow the last of them."""
+    """Return the content of the chunks, and the headers that follow the last of them."""
     pieces: list[bytes] = []
     at = 0
     while (head := _CHUNK.match(body, at)) is not None:

@@ -55,7 +55,7 @@ class ObjectRequest:
         kept = {name: value for name, value in self.headers.items() if _KEPT.fullmatch(name)}
         encoding = next((name for name in kept if name.lower() == 'content-encoding'), None)
         if encoding is not None:
-            # That is how it travelled, not what it is.
+            # That is the encoding of its transport, not of the object.
             codings = [coding for coding in kept.pop(encoding).replace(' ', '').split(',') if coding != 'aws-chunked']
             if codings:
                 kept[encoding] = ','.join(codings)
@@ -125,7 +125,7 @@ def check_write(request: ObjectRequest) -> None:
 
 
 def check_read(headers: Mapping[str, str], stored: StoredObject, prefix: str = '') -> bool:
-    """Check the conditions under which an object is read, and return whether the reader has it already.
+    """Check the conditions under which an object is read, and return True if the reader has it already.
 
     Args:
         headers: The headers of the request.

@@ -1,4 +1,4 @@
-"""The XML of S3: documents written from names and members, and read by name, in whatever namespace."""
+"""The XML of S3: documents written from names and members, and read by name, in any namespace."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from local_bedrock.response import Response
 
 ACCOUNT = '000000000000'
 _NAMESPACE = 'https://sts.amazonaws.com/doc/2011-06-15/'
-# The verification of signatures refuses in the words of Bedrock: what STS calls the same.
+# The verification of signatures refuses in the words of Bedrock: the names of STS for the same.
 _CODES = {
     'InvalidSignatureException': 'SignatureDoesNotMatch',
     'ExpiredTokenException': 'ExpiredToken',
