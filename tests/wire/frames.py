@@ -10,6 +10,8 @@ from zlib import crc32
 
 from hypothesis import HealthCheck, settings
 
+from pydantic_ai_aiobedrock._wire.frames import EventStreamDecoder, Message
+
 # The same examples on every run, and no clock: a slow machine is not a failure.
 property_test = settings(
     deadline=None,
@@ -64,3 +66,15 @@ def streams(path: Path) -> Iterator[bytes]:
     for exchange in exchanges(path):
         if 'base64' in exchange['response']:
             yield base64.b64decode(exchange['response']['base64'])
+
+
+def message(encoded: bytes) -> Message:
+    """Decode the only message of these bytes."""
+    decoder = EventStreamDecoder()
+    decoder.feed(encoded)
+    [only] = decoder
+    return only
+
+
+def event_message(event_type: str, payload: Any) -> Message:
+    return message(event(event_type, payload))
