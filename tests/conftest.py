@@ -24,7 +24,7 @@ from guards import (
     no_task_left_behind,
     nothing_left_behind,
 )
-from served_bedrock import authority, bedrock, bedrock_on_the_loop, recorded, tls, trusted_tls
+from served_bedrock import authority, bedrock, bedrock_on_the_loop, make_provider, recorded, tls, trusted_tls
 
 from local_bedrock import LocalBedrock
 from pydantic_ai_aiobedrock import BedrockProvider, SessionPool
@@ -104,11 +104,5 @@ async def pool() -> AsyncIterator[SessionPool]:
 @pytest.fixture
 async def provider(bedrock: LocalBedrock) -> AsyncIterator[BedrockProvider]:
     """Yield a provider of the LocalBedrock of the test, with a pool of its own."""
-    async with BedrockProvider(
-        region_name=bedrock.region_name,
-        base_url=bedrock.base_url,
-        aws_access_key_id=bedrock.aws_access_key_id,
-        aws_secret_access_key=bedrock.aws_secret_access_key,
-        pool=SessionPool(),
-    ) as provider:
+    async with make_provider(bedrock) as provider:
         yield provider

@@ -75,7 +75,7 @@ class Gate:
 
     async def reached_by(self, requests: int) -> None:
         """Wait until so many requests are kept back."""
-        async with asyncio.timeout(15), self._arrived:
+        async with asyncio.timeout(60), self._arrived:
             await self._arrived.wait_for(lambda: self._waiting >= requests)
 
 

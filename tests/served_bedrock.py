@@ -5,12 +5,42 @@ from __future__ import annotations
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
 from pytest_asyncio import is_async_test
 
 from local_bedrock import LocalBedrock
+from pydantic_ai_aiobedrock import BedrockProvider, SessionPool
+from pydantic_ai_aiobedrock._runtime.runtime import BedrockRuntime
+
+
+def keys_of(bedrock: LocalBedrock) -> dict[str, Any]:
+    """Return the arguments for the access key that a LocalBedrock accepts."""
+    return {
+        'aws_access_key_id': bedrock.aws_access_key_id,
+        'aws_secret_access_key': bedrock.aws_secret_access_key,
+    }
+
+
+def make_provider(bedrock: LocalBedrock, pool: SessionPool | None = None, **overrides: Any) -> BedrockProvider:
+    """Return a provider of a LocalBedrock, on a pool of its own unless one is given; overrides are its arguments."""
+    arguments: dict[str, Any] = {
+        'region_name': bedrock.region_name,
+        'base_url': bedrock.base_url,
+        'pool': SessionPool() if pool is None else pool,
+        **keys_of(bedrock),
+        **overrides,
+    }
+    return BedrockProvider(**arguments)
+
+
+def make_runtime(bedrock: LocalBedrock, pool: SessionPool, **overrides: Any) -> BedrockRuntime:
+    """Return the client of such a provider."""
+    client = make_provider(bedrock, pool, **overrides).client
+    assert isinstance(client, BedrockRuntime)
+    return client
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from pydantic_ai.exceptions import AgentRunError, ModelAPIError, ModelHTTPError,
 from pydantic_ai.models import ModelRequestParameters, infer_model
 from pydantic_ai.models.bedrock import BedrockConverseModel as UpstreamConverseModel
 from pydantic_ai.providers.bedrock import BedrockProvider as UpstreamProvider
+from served_bedrock import make_provider
 from sessions import client_of
 
 from local_bedrock import LocalBedrock
@@ -326,11 +327,7 @@ async def test_a_configuration_that_no_client_can_be_opened_with(
 async def test_an_unknown_model(use: Use, model_name: str) -> None:
     async with (
         LocalBedrock(models=()) as bedrock,
-        provider_for(
-            bedrock,
-            aws_access_key_id=bedrock.aws_access_key_id,
-            aws_secret_access_key=bedrock.aws_secret_access_key,
-        ) as provider,
+        make_provider(bedrock) as provider,
     ):
         with pytest.raises(ModelHTTPError) as raised:
             await use(provider)

@@ -36,6 +36,7 @@ from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.models import bedrock as upstream_models
 from pydantic_ai.models.bedrock import BedrockConverseModel as UpstreamConverseModel
 from pydantic_ai.providers.bedrock import BedrockProvider as UpstreamProvider
+from served_bedrock import make_provider
 
 import pydantic_ai_aiobedrock
 from local_bedrock import LocalBedrock, Reply, ToolCall
@@ -55,16 +56,6 @@ class City(BaseModel):
 @pytest.fixture
 def model(provider: BedrockProvider) -> BedrockConverseModel:
     return BedrockConverseModel(NOVA, provider=provider)
-
-
-def provider_of(bedrock: LocalBedrock, pool: SessionPool) -> BedrockProvider:
-    return BedrockProvider(
-        region_name=bedrock.region_name,
-        base_url=bedrock.base_url,
-        aws_access_key_id=bedrock.aws_access_key_id,
-        aws_secret_access_key=bedrock.aws_secret_access_key,
-        pool=pool,
-    )
 
 
 # Ways to run an agent
@@ -160,7 +151,7 @@ async def test_a_node_of_iter_can_be_streamed(bedrock: LocalBedrock, model: Bedr
 
 def test_run_sync_works_several_times_and_keeps_its_client(bedrock: LocalBedrock) -> None:
     pool = SessionPool()
-    agent = Agent(BedrockConverseModel(NOVA, provider=provider_of(bedrock, pool)))
+    agent = Agent(BedrockConverseModel(NOVA, provider=make_provider(bedrock, pool)))
     bedrock.reply('1', '2', '3')
     # The loop that `run_sync` finds, for the test to close.
     with asyncio.Runner() as runner:
@@ -173,7 +164,7 @@ def test_run_sync_works_several_times_and_keeps_its_client(bedrock: LocalBedrock
 def test_run_sync_works_from_several_threads_at_once(bedrock: LocalBedrock) -> None:
     """Each thread has an event loop of its own, and the pool a client for each."""
     pool = SessionPool()
-    agent = Agent(BedrockConverseModel(NOVA, provider=provider_of(bedrock, pool)))
+    agent = Agent(BedrockConverseModel(NOVA, provider=make_provider(bedrock, pool)))
     together = threading.Barrier(4, timeout=10)
 
     def in_thread(number: int) -> list[str]:
@@ -191,7 +182,7 @@ def test_run_sync_works_from_several_threads_at_once(bedrock: LocalBedrock) -> N
 
 
 def test_run_stream_sync_gives_the_words_as_they_come(bedrock: LocalBedrock) -> None:
-    agent = Agent(BedrockConverseModel(NOVA, provider=provider_of(bedrock, SessionPool())))
+    agent = Agent(BedrockConverseModel(NOVA, provider=make_provider(bedrock, SessionPool())))
     bedrock.reply(Reply('One two.', chunks=['One', ' two.']))
     with asyncio.Runner() as runner:
         runner.get_loop()
@@ -346,7 +337,7 @@ async def test_a_direct_stream_needs_no_agent(bedrock: LocalBedrock, model: Bedr
 
 
 def test_direct_requests_work_without_a_running_loop(bedrock: LocalBedrock) -> None:
-    model = BedrockConverseModel(NOVA, provider=provider_of(bedrock, SessionPool()))
+    model = BedrockConverseModel(NOVA, provider=make_provider(bedrock, SessionPool()))
     bedrock.reply('Hello.', Reply('Hello you.', chunks=['Hello', ' you.']))
     with asyncio.Runner() as runner:
         runner.get_loop()
@@ -532,7 +523,7 @@ async def test_a_request_goes_to_the_client_that_was_assigned_last(
 ) -> None:
     async with LocalBedrock() as other:
         other.reply('From the other.')
-        async with provider_of(other, SessionPool()) as other_provider:
+        async with make_provider(other, SessionPool()) as other_provider:
             model.client = other_provider.client
             assert (await Agent(model).run('Hi.')).output == 'From the other.'
     assert bedrock.requests == []
@@ -568,7 +559,7 @@ async def test_an_api_key_of_the_environment_is_used_instead_of_signatures(
 
 async def test_the_last_agent_to_leave_closes_the_client(bedrock: LocalBedrock) -> None:
     pool = SessionPool()
-    one, two = (Agent(BedrockConverseModel(NOVA, provider=provider_of(bedrock, pool))) for _ in range(2))
+    one, two = (Agent(BedrockConverseModel(NOVA, provider=make_provider(bedrock, pool))) for _ in range(2))
     async with one:
         async with two:
             await asyncio.gather(one.run('Hi.'), two.run('Hi.'))
@@ -580,7 +571,7 @@ async def test_the_last_agent_to_leave_closes_the_client(bedrock: LocalBedrock) 
 
 async def test_an_agent_can_be_entered_again(bedrock: LocalBedrock) -> None:
     pool = SessionPool()
-    agent = Agent(BedrockConverseModel(NOVA, provider=provider_of(bedrock, pool)))
+    agent = Agent(BedrockConverseModel(NOVA, provider=make_provider(bedrock, pool)))
     for _ in range(2):
         async with agent:
             await agent.run('Hi.')

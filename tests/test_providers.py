@@ -18,6 +18,7 @@ from pydantic_ai.exceptions import ModelAPIError, UserError
 from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.providers import Provider
 from pydantic_ai.providers.bedrock import BedrockProvider as UpstreamProvider
+from served_bedrock import keys_of
 from sessions import aioboto3_session
 
 from local_bedrock import LocalBedrock, NoResponse, RecordedRequest
@@ -29,13 +30,6 @@ from pydantic_ai_aiobedrock._runtime.runtime import BedrockRuntime
 NOVA = 'us.amazon.nova-lite-v1:0'
 REQUEST = ([ModelRequest.user_text_prompt('Hello.')], None, ModelRequestParameters())
 HELLO: dict[str, Any] = {'modelId': NOVA, 'messages': [{'role': 'user', 'content': [{'text': 'Hello.'}]}]}
-
-
-def keys_of(bedrock: LocalBedrock) -> dict[str, Any]:
-    return {
-        'aws_access_key_id': bedrock.aws_access_key_id,
-        'aws_secret_access_key': bedrock.aws_secret_access_key,
-    }
 
 
 def spec_of(provider: BedrockProvider) -> ClientSpec:

@@ -41,9 +41,10 @@ from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.native_tools import CodeExecutionTool
 from pydantic_ai.output import OutputObjectDefinition
 from pydantic_ai.tools import ToolDefinition
+from served_bedrock import make_provider
 
 from local_bedrock import LocalBedrock, RawReply
-from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockEmbeddingModel, BedrockProvider, SessionPool
+from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockEmbeddingModel, BedrockProvider
 
 Exchange = dict[str, Any]
 
@@ -96,13 +97,7 @@ async def replayed(
     """Serve the responses of some exchanges, in their order."""
     async with LocalBedrock(models={model_id_of(exchange) for exchange in exchanges}) as bedrock:
         bedrock.reply(*(as_reply(exchange, sizes) for exchange in exchanges))
-        async with BedrockProvider(
-            region_name=bedrock.region_name,
-            base_url=bedrock.base_url,
-            aws_access_key_id=bedrock.aws_access_key_id,
-            aws_secret_access_key=bedrock.aws_secret_access_key,
-            pool=SessionPool(),
-        ) as provider:
+        async with make_provider(bedrock) as provider:
             yield bedrock, provider
 
 

@@ -15,6 +15,7 @@ from pydantic_ai.exceptions import ModelAPIError, ModelHTTPError, UserError
 from pydantic_ai.messages import ModelRequest
 from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.settings import ModelSettings
+from served_bedrock import make_provider
 from sessions import client_of
 
 from local_bedrock import SERVICE_UNAVAILABLE, LocalBedrock, NoResponse, Reply, ToolCall, Truncate
@@ -168,14 +169,7 @@ async def test_phases_that_differ_are_taken_as_they_are(bedrock: LocalBedrock) -
 def one_at_a_time(bedrock: LocalBedrock, pool: SessionPool) -> BedrockConverseModel:
     return BedrockConverseModel(
         NOVA,
-        provider=BedrockProvider(
-            region_name=bedrock.region_name,
-            base_url=bedrock.base_url,
-            aws_access_key_id=bedrock.aws_access_key_id,
-            aws_secret_access_key=bedrock.aws_secret_access_key,
-            pool=pool,
-            max_connections=1,
-        ),
+        provider=make_provider(bedrock, pool, max_connections=1),
     )
 
 

@@ -13,7 +13,7 @@ import pytest
 from generation import PATIENCE_SECONDS, EndlessGeneration, eventually
 from pydantic_ai import Agent, ModelRequest
 from pydantic_ai.direct import model_request_stream
-from pydantic_ai.exceptions import ModelAPIError, ModelHTTPError
+from pydantic_ai.exceptions import ModelAPIError
 from pydantic_ai.messages import (
     FinalResultEvent,
     PartDeltaEvent,
@@ -28,20 +28,17 @@ from pydantic_ai.messages import (
 )
 from pydantic_ai.models import ModelRequestParameters, StreamedResponse
 from pydantic_ai.models.bedrock import BedrockStreamedResponse as UpstreamStreamedResponse
+from served_bedrock import make_provider
 
 from local_bedrock import (
     LocalBedrock,
     Reply,
     ToolCall,
-    Truncate,
-    WrongChecksum,
-    exception_event,
 )
 from pydantic_ai_aiobedrock import (
     BedrockConverseModel,
     BedrockProvider,
     BedrockStreamedResponse,
-    IncompleteStreamError,
     SessionPool,
 )
 
@@ -480,74 +477,11 @@ async def failing(model: BedrockConverseModel) -> BaseException:
     return raised.value
 
 
-@pytest.mark.parametrize(
-    ('name', 'status'),
-    [
-        ('internalServerException', 500),
-        ('modelStreamErrorException', 424),
-        ('serviceUnavailableException', 503),
-        ('throttlingException', 429),
-        ('validationException', 400),
-    ],
-)
-async def test_an_exception_event_is_raised_with_its_status(
-    bedrock: LocalBedrock, model: BedrockConverseModel, pool: SessionPool, name: str, status: int
-) -> None:
-    bedrock.fault(exception_event(name, 'Too bad.', after=2))
-    error = await failing(model)
-    if isinstance(error, ModelHTTPError):
-        assert error.status_code == status
-        assert error.body['Error'] == {'Code': name, 'Message': 'Too bad.'}
-    else:
-        # pydantic-ai 2.33 to 2.55 give an exception in a stream no status.
-        assert 'Too bad.' in str(error)
-    assert name in str(error)
-    assert pool.stats().leases == 0
-    await eventually(lambda: bedrock.stats().in_flight == 0)
-
-
-@pytest.mark.parametrize(
-    'fault',
-    [Truncate(300), Truncate(300, 'close'), Truncate(300, 'reset'), WrongChecksum(2), WrongChecksum(2, 'prelude')],
-    ids=str,
-)
-async def test_a_broken_stream_is_an_error_and_gives_everything_back(
-    bedrock: LocalBedrock, model: BedrockConverseModel, pool: SessionPool, fault: Any
-) -> None:
-    rule = bedrock.fault(fault)
-    await failing(model)
-    assert pool.stats().leases == 0
-    await eventually(lambda: bedrock.stats().streams_generating == 0)
-    rule.remove()
-    await assert_next_answer_is_right(bedrock, model)
-
-
-async def test_a_stream_without_its_message_stop_is_not_taken_for_whole(
-    bedrock: LocalBedrock, model: BedrockConverseModel
-) -> None:
-    async def half(request: Any) -> AsyncIterator[dict[str, Any]]:
-        yield {'messageStart': {'role': 'assistant'}}
-        yield {'contentBlockDelta': {'contentBlockIndex': 0, 'delta': {'text': 'Half an'}}}
-        yield {'contentBlockStop': {'contentBlockIndex': 0}}
-
-    bedrock.reply(half)
-    error = await failing(model)
-    assert isinstance(error.__cause__, IncompleteStreamError)
-    assert 'ended before its messageStop event: the answer is not complete' in str(error)
-
-
 async def test_a_stream_that_falls_silent_is_an_error_after_the_read_timeout(bedrock: LocalBedrock) -> None:
     endless = EndlessGeneration()
     bedrock.reply(endless)
     pool = SessionPool()
-    async with BedrockProvider(
-        region_name=bedrock.region_name,
-        base_url=bedrock.base_url,
-        aws_access_key_id=bedrock.aws_access_key_id,
-        aws_secret_access_key=bedrock.aws_secret_access_key,
-        aws_read_timeout=0.2,
-        pool=pool,
-    ) as provider:
+    async with make_provider(bedrock, pool, aws_read_timeout=0.2) as provider:
         error = await failing(BedrockConverseModel(NOVA, provider=provider))
         assert 'timeout' in str(error).lower()
         await assert_given_back(bedrock, endless, pool)

@@ -18,6 +18,7 @@ from connect_proxy import ConnectProxy
 from credential_sources import MODEL, hello, runtime, text_of
 from pydantic_ai import Agent
 from pydantic_ai.exceptions import UserError
+from served_bedrock import make_runtime
 
 from local_bedrock import LocalBedrock
 from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider, SessionPool
@@ -73,12 +74,7 @@ async def test_http_proxy_forwards_requests(
     bedrock: LocalBedrock, proxy: ConnectProxy, pool: SessionPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv('HTTP_PROXY', proxy.url)
-    client = runtime(
-        bedrock,
-        pool,
-        aws_access_key_id=bedrock.aws_access_key_id,
-        aws_secret_access_key=bedrock.aws_secret_access_key,
-    )
+    client = make_runtime(bedrock, pool)
     await client.converse(**hello())
     assert proxy.requests == [f'POST {bedrock.base_url}/model/us.amazon.nova-lite-v1%3A0/converse HTTP/1.1']
 
@@ -130,12 +126,7 @@ async def test_a_proxy_that_forwards_is_given_its_password(
 ) -> None:
     async with ConnectProxy(user='ada', password='open sesame') as proxy:
         monkeypatch.setenv('HTTP_PROXY', f'http://ada:open%20sesame@{proxy.address}')
-        client = runtime(
-            bedrock,
-            pool,
-            aws_access_key_id=bedrock.aws_access_key_id,
-            aws_secret_access_key=bedrock.aws_secret_access_key,
-        )
+        client = make_runtime(bedrock, pool)
         await client.converse(**hello())
         assert len(proxy.requests) == 1
 

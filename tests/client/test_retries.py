@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError, ConnectionClosedError, HTTPClientEr
 from credential_sources import MODEL, hello, runtime, text_of
 from pydantic_ai import Agent
 from pydantic_ai.exceptions import ModelAPIError, ModelHTTPError
+from served_bedrock import keys_of
 
 from local_bedrock import (
     INTERNAL_SERVER_ERROR,
@@ -35,11 +36,8 @@ from pydantic_ai_aiobedrock._config.call_options import CallOptions
 
 
 @pytest.fixture
-def keys(bedrock: LocalBedrock) -> dict[str, str]:
-    return {
-        'aws_access_key_id': bedrock.aws_access_key_id,
-        'aws_secret_access_key': bedrock.aws_secret_access_key,
-    }
+def keys(bedrock: LocalBedrock) -> dict[str, Any]:
+    return keys_of(bedrock)
 
 
 @pytest.fixture(autouse=True)

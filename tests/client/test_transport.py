@@ -27,6 +27,7 @@ from categories import ModelConnectionError, ModelTimeoutError
 from credential_sources import MODEL, hello, runtime, text_of
 from generation import eventually
 from pydantic_ai import Agent
+from served_bedrock import keys_of
 
 from local_bedrock import DropConnection, LocalBedrock, NoResponse, RawReply, Reply
 from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider, SessionPool
@@ -40,13 +41,6 @@ ONE_ATTEMPT = AioConfig(retries={'total_max_attempts': 1})
 @pytest.fixture
 def keys(bedrock: LocalBedrock) -> dict[str, str]:
     return keys_of(bedrock)
-
-
-def keys_of(bedrock: LocalBedrock) -> dict[str, str]:
-    return {
-        'aws_access_key_id': bedrock.aws_access_key_id,
-        'aws_secret_access_key': bedrock.aws_secret_access_key,
-    }
 
 
 def transport_of(client: BedrockRuntime) -> HTTPSession:

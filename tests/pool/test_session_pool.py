@@ -10,57 +10,19 @@ import pytest
 from aiobotocore.config import AioConfig
 from aiohttp.abc import AbstractResolver
 from categories import ModelTimeoutError
+from credential_sources import Gate
 from generation import eventually
 from pydantic_ai import Agent
 from pydantic_ai.exceptions import UserError
+from served_bedrock import make_provider, make_runtime
 
-from local_bedrock import ErrorReply, LocalBedrock, Reply, Truncate
+from local_bedrock import ErrorReply, LocalBedrock, Truncate
 from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider, PoolClosedError, PoolTimeoutError, SessionPool
 from pydantic_ai_aiobedrock._config.call_options import CallOptions
 from pydantic_ai_aiobedrock._runtime.runtime import BedrockRuntime
 
 MODEL = 'us.amazon.nova-lite-v1:0'
 HELLO: dict[str, Any] = {'modelId': MODEL, 'messages': [{'role': 'user', 'content': [{'text': 'hello'}]}]}
-
-
-def runtime(bedrock: LocalBedrock, pool: SessionPool, **arguments: Any) -> BedrockRuntime:
-    provider = BedrockProvider(
-        **{
-            'region_name': bedrock.region_name,
-            'base_url': bedrock.base_url,
-            'aws_access_key_id': bedrock.aws_access_key_id,
-            'aws_secret_access_key': bedrock.aws_secret_access_key,
-            'pool': pool,
-            **arguments,
-        }
-    )
-    client = provider.client
-    assert isinstance(client, BedrockRuntime)
-    return client
-
-
-class Gate:
-    """Holds replies back until it is opened, and says when a number of requests stand before it."""
-
-    def __init__(self, bedrock: LocalBedrock) -> None:
-        self._open = asyncio.Event()
-        self._arrived = asyncio.Condition()
-        self._count = 0
-        bedrock.reply(self._reply, times=None)
-
-    async def _reply(self, _request: object) -> Reply:
-        async with self._arrived:
-            self._count += 1
-            self._arrived.notify_all()
-        await self._open.wait()
-        return Reply(text='at last')
-
-    async def reached_by(self, count: int) -> None:
-        async with self._arrived:
-            await self._arrived.wait_for(lambda: self._count >= count)
-
-    def open(self) -> None:
-        self._open.set()
 
 
 # Sharing
@@ -72,13 +34,7 @@ async def test_a_thousand_models_with_equal_specs_share_one_client_opened_once(
     models = [
         BedrockConverseModel(
             MODEL,
-            provider=BedrockProvider(
-                region_name=bedrock.region_name,
-                base_url=bedrock.base_url,
-                aws_access_key_id=bedrock.aws_access_key_id,
-                aws_secret_access_key=bedrock.aws_secret_access_key,
-                pool=pool,
-            ),
+            provider=make_provider(bedrock, pool),
         )
         for _ in range(1000)
     ]
@@ -105,7 +61,7 @@ async def test_a_thousand_models_with_equal_specs_share_one_client_opened_once(
 async def test_a_spec_that_differs_has_a_client_of_its_own(
     bedrock: LocalBedrock, pool: SessionPool, difference: dict[str, Any]
 ) -> None:
-    one, other = runtime(bedrock, pool), runtime(bedrock, pool, **difference)
+    one, other = make_runtime(bedrock, pool), make_runtime(bedrock, pool, **difference)
     with await pool.lease(one.spec) as lease, await pool.lease(other.spec) as other_lease:
         assert lease.client is not other_lease.client
     assert pool.stats().clients == 2
@@ -114,9 +70,9 @@ async def test_a_spec_that_differs_has_a_client_of_its_own(
 async def test_a_client_made_under_other_aws_variables_is_another(
     bedrock: LocalBedrock, pool: SessionPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = runtime(bedrock, pool)
+    one = make_runtime(bedrock, pool)
     monkeypatch.setenv('AWS_PROFILE', 'default')
-    assert runtime(bedrock, pool).spec != one.spec
+    assert make_runtime(bedrock, pool).spec != one.spec
 
 
 # Bounds
@@ -124,7 +80,7 @@ async def test_a_client_made_under_other_aws_variables_is_another(
 
 async def test_the_least_recently_used_idle_client_makes_room_for_another(bedrock: LocalBedrock) -> None:
     pool = SessionPool(max_clients=2)
-    a, b, c = (runtime(bedrock, pool, aws_read_timeout=seconds) for seconds in (1.0, 2.0, 3.0))
+    a, b, c = (make_runtime(bedrock, pool, aws_read_timeout=seconds) for seconds in (1.0, 2.0, 3.0))
     for each in (a, b, a, c):
         await each.converse(**HELLO)
     assert pool.stats().evicted == 1
@@ -138,14 +94,14 @@ async def test_a_client_with_a_call_in_flight_is_never_evicted(bedrock: LocalBed
     """While every client is in use, a call for another one waits, and gets its turn when one becomes idle."""
     pool = SessionPool(max_clients=1)
     gate = Gate(bedrock)
-    a, b = runtime(bedrock, pool, aws_read_timeout=1.0), runtime(bedrock, pool, aws_read_timeout=2.0)
+    a, b = make_runtime(bedrock, pool, aws_read_timeout=1.0), make_runtime(bedrock, pool, aws_read_timeout=2.0)
     first = asyncio.create_task(a.converse(**HELLO))
     await gate.reached_by(1)
     second = asyncio.create_task(b.converse(**HELLO))
     while not pool.stats().waiting:
         await asyncio.sleep(0)
     assert (pool.stats().clients, pool.stats().evicted) == (1, 0)
-    gate.open()
+    gate.opened.set()
     await asyncio.gather(first, second)
     assert (pool.stats().opened, pool.stats().evicted) == (2, 1)
     await pool.aclose()
@@ -153,7 +109,7 @@ async def test_a_client_with_a_call_in_flight_is_never_evicted(bedrock: LocalBed
 
 async def test_a_client_with_an_open_stream_is_never_evicted(bedrock: LocalBedrock) -> None:
     pool = SessionPool(max_clients=1)
-    a, b = runtime(bedrock, pool, aws_read_timeout=1.0), runtime(bedrock, pool, aws_read_timeout=2.0)
+    a, b = make_runtime(bedrock, pool, aws_read_timeout=1.0), make_runtime(bedrock, pool, aws_read_timeout=2.0)
     async with (await a.converse_stream(**HELLO))['stream']:
         with pytest.raises(PoolTimeoutError):
             await pool.lease(b.spec, pool_timeout=0.05)
@@ -163,7 +119,7 @@ async def test_a_client_with_an_open_stream_is_never_evicted(bedrock: LocalBedro
 
 async def test_an_idle_client_is_closed_after_its_time(bedrock: LocalBedrock) -> None:
     pool = SessionPool(idle_timeout=0.05)
-    client = runtime(bedrock, pool)
+    client = make_runtime(bedrock, pool)
     await client.converse(**HELLO)
     assert bedrock.stats().open_connections == 1
     while pool.stats().clients or bedrock.stats().open_connections:
@@ -176,12 +132,12 @@ async def test_an_idle_client_is_closed_after_its_time(bedrock: LocalBedrock) ->
 
 async def test_a_client_that_is_used_or_held_outlives_the_idle_timeout(bedrock: LocalBedrock) -> None:
     pool = SessionPool(idle_timeout=0.02)
-    used, held = runtime(bedrock, pool, aws_read_timeout=1.0), runtime(bedrock, pool, aws_read_timeout=2.0)
+    used, held = make_runtime(bedrock, pool, aws_read_timeout=1.0), make_runtime(bedrock, pool, aws_read_timeout=2.0)
     end = await pool.hold(held.spec)
     await held.converse(**HELLO)
     async with (await used.converse_stream(**HELLO))['stream'] as stream:
         await anext(stream)
-        passing = runtime(bedrock, pool, aws_read_timeout=3.0)
+        passing = make_runtime(bedrock, pool, aws_read_timeout=3.0)
         await passing.converse(**HELLO)
         while pool.stats().evicted < 1:
             await asyncio.sleep(0.01)
@@ -202,7 +158,9 @@ def test_a_limit_that_is_not_positive_is_refused_by_name(name: str) -> None:
 async def test_a_client_that_is_held_but_idle_makes_room_for_another_if_no_other_can(bedrock: LocalBedrock) -> None:
     """Providers that are entered, one per tenant, do not fill the pool for good."""
     pool = SessionPool(max_clients=2, pool_timeout=15)
-    held, idle, other, last = (runtime(bedrock, pool, aws_read_timeout=seconds) for seconds in (1.0, 2.0, 3.0, 4.0))
+    held, idle, other, last = (
+        make_runtime(bedrock, pool, aws_read_timeout=seconds) for seconds in (1.0, 2.0, 3.0, 4.0)
+    )
     ends = [await pool.hold(client.spec) for client in (held, other)]
     for client in (held, idle, other):
         await client.converse(**HELLO)
@@ -219,7 +177,7 @@ async def test_a_client_that_is_held_but_idle_makes_room_for_another_if_no_other
 
 async def test_a_client_that_is_held_costs_no_wakeups_while_it_is_idle(bedrock: LocalBedrock) -> None:
     pool = SessionPool(idle_timeout=0.02)
-    client = runtime(bedrock, pool)
+    client = make_runtime(bedrock, pool)
     end = await pool.hold(client.spec)
     await client.converse(**HELLO)
     (loop_pool,) = pool._loops.values()
@@ -233,7 +191,7 @@ async def test_a_client_that_is_held_costs_no_wakeups_while_it_is_idle(bedrock: 
 async def test_a_lease_retires_the_client_that_it_is_of_and_no_newer_one(
     bedrock: LocalBedrock, pool: SessionPool
 ) -> None:
-    client = runtime(bedrock, pool)
+    client = make_runtime(bedrock, pool)
     old, older = await pool.lease(client.spec), await pool.lease(client.spec)
     old.retire()
     with await pool.lease(client.spec) as new:
@@ -250,7 +208,7 @@ async def test_a_lease_retires_the_client_that_it_is_of_and_no_newer_one(
 
 async def test_a_wait_for_room_in_the_pool_names_max_clients(bedrock: LocalBedrock) -> None:
     pool = SessionPool(max_clients=1)
-    one, other = runtime(bedrock, pool, aws_read_timeout=1.0), runtime(bedrock, pool, aws_read_timeout=2.0)
+    one, other = make_runtime(bedrock, pool, aws_read_timeout=1.0), make_runtime(bedrock, pool, aws_read_timeout=2.0)
     with await pool.lease(one.spec), pytest.raises(PoolTimeoutError) as caught:
         await pool.lease(other.spec, pool_timeout=0.05)
     assert str(caught.value) == (
@@ -263,12 +221,12 @@ async def test_a_wait_for_room_in_the_pool_names_max_clients(bedrock: LocalBedro
 
 async def test_a_thousand_calls_are_in_flight_by_default(bedrock: LocalBedrock, pool: SessionPool) -> None:
     gate = Gate(bedrock)
-    client = runtime(bedrock, pool)
+    client = make_runtime(bedrock, pool)
     calls = [asyncio.create_task(client.converse(**HELLO)) for _ in range(1000)]
     await gate.reached_by(1000)
     stats = pool.stats()
     assert (stats.leases, stats.in_flight, stats.waiting, stats.connections) == (1000, 1000, 0, 1000)
-    gate.open()
+    gate.opened.set()
     await asyncio.gather(*calls)
 
 
@@ -276,7 +234,7 @@ async def test_a_call_between_two_attempts_has_a_client_and_no_connection(
     bedrock: LocalBedrock, pool: SessionPool
 ) -> None:
     bedrock.fault(ErrorReply(500, 'InternalServerException', 'Not now.', headers={'Retry-After': '15'}))
-    call = asyncio.create_task(runtime(bedrock, pool).converse(**HELLO))
+    call = asyncio.create_task(make_runtime(bedrock, pool).converse(**HELLO))
     await eventually(lambda: len(bedrock.requests) == 1 and pool.stats().in_flight == 0)
     assert (pool.stats().leases, pool.stats().in_flight, pool.stats().connections) == (1, 0, 1)
     call.cancel()
@@ -288,7 +246,7 @@ async def test_a_call_between_two_attempts_has_a_client_and_no_connection(
 async def test_a_stream_is_in_flight_until_it_has_arrived_or_is_closed(
     bedrock: LocalBedrock, pool: SessionPool
 ) -> None:
-    client = runtime(bedrock, pool)
+    client = make_runtime(bedrock, pool)
     async for _ in (await client.converse_stream(**HELLO))['stream']:
         pass
     assert pool.stats().in_flight == 0
@@ -301,12 +259,12 @@ async def test_a_stream_is_in_flight_until_it_has_arrived_or_is_closed(
 
 async def test_a_call_beyond_max_connections_waits_its_turn(bedrock: LocalBedrock, pool: SessionPool) -> None:
     gate = Gate(bedrock)
-    client = runtime(bedrock, pool, max_connections=3)
+    client = make_runtime(bedrock, pool, max_connections=3)
     calls = [asyncio.create_task(client.converse(**HELLO)) for _ in range(10)]
     await gate.reached_by(3)
     assert (pool.stats().leases, pool.stats().waiting) == (3, 7)
     assert repr(pool) == ('<SessionPool [Clients: 1 open, 0 idle | Calls: 3 in flight, 7 waiting | Connections: 3]>')
-    gate.open()
+    gate.opened.set()
     await asyncio.gather(*calls)
     assert bedrock.stats().max_in_flight == 3
     assert repr(pool) == '<SessionPool [Clients: 1 open, 1 idle | Calls: 0 in flight, 0 waiting | Connections: 3]>'
@@ -315,7 +273,7 @@ async def test_a_call_beyond_max_connections_waits_its_turn(bedrock: LocalBedroc
 async def test_the_wait_for_a_connection_is_bounded_and_says_so(bedrock: LocalBedrock) -> None:
     pool = SessionPool(pool_timeout=0.05)
     gate = Gate(bedrock)
-    client = runtime(bedrock, pool, max_connections=1)
+    client = make_runtime(bedrock, pool, max_connections=1)
     (await pool.lease(client.spec, pool_timeout=15)).release()
     first = asyncio.create_task(client.converse(**HELLO))
     await gate.reached_by(1)
@@ -327,7 +285,7 @@ async def test_the_wait_for_a_connection_is_bounded_and_says_so(bedrock: LocalBe
         'of its SessionPool.'
     )
     assert pool.stats().waiting == 0
-    gate.open()
+    gate.opened.set()
     await first
     await pool.aclose()
 
@@ -335,21 +293,21 @@ async def test_the_wait_for_a_connection_is_bounded_and_says_so(bedrock: LocalBe
 async def test_an_agent_that_waited_too_long_fails_with_a_timeout_of_pydantic_ai(bedrock: LocalBedrock) -> None:
     pool = SessionPool(pool_timeout=0.05)
     gate = Gate(bedrock)
-    client = runtime(bedrock, pool, max_connections=1)
+    client = make_runtime(bedrock, pool, max_connections=1)
     (await pool.lease(client.spec, pool_timeout=15)).release()
     first = asyncio.create_task(client.converse(**HELLO))
     await gate.reached_by(1)
     agent = Agent(BedrockConverseModel(MODEL, provider=_provider_of(client, bedrock)))
     with pytest.raises(ModelTimeoutError, match=r'became free in 0\.05 seconds'):
         await agent.run('hello')
-    gate.open()
+    gate.opened.set()
     await first
     await pool.aclose()
 
 
 async def test_a_cancelled_wait_leaves_the_queue(bedrock: LocalBedrock, pool: SessionPool) -> None:
     gate = Gate(bedrock)
-    client = runtime(bedrock, pool, max_connections=1)
+    client = make_runtime(bedrock, pool, max_connections=1)
     first = asyncio.create_task(client.converse(**HELLO))
     await gate.reached_by(1)
     second = asyncio.create_task(client.converse(**HELLO))
@@ -359,7 +317,7 @@ async def test_a_cancelled_wait_leaves_the_queue(bedrock: LocalBedrock, pool: Se
     second.cancel()
     await asyncio.wait([second])
     assert pool.stats().waiting == 1
-    gate.open()
+    gate.opened.set()
     await asyncio.gather(first, third)
     assert (pool.stats().leases, pool.stats().waiting) == (0, 0)
 
@@ -367,7 +325,7 @@ async def test_a_cancelled_wait_leaves_the_queue(bedrock: LocalBedrock, pool: Se
 async def test_a_lease_granted_to_a_call_that_is_cancelled_at_that_moment_goes_to_the_next(
     bedrock: LocalBedrock, pool: SessionPool
 ) -> None:
-    client = runtime(bedrock, pool, max_connections=1)
+    client = make_runtime(bedrock, pool, max_connections=1)
     lease = await pool.lease(client.spec)
     second = asyncio.create_task(pool.lease(client.spec))
     third = asyncio.create_task(pool.lease(client.spec))
@@ -381,7 +339,7 @@ async def test_a_lease_granted_to_a_call_that_is_cancelled_at_that_moment_goes_t
 
 
 async def test_calls_are_served_in_the_order_they_came(bedrock: LocalBedrock, pool: SessionPool) -> None:
-    client = runtime(bedrock, pool, max_connections=1)
+    client = make_runtime(bedrock, pool, max_connections=1)
     order: list[int] = []
 
     async def call(number: int) -> None:
@@ -399,7 +357,7 @@ async def test_calls_are_served_in_the_order_they_came(bedrock: LocalBedrock, po
 async def test_a_client_that_cannot_be_opened_fails_every_call_that_waits_and_is_tried_again(
     bedrock: LocalBedrock, pool: SessionPool
 ) -> None:
-    client = runtime(bedrock, pool)
+    client = make_runtime(bedrock, pool)
     broken = replace(client.spec, profile_name='gone')
     outcomes = await asyncio.gather(*(pool.lease(broken) for _ in range(3)), return_exceptions=True)
     assert [type(outcome).__name__ for outcome in outcomes] == ['ProfileNotFound'] * 3
@@ -410,7 +368,7 @@ async def test_a_client_that_cannot_be_opened_fails_every_call_that_waits_and_is
 async def test_a_call_that_is_cancelled_while_its_client_opens_does_not_cancel_the_others(
     bedrock: LocalBedrock, pool: SessionPool
 ) -> None:
-    client = runtime(bedrock, pool)
+    client = make_runtime(bedrock, pool)
     first, second = (asyncio.create_task(client.converse(**HELLO)) for _ in range(2))
     while pool.stats().waiting < 2:
         await asyncio.sleep(0)
@@ -423,7 +381,7 @@ async def test_a_call_that_is_cancelled_while_its_client_opens_does_not_cancel_t
 
 
 async def test_a_closed_pool_refuses_calls_in_words(bedrock: LocalBedrock, pool: SessionPool) -> None:
-    client = runtime(bedrock, pool)
+    client = make_runtime(bedrock, pool)
     await client.converse(**HELLO)
     await pool.aclose()
     assert repr(pool) == '<SessionPool closed>'
@@ -436,13 +394,13 @@ async def test_a_closed_pool_refuses_calls_in_words(bedrock: LocalBedrock, pool:
 
 
 async def test_closing_twice_is_harmless(bedrock: LocalBedrock, pool: SessionPool) -> None:
-    await runtime(bedrock, pool).converse(**HELLO)
+    await make_runtime(bedrock, pool).converse(**HELLO)
     await pool.aclose()
     await pool.aclose()
 
 
 async def test_closing_fails_the_calls_that_wait(bedrock: LocalBedrock, pool: SessionPool) -> None:
-    client = runtime(bedrock, pool, max_connections=1)
+    client = make_runtime(bedrock, pool, max_connections=1)
     async with (await client.converse_stream(**HELLO))['stream']:
         waiting = asyncio.create_task(client.converse(**HELLO))
         while not pool.stats().waiting:
@@ -455,7 +413,7 @@ async def test_closing_fails_the_calls_that_wait(bedrock: LocalBedrock, pool: Se
 async def test_closing_while_a_client_opens_fails_its_calls_and_leaves_nothing(
     bedrock: LocalBedrock, pool: SessionPool
 ) -> None:
-    call = asyncio.create_task(runtime(bedrock, pool).converse(**HELLO))
+    call = asyncio.create_task(make_runtime(bedrock, pool).converse(**HELLO))
     while not pool.stats().waiting:
         await asyncio.sleep(0)
     await pool.aclose()
@@ -465,12 +423,12 @@ async def test_closing_while_a_client_opens_fails_its_calls_and_leaves_nothing(
 
 async def test_calls_in_flight_finish_within_the_grace_period(bedrock: LocalBedrock, pool: SessionPool) -> None:
     gate = Gate(bedrock)
-    call = asyncio.create_task(runtime(bedrock, pool).converse(**HELLO))
+    call = asyncio.create_task(make_runtime(bedrock, pool).converse(**HELLO))
     await gate.reached_by(1)
     closing = asyncio.create_task(pool.aclose(grace=15))
     await asyncio.sleep(0)
-    gate.open()
-    assert (await call)['output']['message']['content'] == [{'text': 'at last'}]
+    gate.opened.set()
+    assert (await call)['output']['message']['content'] == [{'text': 'done'}]
     await closing
     assert bedrock.stats().open_connections == 0
 
@@ -479,7 +437,7 @@ async def test_closing_that_was_cancelled_in_its_grace_period_can_be_done_again(
     bedrock: LocalBedrock, pool: SessionPool
 ) -> None:
     gate = Gate(bedrock)
-    call = asyncio.create_task(runtime(bedrock, pool).converse(**HELLO))
+    call = asyncio.create_task(make_runtime(bedrock, pool).converse(**HELLO))
     await gate.reached_by(1)
     closing = asyncio.create_task(pool.aclose(grace=15))
     while repr(pool) == '<SessionPool []>':
@@ -492,7 +450,7 @@ async def test_closing_that_was_cancelled_in_its_grace_period_can_be_done_again(
     with pytest.raises(PoolClosedError):
         await call
     assert pool.stats().connections == 0
-    gate.open()
+    gate.opened.set()
 
 
 async def test_a_call_whose_client_is_closed_during_its_dns_lookup_is_not_cancelled_but_fails(
@@ -509,7 +467,7 @@ async def test_a_call_whose_client_is_closed_during_its_dns_lookup_is_not_cancel
             pass
 
     config = AioConfig(connector_args={'resolver': Resolver()})
-    client = runtime(bedrock, pool, base_url='http://bedrock.example', config=config)
+    client = make_runtime(bedrock, pool, base_url='http://bedrock.example', config=config)
     call = asyncio.create_task(client.converse(**HELLO))
     await looking_up.wait()
     await pool.aclose()
@@ -519,18 +477,18 @@ async def test_a_call_whose_client_is_closed_during_its_dns_lookup_is_not_cancel
 
 async def test_after_the_grace_period_calls_in_flight_are_cut_off(bedrock: LocalBedrock, pool: SessionPool) -> None:
     gate = Gate(bedrock)
-    call = asyncio.create_task(runtime(bedrock, pool).converse(**HELLO))
+    call = asyncio.create_task(make_runtime(bedrock, pool).converse(**HELLO))
     await gate.reached_by(1)
     await pool.aclose(grace=0.01)
     with pytest.raises(PoolClosedError, match='The client was closed while the call was in flight'):
         await call
-    gate.open()
+    gate.opened.set()
 
 
 async def test_the_client_of_an_agent_is_closed_when_the_last_context_is_left(
     bedrock: LocalBedrock, pool: SessionPool
 ) -> None:
-    providers = [_provider_of(runtime(bedrock, pool), bedrock) for _ in range(2)]
+    providers = [_provider_of(make_runtime(bedrock, pool), bedrock) for _ in range(2)]
     agents = [Agent(BedrockConverseModel(MODEL, provider=provider)) for provider in providers]
     async with agents[0]:
         async with agents[1]:
@@ -544,7 +502,7 @@ async def test_the_client_of_an_agent_is_closed_when_the_last_context_is_left(
 
 
 async def test_no_secret_stands_in_a_repr(bedrock: LocalBedrock, pool: SessionPool) -> None:
-    client = runtime(bedrock, pool, aws_session_token='secret-session-token')
+    client = make_runtime(bedrock, pool, aws_session_token='secret-session-token')
     with await pool.lease(client.spec) as lease:
         texts = [repr(each) for each in (pool, client, client.spec, client.meta, lease, pool.stats())]
     for text in texts:
@@ -553,20 +511,13 @@ async def test_no_secret_stands_in_a_repr(bedrock: LocalBedrock, pool: SessionPo
 
 
 def _provider_of(client: BedrockRuntime, bedrock: LocalBedrock) -> BedrockProvider:
-    return BedrockProvider(
-        region_name=bedrock.region_name,
-        base_url=bedrock.base_url,
-        aws_access_key_id=bedrock.aws_access_key_id,
-        aws_secret_access_key=bedrock.aws_secret_access_key,
-        max_connections=client.spec.max_connections,
-        pool=client.pool,
-    )
+    return make_provider(bedrock, client.pool, max_connections=client.spec.max_connections)
 
 
 async def test_a_queue_that_moves_outlasts_the_pool_timeout() -> None:
     pool = SessionPool(pool_timeout=1)
     async with LocalBedrock(latency=0.4) as bedrock:
-        client = runtime(bedrock, pool, max_connections=1)
+        client = make_runtime(bedrock, pool, max_connections=1)
         await asyncio.gather(*(client.converse(**HELLO) for _ in range(5)))
         assert pool.stats().leases == 0
         first = asyncio.create_task(client.converse(**HELLO))

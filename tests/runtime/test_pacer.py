@@ -10,17 +10,17 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from credential_sources import MODEL, hello, runtime
+from credential_sources import MODEL, hello
 from generation import eventually
 from pydantic_ai import Agent
 from pydantic_ai.exceptions import ModelHTTPError, UserError
 from pydantic_ai.models.fallback import FallbackModel
+from served_bedrock import make_provider, make_runtime
 
 from local_bedrock import THROTTLING, ErrorReply, LocalBedrock, Quota, Reply
 from pydantic_ai_aiobedrock import (
     BedrockConverseModel,
     BedrockModelSettings,
-    BedrockProvider,
     PoolClosedError,
     SessionPool,
 )
@@ -35,13 +35,8 @@ async def under(*quotas: Quota, **arguments: Any) -> AsyncIterator[tuple[LocalBe
     """Yield a LocalBedrock with quotas, and a client of it."""
     pool = SessionPool()
     async with LocalBedrock(quotas=quotas, **arguments) as bedrock:
-        yield bedrock, client_of(bedrock, pool)
+        yield bedrock, make_runtime(bedrock, pool)
         await pool.aclose()
-
-
-def client_of(bedrock: LocalBedrock, pool: SessionPool, **arguments: Any) -> BedrockRuntime:
-    keys = {'aws_access_key_id': bedrock.aws_access_key_id, 'aws_secret_access_key': bedrock.aws_secret_access_key}
-    return runtime(bedrock, pool, **keys, **arguments)
 
 
 async def many(client: BedrockRuntime, calls: int) -> list[dict[str, Any]]:
@@ -76,7 +71,7 @@ async def test_every_call_under_a_quota_of_tokens_is_answered() -> None:
 async def test_two_pools_that_share_a_quota_both_come_to_their_end() -> None:
     async with under(Quota(requests_per_second=40, burst=5)) as (bedrock, client):
         pool = SessionPool()
-        both = await asyncio.gather(many(client, 30), many(client_of(bedrock, pool), 30))
+        both = await asyncio.gather(many(client, 30), many(make_runtime(bedrock, pool), 30))
         assert [len(answers) for answers in both] == [30, 30]
         await pool.aclose()
 
@@ -161,7 +156,7 @@ async def test_a_quota_per_day_is_not_waited_for() -> None:
 @pytest.mark.parametrize('by', ['the provider', 'the request'])
 async def test_a_call_that_is_not_to_wait_raises_at_its_first_refusal(bedrock: LocalBedrock, by: str) -> None:
     bedrock.fault(THROTTLING)
-    async with provider_of(bedrock, throttling='raise' if by == 'the provider' else 'wait') as provider:
+    async with make_provider(bedrock, throttling='raise' if by == 'the provider' else 'wait') as provider:
         settings = BedrockModelSettings(bedrock_throttling='raise') if by == 'the request' else None
         with pytest.raises(ModelHTTPError) as raised:
             await Agent(BedrockConverseModel(MODEL, provider=provider)).run('Hello', model_settings=settings)
@@ -171,7 +166,7 @@ async def test_a_call_that_is_not_to_wait_raises_at_its_first_refusal(bedrock: L
 
 async def test_a_fallback_goes_on_at_once_when_the_first_model_is_throttled(bedrock: LocalBedrock) -> None:
     bedrock.fault(THROTTLING, model=MODEL)
-    async with provider_of(bedrock, throttling='raise') as provider:
+    async with make_provider(bedrock, throttling='raise') as provider:
         models = [BedrockConverseModel(name, provider=provider) for name in (MODEL, OTHER_MODEL)]
         result = await Agent(FallbackModel(*models)).run('Hello')
     assert [request.model_id for request in bedrock.requests] == [MODEL, OTHER_MODEL]
@@ -191,7 +186,7 @@ async def test_a_word_that_is_no_way_to_meet_throttling_is_refused(bedrock: Loca
     settings: Any = {'bedrock_throttling': wrong}
 
     async def run() -> None:
-        async with provider_of(bedrock, throttling=wrong if where == 'provider' else 'wait') as provider:
+        async with make_provider(bedrock, throttling=wrong if where == 'provider' else 'wait') as provider:
             await Agent(BedrockConverseModel(MODEL, provider=provider)).run('Hello', model_settings=settings)
 
     with pytest.raises(UserError, match=r"throttling` .*must be 'wait' or 'raise', not 'retry'"):
@@ -244,16 +239,3 @@ async def test_throttling_is_announced_once_and_shown_by_model(caplog: pytest.Lo
     lines = [record.getMessage() for record in caplog.records if 'throttles' in record.getMessage()]
     assert len(lines) == 1
     assert lines[0].startswith(f'Bedrock throttles {MODEL} in us-east-1: sending ')
-
-
-@asynccontextmanager
-async def provider_of(bedrock: LocalBedrock, **arguments: Any) -> AsyncIterator[BedrockProvider]:
-    async with BedrockProvider(
-        region_name=bedrock.region_name,
-        base_url=bedrock.base_url,
-        aws_access_key_id=bedrock.aws_access_key_id,
-        aws_secret_access_key=bedrock.aws_secret_access_key,
-        pool=SessionPool(),
-        **arguments,
-    ) as provider:
-        yield provider
