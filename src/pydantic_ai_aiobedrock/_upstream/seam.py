@@ -194,13 +194,31 @@ def event_stream(response: models.BedrockStreamedResponse) -> Any:
     return cast(Any, response)._event_stream
 
 
-class SendsAnyMember:
-    """Mixin of a model: upstream leaves out members that the installed botocore cannot send; the codec sends all."""
+class ConverseOverrides:
+    """Mixin of a model: requests and responses in contexts of ours, every member sent, all settings honoured."""
 
     @property
     def sends_any_member(self) -> bool:
-        """True if the model's client sends request members that botocore does not know."""
+        """True if the model's client is of this package: it sends members that botocore does not know."""
         raise NotImplementedError
+
+    def sending(self, settings: Any) -> AbstractContextManager[None]:
+        """Return the context of a request, made of its settings."""
+        raise NotImplementedError
+
+    def processing(self) -> AbstractContextManager[None]:
+        """Return the context in which upstream maps a response."""
+        raise NotImplementedError
+
+    async def _messages_create(
+        self, messages: Any, stream: Any, model_settings: Any, model_request_parameters: Any
+    ) -> Any:
+        with self.sending(model_settings):
+            return await cast(Any, super())._messages_create(messages, stream, model_settings, model_request_parameters)
+
+    async def _process_response(self, response: Any) -> Any:
+        with self.processing():
+            return await cast(Any, super())._process_response(response)
 
     @property
     def _botocore_supports_strict_tool_param(self) -> bool:
@@ -210,17 +228,10 @@ class SendsAnyMember:
     def _botocore_supports_output_config(self) -> bool:
         return self.sends_any_member or cast(Any, super())._botocore_supports_output_config
 
-
-class ProcessesWithin:
-    """Mixin of a model: upstream's mapping of a Converse response runs in a context of ours."""
-
-    def processing(self) -> AbstractContextManager[None]:
-        """Return the context of a response."""
-        raise NotImplementedError
-
-    async def _process_response(self, response: Any) -> Any:
-        with self.processing():
-            return await cast(Any, super())._process_response(response)
+    def _unsupported_settings(self) -> frozenset[str]:
+        # Older releases do not ask.
+        ignored: frozenset[str] = cast(Any, super())._unsupported_settings()
+        return ignored if self.sends_any_member else ignored | HONOURED_SETTINGS
 
 
 class MapsDeltas:
@@ -235,30 +246,6 @@ class MapsDeltas:
             if (delta := chunk.get('contentBlockDelta')) is not None:
                 return self._map_content_block_delta(delta)
             return cast(Any, super())._map_chunk(chunk)
-
-
-class SendsWithin:
-    """Mixin of a model: each request is sent in a context of ours, made of its settings."""
-
-    @property
-    def sends_any_member(self) -> bool:
-        """True if the model's client is of this package, and does more than `boto3` can."""
-        raise NotImplementedError
-
-    def sending(self, settings: Any) -> AbstractContextManager[None]:
-        """Return the context of a request."""
-        raise NotImplementedError
-
-    async def _messages_create(
-        self, messages: Any, stream: Any, model_settings: Any, model_request_parameters: Any
-    ) -> Any:
-        with self.sending(model_settings):
-            return await cast(Any, super())._messages_create(messages, stream, model_settings, model_request_parameters)
-
-    def _unsupported_settings(self) -> frozenset[str]:
-        # Older releases do not ask.
-        ignored: frozenset[str] = cast(Any, super())._unsupported_settings()
-        return ignored if self.sends_any_member else ignored | HONOURED_SETTINGS
 
 
 class AnswersBatches:
