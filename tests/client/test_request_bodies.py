@@ -189,6 +189,27 @@ async def test_every_kind_of_body_that_botocore_sends_arrives_whole(kind: Callab
     assert received == [content]
 
 
+async def test_an_upload_is_sent_again_whole_if_its_connection_is_closed_under_it() -> None:
+    """aiohttp does so itself, on another connection, where botocore would not know that the body was read."""
+    content = bytes(200_000)
+    received: list[bytes] = []
+
+    async def close_the_second(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for _ in range(2):
+            await reader.readuntil(b'\r\n\r\n')
+            received.append(await reader.readexactly(len(content)))
+            if len(received) == 2:
+                return
+            writer.write(b'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n')
+
+    async with serving(close_the_second, None) as url, HTTPSession(timeout=5) as session:
+        for _ in range(2):
+            headers = HTTPHeaders.from_pairs([('Content-Length', str(len(content)))])
+            response = await session.send(AWSPreparedRequest('PUT', url, headers, BytesIO(content), False))
+            assert response.status_code == 200
+    assert received == 3 * [content]
+
+
 async def test_a_large_request_arrives_whole_and_its_connection_is_used_again(
     bedrock: LocalBedrock, pool: SessionPool
 ) -> None:

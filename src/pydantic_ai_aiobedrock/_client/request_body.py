@@ -77,6 +77,8 @@ class RequestBody(aiohttp.Payload):
             for start in range(0, len(view), PIECE_BYTES):
                 yield view[start : start + PIECE_BYTES]
             return
+        # aiohttp itself sends a PUT again whose connection was closed under it.
+        self._body.seek(0)
         while True:
             piece = self._body.read(PIECE_BYTES)
             if not (piece := piece if isinstance(piece, bytes) else await piece):
