@@ -28,7 +28,14 @@ def _endpoint(options: argparse.Namespace, stack: ExitStack) -> tuple[LocalBedro
         from botocore.session import Session
 
         session = None if options.profile is None else Session(profile=options.profile)
-        return LocalBedrock.record(options.to, endpoint_url=options.endpoint_url, session=session, **place), None
+        recorder = LocalBedrock.record(
+            options.to,
+            endpoint_url=options.endpoint_url,
+            session=session,
+            mask_account_ids=options.mask_account_ids,
+            **place,
+        )
+        return recorder, None
     # The forms of their values take a moment to load.
     from local_bedrock._cli import inputs
 

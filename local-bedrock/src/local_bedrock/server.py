@@ -123,20 +123,23 @@ class LocalBedrock(AcceptsKeys, Scripted):
         region_name: str | None = None,
         endpoint_url: str | None = None,
         session: Session | None = None,
+        mask_account_ids: bool = False,
         host: str = '127.0.0.1',
         port: int = 0,
     ) -> LocalBedrock:
         """Make an endpoint that passes requests on to AWS, and writes each exchange to a file, for `replay`.
 
-        Whoever asks signs with a key of the endpoint, or with the credentials that the requests are passed on with. An
-        exchange is in the file when its response has ended, but without credentials and cookies; one that does not come
-        to its end is not recorded.
+        Clients sign with a key of the endpoint, or with the credentials that the requests are passed on with. An
+        exchange is in the file when its response has ended, but without cookies, and with stars instead of credentials,
+        in streams too; one that does not come to its end is not recorded.
 
         Args:
-            to: The file, which is begun anew.
-            region_name: The AWS region; the session's where not given, which may be read from a file here and now.
-            endpoint_url: Where requests are passed on to; the region's own endpoint where not given.
-            session: Has the credentials; `AWS_BEARER_TOKEN_BEDROCK`, or else a new botocore session, where not given.
+            to: The file, which is overwritten, and which its owner alone may read.
+            region_name: The AWS region (default: the session's, which may be read from a file here and now).
+            endpoint_url: The endpoint that requests are passed on to (default: the region's own).
+            session: Has the credentials (default: `AWS_BEARER_TOKEN_BEDROCK`, or else a new botocore session).
+            mask_account_ids: Writes 123456789012 instead of the account ids that stand in ARNs, wherever they occur;
+                `replay` takes any account id for another.
             host: Address to listen on.
             port: Port to listen on; 0 takes a free one.
 
@@ -146,7 +149,7 @@ class LocalBedrock(AcceptsKeys, Scripted):
         # It takes half of botocore to find credentials, and few record.
         from local_bedrock._recording.forwarding import Forwarder
 
-        forwarder = Forwarder(ExchangeFile(to), region_name, endpoint_url, session)
+        forwarder = Forwarder(ExchangeFile(to, mask_account_ids=mask_account_ids), region_name, endpoint_url, session)
         bedrock = cls(region_name=forwarder.region_name, host=host, port=port)
         bedrock._endpoint.runtime.source = forwarder
         return bedrock

@@ -33,6 +33,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     record.add_argument(
         '--endpoint-url', default=None, metavar='URL', help="where requests go (default: the region's endpoint)"
     )
+    record.add_argument(
+        '--mask-account-ids', action='store_true', help='write 123456789012 instead of the account ids in ARNs'
+    )
     replay = commands.add_parser('replay', description='Answer with recorded exchanges, without a network.')
     replay.add_argument('files', nargs='+', metavar='FILE', help='file that was recorded')
     for command in (serve, record, replay):

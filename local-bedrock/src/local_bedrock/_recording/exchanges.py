@@ -16,12 +16,13 @@ from pathlib import Path
 from textwrap import indent
 from typing import Any, cast
 
+from local_bedrock._recording.masking import Masking
+
 Body = dict[str, Any]
 """A body as it stands in a file: one member, `json` or `base64`."""
 
 _END = b'\n]\n'
-# What is shorter is no secret of AWS's, and could be a word.
-_SECRET_LENGTH = 8
+_OWNER_ONLY = 0o600
 
 
 @dataclass(frozen=True)
@@ -105,26 +106,32 @@ def _list_of(recorded: Any) -> list[Any]:
 
 
 class ExchangeFile:
-    """A file to which exchanges are added, whole at any time. What it held before goes with the first exchange."""
+    """A file to which exchanges are added, whole at any time, that its owner alone may read.
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    Its former content goes with the first exchange.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, mask_account_ids: bool = False) -> None:
         self.path: Path = Path(path)
+        self._mask_account_ids = mask_account_ids
         self._begun = False
         self._lock = threading.Lock()
 
     def add(self, exchange: Exchange, secrets: Collection[str]) -> None:
-        """Write an exchange, with stars where one of the secrets stands in it.
+        """Write an exchange, with stars instead of secrets.
 
         Raises:
             OSError: The file cannot be written.
         """
-        text = indent(json.dumps(exchange.as_json(), indent=1, ensure_ascii=False), ' ')
-        for secret in secrets:
-            if len(secret) >= _SECRET_LENGTH:
-                text = text.replace(secret, '***')
+        masking = Masking(secrets, account_ids=self._mask_account_ids)
+        text = indent(json.dumps(masking.masked(exchange.as_json()), indent=1, ensure_ascii=False), ' ')
         with self._lock:
             if not self._begun:
-                self.path.write_bytes(b'[\n' + text.encode() + _END)
+                with open(os.open(self.path, os.O_WRONLY | os.O_CREAT, _OWNER_ONLY), 'wb') as file:
+                    # A file that was there before keeps its permissions otherwise.
+                    os.fchmod(file.fileno(), _OWNER_ONLY)
+                    file.truncate()
+                    file.write(b'[\n' + text.encode() + _END)
                 self._begun = True
                 return
             with self.path.open('r+b') as file:

@@ -17,6 +17,7 @@ from local_bedrock._recording.exchanges import (
     body_bytes,
     read_exchanges,
 )
+from local_bedrock._recording.masking import without_account_ids
 from local_bedrock.frames import split_frames
 from local_bedrock.keys import Keyring
 from local_bedrock.replies import RawReply
@@ -95,7 +96,8 @@ class Replay:
 
 
 def _key(method: str, path: str, body: Body) -> str:
-    return f'{method} {path} {json.dumps(_canonical(body), sort_keys=True)}'
+    # Recordings may be without account ids.
+    return without_account_ids(f'{method} {path} {json.dumps(_canonical(body), sort_keys=True)}')
 
 
 def _canonical(value: Any) -> Any:
