@@ -115,7 +115,9 @@ class _Event:
         self._payload: Any = json.loads(frame[12 + headers_size : -4] or b'null')
         self._inner: Any = None
         # InvokeModelWithResponseStream has its events in Base64 within events.
-        packed: Any = cast('dict[str, Any]', self._payload).get('bytes') if isinstance(self._payload, dict) else None
+        payload = self._payload
+        members = cast('dict[str, Any]', payload) if isinstance(payload, dict) else {}
+        packed = members.get('bytes')
         if isinstance(packed, str):
             try:
                 self._inner = json.loads(b64decode(packed, validate=True))
