@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from local_bedrock._admin.api import Admin
 from local_bedrock._batch.job_control import JobControl
 from local_bedrock._batch.jobs import Jobs
+from local_bedrock._batch.other_s3 import OtherS3
 from local_bedrock._http.arrival import DEFAULT_BODY_BYTES, DEFAULT_RECEIVE_SECONDS
 from local_bedrock._http.handler import Handler
 from local_bedrock._http.lifetime import Lifetime, LoopThread
@@ -54,6 +55,7 @@ class LocalBedrock(AcceptsKeys, Scripted):
         api_keys: Collection[str] | None = None,
         models: Collection[str] | None = None,
         buckets: Collection[str] | None = None,
+        s3_endpoint_url: str | None = None,
         minimum_batch_records: int = 1,
         tls: ssl.SSLContext | None = None,
         responder: ReplyFunction = respond,
@@ -78,6 +80,9 @@ class LocalBedrock(AcceptsKeys, Scripted):
             api_keys: Bearer tokens that are accepted; one made for the occasion where not given.
             models: Model ids that exist; every well-formed id of a known family where not given.
             buckets: S3 buckets that exist; every bucket, until it is deleted, where not given.
+            s3_endpoint_url: Another S3, such as moto's or MinIO, that batch inference jobs read and write, with the latest
+                access key of this endpoint: pass that of the other S3 as `credentials`. `environment` and
+                `redirect_clients` point S3 clients at it, too (default: the endpoint's own S3).
             minimum_batch_records: How many records a batch inference job must have; AWS wants 100.
             tls: Serves HTTPS with this context.
             responder: What answers Converse and ConverseStream where no scripted reply does.
@@ -99,11 +104,13 @@ class LocalBedrock(AcceptsKeys, Scripted):
         manner = Manner(latency, tokens_per_second, seed)
         runtime = Runtime(models, responder, manner, strict_models, quotas=Quotas(quotas))
         objects = ObjectStore(buckets)
+        self._s3_endpoint_url = s3_endpoint_url
+        other_s3 = None if s3_endpoint_url is None else OtherS3(s3_endpoint_url, region_name, lambda: self._key)
         self._endpoint = Handler(
             region_name=region_name,
             keyring=Keyring.of(credentials, api_keys),
             runtime=runtime,
-            jobs=Jobs(region_name, runtime, objects, clock, minimum_batch_records),
+            jobs=Jobs(region_name, runtime, objects, clock, minimum_batch_records, other_s3),
             objects=objects,
             clock=clock,
             requests=RememberedRequests(keep_requests, keep_bytes),
@@ -203,7 +210,10 @@ class LocalBedrock(AcceptsKeys, Scripted):
     def environment(self) -> dict[str, str]:
         """Environment variables that point an AWS client at the endpoint."""
         services = MODEL_SERVICES if self._endpoint.runtime.source is not None else ALL_SERVICES
-        return client_environment(self.base_url, self.region_name, self._key, services)
+        environment = client_environment(self.base_url, self.region_name, self._key, services)
+        if self._s3_endpoint_url is not None:
+            environment['AWS_ENDPOINT_URL_S3'] = self._s3_endpoint_url
+        return environment
 
     def redirect_clients(self) -> AbstractContextManager[None]:
         """Point the AWS clients that this process makes at the endpoint, by its environment, for the time of a block.

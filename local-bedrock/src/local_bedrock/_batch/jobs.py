@@ -11,6 +11,7 @@ from typing import Any
 
 from local_bedrock._batch.files import InputError, check_output, read_input, write_output
 from local_bedrock._batch.job import Job, JobStatus, RestingStatus
+from local_bedrock._batch.other_s3 import OtherS3
 from local_bedrock._batch.run_record import answer_record
 from local_bedrock._model.runtime import Runtime
 from local_bedrock._s3.objects import ObjectStore
@@ -30,9 +31,10 @@ class Jobs:
         objects: ObjectStore,
         clock: Callable[[], datetime],
         minimum_records: int,
+        other_s3: OtherS3 | None = None,
     ) -> None:
         self._region_name, self._runtime, self._objects, self._clock = region_name, runtime, objects, clock
-        self._minimum_records = minimum_records
+        self._minimum_records, self._other_s3 = minimum_records, other_s3
         self._tasks: set[asyncio.Task[None]] = set()
         self.recorder: Callable[[RecordedRequest], None] = lambda _: None
         self.clear()
@@ -155,15 +157,38 @@ class Jobs:
 
     def _interrupt(self, job: Job, status: JobStatus, message: str | None = None) -> None:
         assert job.task is not None
+        if self._other_s3 is not None and _writes(job, status):
+            self._start(job, self._finish_elsewhere(self._other_s3, job, status))
+            return
         job.task.cancel()
-        self._end(job, status, message)
+        self._finish_here(job, status, message)
 
     def _end(self, job: Job, status: JobStatus, message: str | None = None) -> None:
-        if status in ('Completed', 'PartiallyCompleted') or (status == 'Stopped' and job.processed):
-            write_output(self._objects, job.output_uri, job.id, job.files, self._chance)
         self._enter(job, status)
         job.message, job.ended = message, job.modified
         job.at_rest.set()
+
+    async def _finish(self, job: Job, status: JobStatus) -> None:
+        """End a job with the output that it has so far."""
+        if self._other_s3 is not None and _writes(job, status):
+            await self._finish_elsewhere(self._other_s3, job, status)
+        else:
+            self._finish_here(job, status)
+
+    def _finish_here(self, job: Job, status: JobStatus, message: str | None = None) -> None:
+        if _writes(job, status):
+            write_output(self._objects, job.output_uri, job.id, job.files, self._chance)
+        self._end(job, status, message)
+
+    async def _finish_elsewhere(self, other_s3: OtherS3, job: Job, status: JobStatus) -> None:
+        written = ObjectStore()
+        write_output(written, job.output_uri, job.id, job.files, self._chance)
+        try:
+            await other_s3.upload(written)
+        except InputError as error:
+            self._end(job, 'Failed', str(error))
+        else:
+            self._end(job, status)
 
     def _enter(self, job: Job, status: JobStatus) -> None:
         job.status, job.modified = status, self._clock()
@@ -181,19 +206,26 @@ class Jobs:
             await self._resting(job)
             self._enter(job, 'Validating')
             await self._resting(job)
-            check_output(self._objects, job.output_uri)
-            job.files = read_input(self._objects, job.input_uri, self.minimum_records, self._chance)
+            objects = await self._source(job)
+            check_output(objects, job.output_uri)
+            job.files = read_input(objects, job.input_uri, self.minimum_records, self._chance)
             self._enter(job, 'Scheduled')
             await self._resting(job)
             self._enter(job, 'InProgress')
             await self._process(job)
-            self._end(job, 'Completed')
+            await self._finish(job, 'Completed')
         except InputError as error:
             self._end(job, 'Failed', str(error))
         except Exception as error:
             # The condition of a rule has failed, or there is a bug: whatever it is, the test is to know.
             self._runtime.failures.append(error)
             self._end(job, 'Failed', f'Internal server error: {error!r}')
+
+    async def _source(self, job: Job) -> ObjectStore:
+        """Return the objects among which the input is."""
+        if self._other_s3 is None:
+            return self._objects
+        return await self._other_s3.download(job.input_uri, job.output_uri)
 
     async def _process(self, job: Job) -> None:
         loop = asyncio.get_running_loop()
@@ -214,7 +246,12 @@ class Jobs:
     async def _stop(self, job: Job) -> None:
         self._enter(job, 'Stopping')
         await self._resting(job)
-        self._end(job, 'Stopped')
+        await self._finish(job, 'Stopped')
+
+
+def _writes(job: Job, status: JobStatus) -> bool:
+    """Return whether a job that ends so has output."""
+    return status in ('Completed', 'PartiallyCompleted') or (status == 'Stopped' and job.processed > 0)
 
 
 def _conflict(message: str) -> RefusedError:
