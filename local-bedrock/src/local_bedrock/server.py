@@ -80,9 +80,9 @@ class LocalBedrock(AcceptsKeys, Scripted):
             api_keys: Bearer tokens that are accepted; one made for the occasion where not given.
             models: Model ids that exist; every well-formed id of a known family where not given.
             buckets: S3 buckets that exist; every bucket, until it is deleted, where not given.
-            s3_endpoint_url: Another S3, such as moto's or MinIO, that batch inference jobs read and write, with the latest
-                access key of this endpoint: pass that of the other S3 as `credentials`. `environment` and
-                `redirect_clients` point S3 clients at it, too (default: the endpoint's own S3).
+            s3_endpoint_url: Another S3, such as moto's or MinIO, that batch inference jobs use, with the latest access
+                key of this endpoint: pass that of the other S3 as `credentials`. `environment` and `redirect_clients`
+                point S3 clients at it, too (default: the endpoint's own S3).
             minimum_batch_records: How many records a batch inference job must have; AWS wants 100.
             tls: Serves HTTPS with this context.
             responder: What answers Converse and ConverseStream where no scripted reply does.
