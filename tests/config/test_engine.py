@@ -21,9 +21,6 @@ MESSAGE = (
     r"Run: pip install 'boto3(?P=allowed)' 'botocore(?P=allowed)'"
 )
 
-# Two interpreters are started, on a machine that may be busy.
-pytestmark = pytest.mark.timeout(60)
-
 CALL = """
 import asyncio
 from pydantic_ai import Agent, UserError

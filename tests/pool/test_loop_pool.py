@@ -240,10 +240,10 @@ def test_the_repr_and_the_counts_of_a_pool_can_be_asked_for_from_another_thread(
                 return
 
     async def main():
-        providers = [BedrockProvider(aws_read_timeout=seconds) for seconds in range(1, 8)]
+        providers = [BedrockProvider(aws_read_timeout=seconds) for seconds in range(60, 67)]
         hello = {'modelId': 'us.amazon.nova-lite-v1:0', 'messages': [{'role': 'user', 'content': [{'text': 'hello'}]}]}
         for _ in range(3):
-            await asyncio.gather(*(each.client.converse(**hello) for each in providers for _ in range(30)))
+            await asyncio.gather(*(each.client.converse(**hello) for each in providers for _ in range(10)))
 
     thread = threading.Thread(target=ask)
     thread.start()

@@ -74,16 +74,17 @@ async def test_a_call_whose_client_is_still_being_opened_when_it_gives_up_says_s
 async def test_an_opening_that_hangs_is_given_up_with_all_that_it_started(
     bedrock: LocalBedrock, pool: SessionPool, hanging: HangingProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr('pydantic_ai_aiobedrock._pool.loop_pool.OPEN_SECONDS', 2)
+    monkeypatch.setattr('pydantic_ai_aiobedrock._pool.loop_pool.OPEN_SECONDS', 5)
     client = runtime(bedrock, pool)
     calls = [asyncio.create_task(client.converse(**hello())) for _ in range(3)]
     await eventually(lambda: hanging.has_started)
     outcomes = await asyncio.gather(*calls, return_exceptions=True)
     assert {str(outcome) for outcome in outcomes} == {
-        f'No connection to {bedrock.base_url} became free in 2 seconds: the client could not be opened (resolving '
+        f'No connection to {bedrock.base_url} became free in 5 seconds: the client could not be opened (resolving '
         'credentials took too long).'
     }
     await eventually(lambda: not hanging.is_running)
+    monkeypatch.setattr('pydantic_ai_aiobedrock._pool.loop_pool.OPEN_SECONDS', 60)
     mend(bedrock)
     assert await client.converse(**hello())
 
