@@ -131,7 +131,7 @@ def examples(session: nox.Session) -> None:
 
 @nox.session
 def integrations(session: nox.Session) -> None:
-    """Run the page of integrations: Temporal, DBOS, Prefect, Ray, Dask, MCP, gunicorn and what other tests skip."""
+    """Run the page of integrations: Temporal, DBOS, Prefect, Ray, Dask, MCP, gunicorn, and what other tests skip."""
     install(session, 'test', *nox.project.dependency_groups(PYPROJECT, 'integrations'))
     if session.posargs:
         session.run('pytest', *session.posargs)

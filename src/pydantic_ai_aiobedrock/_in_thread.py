@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar, cast
+
+from pydantic_ai_aiobedrock.errors import UnusableConfigurationError
 
 _END_SECONDS = 5
 """A process that was killed is gone after this time."""
@@ -49,8 +52,22 @@ def start_in_thread(function: Callable[[], _T]) -> asyncio.Future[_T]:
             # The loop was closed while the thread ran: nothing waits for the outcome any more.
             return
 
-    threading.Thread(target=run, name='pydantic-ai-aiobedrock', daemon=True).start()
+    _start(run)
     return outcome
+
+
+def _start(run: Callable[[], None]) -> None:
+    # A patched `threading.Thread` is a greenlet of this thread, in which no second event loop can run.
+    if (gevent := _gevent_that_patched('threading')) is not None:
+        gevent.get_original('_thread', 'start_new_thread')(run, ())
+    else:
+        threading.Thread(target=run, name='pydantic-ai-aiobedrock', daemon=True).start()
+
+
+def _gevent_that_patched(*modules: str) -> Any:
+    """Return `gevent.monkey` if it has patched any of these modules in this process."""
+    gevent: Any = sys.modules.get('gevent.monkey')
+    return gevent if gevent is not None and any(map(gevent.is_module_patched, modules)) else None
 
 
 def start_loop_in_thread(make_coroutine: Callable[[], Coroutine[Any, Any, _T]]) -> asyncio.Future[_T]:
@@ -95,6 +112,12 @@ async def _processes_ended(loop: Any) -> AsyncGenerator[None]:
     transports: list[asyncio.SubprocessTransport] = []
 
     async def noted(*args: Any, **kwargs: Any) -> Any:
+        if _gevent_that_patched('os', 'subprocess', 'threading') is not None:
+            # gevent learns of the end of a process in the main thread only.
+            raise UnusableConfigurationError(
+                reason='A `credential_process` cannot be run under the monkey patching of gevent: use another source '
+                'of credentials.'
+            )
         transport, protocol = await subprocess_exec(*args, **kwargs)
         transports.append(transport)
         return transport, protocol

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import AsyncGenerator
+from contextlib import nullcontext
 from typing import Any
 
 import aiohttp
@@ -17,7 +18,8 @@ async def read_body(body: Any, url: str) -> io.BytesIO:
     Raises:
         HTTPClientError: The connection broke or fell silent.
     """
-    async with body:
+    # An instrumentation may have put an object in its place that can only be read.
+    async with body if hasattr(body, '__aexit__') else nullcontext():
         try:
             return io.BytesIO(await body.read())
         except (aiohttp.ClientError, TimeoutError, OSError) as error:

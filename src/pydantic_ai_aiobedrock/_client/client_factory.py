@@ -29,6 +29,7 @@ from pydantic_ai_aiobedrock._client.credential_requests import CompleteConfig, v
 from pydantic_ai_aiobedrock._client.credentials import BearerToken, Resolved, ResolvedCredentials
 from pydantic_ai_aiobedrock._client.event_stream import ConverseEventStream
 from pydantic_ai_aiobedrock._client.fast_path import FastPath
+from pydantic_ai_aiobedrock._client.session_lock import share_between_loops
 from pydantic_ai_aiobedrock._client.transport import HTTPSession
 from pydantic_ai_aiobedrock._config.aws_files import file_versions
 from pydantic_ai_aiobedrock._config.botocore_loader import data_loader, hasten
@@ -84,6 +85,8 @@ async def _create(spec: ClientSpec, session: Aioboto3Session | AioSession, ident
         config=config,
     )
     client = await context.__aenter__()
+    if spec.session is not None:
+        share_between_loops(client)
     transport = transports[0] if transports else None
     fast_path: FastPath | None = None
     match spec.service_name:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import aiohttp
+from botocore.eventstream import EventStream
 from botocore.exceptions import EventStreamError, ResponseStreamingError
 
 from pydantic_ai_aiobedrock._client.error_translation import translate_reading
@@ -19,7 +20,7 @@ from pydantic_ai_aiobedrock.errors import IncompleteStreamError
 _THROTTLED = 'throttlingException'
 
 
-class ConverseEventStream:
+class ConverseEventStream(EventStream):
     """Iterates over the events of a ConverseStream response, as `{event type: members}`.
 
     The connection is the stream's until the stream has been read to its end or closed. `aclose`, leaving it as an
@@ -31,6 +32,7 @@ class ConverseEventStream:
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         """Take over the response whose body the events are read from."""
+        # A botocore EventStream by class only, which instrumentations look for.
         self._response = response
         self._loop = asyncio.get_running_loop()
         self._turns = turns().reads
@@ -53,6 +55,14 @@ class ConverseEventStream:
         self._lease = lease
         self._send_again = send_again
 
+    def hand_over(self) -> tuple[aiohttp.ClientResponse, EventStreamDecoder, Iterator[Message]]:
+        """Give the response to another stream, and close it no more."""
+        self._closed = True
+        return self._response, self._decoder, self._messages
+
+    def __iter__(self) -> NoReturn:
+        raise TypeError('The events are read with `async for`.')
+
     def __aiter__(self) -> Self:
         return self
 
@@ -68,7 +78,7 @@ class ConverseEventStream:
         try:
             while True:
                 for message in self._messages:
-                    if (event := decode_event(message)) is not None:
+                    if event := await self._parse_event(message):
                         self._send_again = None
                         if 'messageStop' in event:
                             self.progress.complete = True
@@ -118,6 +128,10 @@ class ConverseEventStream:
         if not getattr(self, '_closed', True) and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(_close_late, self._response, self._lease)
 
+    async def _parse_event(self, event: Message) -> dict[str, Any]:
+        # Instrumentations of aiobotocore's streams wrap this method of theirs.
+        return decode_event(event) or {}
+
     async def _replace(self, send_again: SendAgain, refusal: EventStreamError) -> None:
         """Go on with the answer to the same request, sent again."""
         self._response.close()
@@ -129,8 +143,7 @@ class ConverseEventStream:
         if self._closed:
             other.close()
             raise ResponseStreamingError(error='the stream has been closed')
-        other._closed = True
-        self._response, self._decoder, self._messages = other._response, other._decoder, other._messages
+        self._response, self._decoder, self._messages = other.hand_over()
 
     async def _read(self) -> None:
         try:

@@ -199,7 +199,9 @@ class SessionPool:
             yield
         finally:
             self._drop(loop_pool)
-            await loop_pool.aclose(0)
+            # nest_asyncio's `run` leaves the loop open, and this to the garbage collector.
+            if loop_pool.loop.is_running():
+                await loop_pool.aclose(0)
 
     def _drop(self, loop_pool: LoopPool) -> None:
         """Forget a loop, but not its counts."""
