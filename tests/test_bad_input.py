@@ -8,15 +8,19 @@ import socket
 import traceback
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+import anyio
+import anyio.to_thread
 import boto3
 import botocore.config
 import pytest
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
 from pydantic_ai import Agent, ModelRequest
+from pydantic_ai.embeddings.bedrock import BedrockEmbeddingModel as UpstreamEmbeddingModel
 from pydantic_ai.exceptions import AgentRunError, ModelAPIError, ModelHTTPError, UserError
 from pydantic_ai.models import ModelRequestParameters, infer_model
 from pydantic_ai.models.bedrock import BedrockConverseModel as UpstreamConverseModel
@@ -414,6 +418,44 @@ async def test_a_model_of_upstreams_with_this_provider(bedrock: LocalBedrock, by
     )
     with pytest.raises(AsyncClientError, match=r'use pydantic_ai_aiobedrock\.BedrockConverseModel'):
         await Agent(model).run('Hello.')
+
+
+async def test_an_embedding_model_of_upstreams_with_this_provider(bedrock: LocalBedrock) -> None:
+    provider = BedrockProvider(region_name='us-east-1', base_url=bedrock.base_url, api_key=bedrock.api_key)
+    model = UpstreamEmbeddingModel(TITAN, provider=cast(Any, provider))
+    with pytest.raises(
+        AsyncClientError, match=r'`invoke_model` .* use BedrockConverseModel and BedrockEmbeddingModel of'
+    ):
+        await model.embed('Hello.', input_type='query')
+    assert not bedrock.requests
+
+
+async def test_a_model_of_upstreams_with_a_provider_of_an_aiobotocore_client(bedrock: LocalBedrock) -> None:
+    async with client_of(bedrock) as client:
+        provider = BedrockProvider(bedrock_client=client)
+        model = UpstreamConverseModel(NOVA, provider=cast(Any, provider))
+        with pytest.raises(AsyncClientError, match=r'`converse` .* was called in a worker thread'):
+            await Agent(model).run('Hello.')
+
+
+@pytest.mark.parametrize('name', ['converse', 'converse_stream', 'count_tokens', 'invoke_model'])
+async def test_a_coroutine_of_the_client_in_a_worker_thread(name: str) -> None:
+    method = getattr(BedrockProvider(region_name='us-east-1').client, name)
+    for run_in_thread in (anyio.to_thread.run_sync, asyncio.to_thread):
+        with pytest.raises(AsyncClientError, match=f'`{name}` .* was called in a worker thread'):
+            await run_in_thread(method)
+
+
+async def test_coroutines_of_the_client_in_a_task_group_and_on_a_loop_of_a_thread(bedrock: LocalBedrock) -> None:
+    async with provider_for(bedrock, api_key=bedrock.api_key) as provider:
+        converse = partial(
+            provider.client.converse, modelId=NOVA, messages=[{'role': 'user', 'content': [{'text': 'Hello.'}]}]
+        )
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(converse)
+        await asyncio.to_thread(anyio.run, converse)
+        await asyncio.to_thread(lambda: asyncio.run(converse()))
+    assert len(bedrock.requests) == 3
 
 
 def test_the_events_of_the_client() -> None:

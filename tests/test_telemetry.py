@@ -13,9 +13,12 @@ from botocore.exceptions import ClientError, EventStreamError, ReadTimeoutError
 from credential_sources import hello
 from generation import EndlessGeneration, eventually
 from opentelemetry import metrics
+from pydantic_ai import ModelRequest
+from pydantic_ai.direct import model_request_stream
+from pydantic_ai.models.instrumented import InstrumentationSettings, InstrumentedModel
 
 from local_bedrock import SERVICE_UNAVAILABLE, THROTTLING, LocalBedrock, NoResponse, Quota, exception_event
-from pydantic_ai_aiobedrock import BedrockProvider, PoolTimeoutError, SessionPool
+from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider, PoolTimeoutError, SessionPool
 from pydantic_ai_aiobedrock._config.call_options import CallOptions
 from pydantic_ai_aiobedrock._runtime.runtime import BedrockRuntime
 
@@ -97,11 +100,32 @@ async def test_a_stream_is_measured_to_its_end(client: BedrockRuntime, bedrock: 
         async for _ in stream:
             pass
     points = read()
-    first, whole = (only(points, f'gen_ai.client.operation.{name}') for name in ('time_to_first_chunk', 'duration'))
+    first = only(points, f'{OWN}.stream.time_to_first_chunk')
+    whole = only(points, 'gen_ai.client.operation.duration')
     assert first.count == whole.count == only(points, f'{OWN}.stream.duration').count == 1
     assert 0 < first.sum <= whole.sum
     assert 'error.type' not in whole.attributes
     assert only(points, 'http.client.response.body.size').sum == bedrock.requests[0].bytes_sent
+
+
+async def test_the_time_to_the_first_chunk_of_a_run_is_a_metric_of_pydantic_ai_alone(
+    provider: BedrockProvider, reader: Any, read: Read
+) -> None:
+    settings = InstrumentationSettings(meter_provider=metrics.get_meter_provider())
+    model = InstrumentedModel(BedrockConverseModel(MODEL, provider=provider), settings)
+    async with model_request_stream(model, [ModelRequest.user_text_prompt('Hi.')]) as stream:
+        async for _ in stream:
+            pass
+    data = reader.get_metrics_data()
+    scopes = [
+        scope.scope.name
+        for resource in data.resource_metrics
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+        if metric.name == 'gen_ai.client.operation.time_to_first_chunk'
+    ]
+    # Older releases of it have no such metric.
+    assert scopes in ([], ['pydantic-ai'])
 
 
 async def test_a_stream_that_is_closed_early_is_no_error_and_measured_once(

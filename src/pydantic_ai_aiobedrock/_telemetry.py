@@ -51,8 +51,9 @@ _operation_duration = _histogram(
     's',
     'Calls from their beginning to their end: retries, the wait for a connection, and the whole of a stream included.',
 )
+# Pydantic AI records `gen_ai.client.operation.time_to_first_chunk` for its runs.
 _first_chunk = _histogram(
-    'gen_ai.client.operation.time_to_first_chunk', 's', 'From the beginning of a streamed call to its first event.'
+    f'{_SCOPE}.stream.time_to_first_chunk', 's', 'From the beginning of a streamed call to its first bytes.'
 )
 _attempt_duration = _histogram(
     'http.client.request.duration',

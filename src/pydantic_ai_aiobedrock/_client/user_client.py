@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 from aiobotocore.client import AioBaseClient
 
+from pydantic_ai_aiobedrock._awaited import awaited
 from pydantic_ai_aiobedrock._client import extra_headers
 from pydantic_ai_aiobedrock._client.bodies import read_body
 from pydantic_ai_aiobedrock._client.botocore_call import call_botocore
@@ -45,18 +46,22 @@ class UserClient:
             return {**response, 'body': await read_body(response['body'], self.meta.endpoint_url)}
         return response
 
+    @awaited
     async def converse(self, **params: Any) -> dict[str, Any]:
         """See `BedrockRuntime.converse`."""
         return await self.call('converse', params)
 
+    @awaited
     async def converse_stream(self, **params: Any) -> dict[str, Any]:
         """See `BedrockRuntime.converse_stream`; the stream is the client's own."""
         return await self.call('converse_stream', params)
 
+    @awaited
     async def count_tokens(self, **params: Any) -> dict[str, Any]:
         """See `BedrockRuntime.count_tokens`."""
         return await self.call('count_tokens', params)
 
+    @awaited
     async def invoke_model(self, **params: Any) -> dict[str, Any]:
         """See `BedrockRuntime.invoke_model`."""
         return await self.call('invoke_model', params)

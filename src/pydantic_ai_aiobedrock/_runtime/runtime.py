@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn
 
 from pydantic_ai_aiobedrock import _telemetry
+from pydantic_ai_aiobedrock._awaited import awaited
 from pydantic_ai_aiobedrock._config.call_options import NO_OPTIONS, CallOptions, Throttling
 from pydantic_ai_aiobedrock._config.client_spec import ClientSpec
 from pydantic_ai_aiobedrock._pool.loop_pool import Lease
@@ -115,6 +116,7 @@ class BedrockRuntime:
                 call.finished(used_tokens(response))
             return response
 
+    @awaited
     async def converse(self, **params: Any) -> dict[str, Any]:
         """Send messages to a model: `modelId`, `messages`, and the other members of a Converse request.
 
@@ -126,6 +128,7 @@ class BedrockRuntime:
         """
         return await self.call('converse', params)
 
+    @awaited
     async def converse_stream(self, **params: Any) -> dict[str, Any]:
         """Send messages to a model, like `converse`, and stream its answer.
 
@@ -137,6 +140,7 @@ class BedrockRuntime:
         """
         return await self.call('converse_stream', params)
 
+    @awaited
     async def count_tokens(self, **params: Any) -> dict[str, Any]:
         """Count the tokens of a request, without sending it to the model: `modelId` and `input`.
 
@@ -148,6 +152,7 @@ class BedrockRuntime:
         """
         return await self.call('count_tokens', params)
 
+    @awaited
     async def invoke_model(self, **params: Any) -> dict[str, Any]:
         """Invoke a model with a body in the model's own format: `modelId`, `body`, `contentType`, `accept`.
 
