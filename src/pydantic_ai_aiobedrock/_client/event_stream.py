@@ -20,7 +20,7 @@ from pydantic_ai_aiobedrock.errors import IncompleteStreamError
 _THROTTLED = 'throttlingException'
 
 
-class ConverseEventStream(EventStream):
+class ConverseEventStream(EventStream):  # pyright: ignore[reportMissingTypeArgument]
     """Iterates over the events of a ConverseStream response, as `{event type: members}`.
 
     The connection is the stream's until the stream has been read to its end or closed. `aclose`, leaving it as an
