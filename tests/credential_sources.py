@@ -132,6 +132,7 @@ class CredentialSources:
         application.router.add_put('/latest/api/token', self._metadata_token)
         application.router.add_get('/latest/meta-data/iam/security-credentials/', self._metadata_role)
         application.router.add_get('/latest/meta-data/iam/security-credentials/role', self._metadata)
+        application.router.add_get('/latest/meta-data/placement/availability-zone/', self._metadata_zone)
         self._server = TestServer(application)
 
     async def __aenter__(self) -> Self:
@@ -207,6 +208,10 @@ class CredentialSources:
     async def _metadata(self, request: web.Request) -> web.Response:
         assert request.headers['x-aws-ec2-metadata-token'] == 'metadata-token'
         return web.json_response({'Code': 'Success', **await self._document('metadata')})
+
+    async def _metadata_zone(self, request: web.Request) -> web.Response:
+        self.asked['zone'] += 1
+        return web.Response(text='us-east-1a')
 
     async def _document(self, source: str) -> dict[str, Any]:
         key = await self._ask(source)

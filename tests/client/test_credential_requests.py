@@ -179,6 +179,23 @@ async def test_a_source_that_is_not_verified_learns_nothing(
     assert not world.bedrock.requests
 
 
+@SESSIONS
+@pytest.mark.parametrize('host', ['127.0.0.1', 'elsewhere.example'])
+async def test_the_region_of_the_defaults_mode_auto_is_asked_of_verified_instance_metadata(
+    start: Start, pool: SessionPool, session: str, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = await start('metadata', host=host)
+    key = current(world.bedrock)
+    monkeypatch.setenv('AWS_DEFAULTS_MODE', 'auto')
+    monkeypatch.setenv('AWS_ACCESS_KEY_ID', key.access_key_id)
+    monkeypatch.setenv('AWS_SECRET_ACCESS_KEY', key.secret_access_key)
+    monkeypatch.setenv('AWS_SESSION_TOKEN', str(key.session_token))
+    client = runtime(world.bedrock, pool, **session_of(session))
+    assert text_of(await client.converse(**hello()))
+    assert world.sources.asked == ({'zone': 1} if host == '127.0.0.1' else {})
+    assert bool(world.sources.received) == (host == '127.0.0.1')
+
+
 @pytest.mark.parametrize('source', ['web identity', 'container'])
 @WAYS
 async def test_a_refresh_with_a_caller_supplied_session_is_verified_too(

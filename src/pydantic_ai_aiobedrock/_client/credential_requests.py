@@ -35,6 +35,7 @@ def verify_requests(session: AioSession) -> None:
         return
     made: Any = session
     default_client_config, get_credentials = made.get_default_client_config, made.get_credentials
+    internal_component = made._get_internal_component
 
     def verified_client_config() -> Any:
         config = default_client_config()
@@ -49,7 +50,15 @@ def verify_requests(session: AioSession) -> None:
             check_login_session(made, getattr(credentials, 'method', None))
         return credentials
 
+    def verified_component(name: str) -> Any:
+        component = internal_component(name)
+        # `defaults_mode = auto` asks instance metadata for the region.
+        if (region_provider := getattr(component, '_imds_region_provider', None)) is not None:
+            _verify_fetcher(region_provider._get_fetcher())
+        return component
+
     made.get_default_client_config = verified_client_config
+    made._get_internal_component = verified_component
     made.get_credentials = verified_credentials
     _verifying.add(session)
 
@@ -91,8 +100,12 @@ def _verify_fetchers(credential_provider: Any) -> None:
     for provider in getattr(credential_provider, 'providers', ()):
         fetchers: list[Any] = [getattr(provider, '_fetcher', None), getattr(provider, '_role_fetcher', None)]
         for fetcher in fetchers:
-            if isinstance(getattr(fetcher, '_session', None), AIOHTTPSession | HttpxSession):
-                fetcher._session = _FetcherSession(fetcher)
+            _verify_fetcher(fetcher)
+
+
+def _verify_fetcher(fetcher: Any) -> None:
+    if isinstance(getattr(fetcher, '_session', None), AIOHTTPSession | HttpxSession):
+        fetcher._session = _FetcherSession(fetcher)
 
 
 class _FetcherSession:
