@@ -24,7 +24,7 @@ def awaited(method: Callable[_P, Coroutine[Any, Any, _T]]) -> Callable[_P, Corou
 
     @wraps(method)
     def call(*args: _P.args, **kwargs: _P.kwargs) -> Coroutine[Any, Any, _T]:
-        caller: str = sys._getframe(1).f_globals.get('__name__', '')
+        caller: str = sys._getframe(1).f_globals.get('__name__', '')  # pyright: ignore[reportPrivateUsage]
         # Task groups call coroutine functions, too, but on a loop.
         if caller.partition('.')[0] in _RUN_THREADS and asyncio._get_running_loop() is None:
             raise AsyncClientError(
