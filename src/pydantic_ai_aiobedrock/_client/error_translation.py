@@ -23,6 +23,15 @@ from pydantic_ai_aiobedrock._config.redaction import redact_url
 from pydantic_ai_aiobedrock.errors import UnreadableResponseError
 
 
+class ProxyUnreachableError(ProxyConnectionError):
+    """A proxy that cannot be reached, or that refuses the connection."""
+
+    fmt = (
+        'Failed to connect to proxy URL: "{proxy_url}". `HTTPS_PROXY` (for http endpoints `HTTP_PROXY`), or `proxies` '
+        'of the client config, names it; `NO_PROXY` takes hosts out of its way.'
+    )
+
+
 def translate(error: BaseException, url: str, proxy: URL | None = None) -> BotoCoreError:
     """Return the botocore exception for an error of aiohttp, before the response or in the middle of its body."""
     _redact(error)
@@ -33,7 +42,7 @@ def translate(error: BaseException, url: str, proxy: URL | None = None) -> BotoC
         case aiohttp.ClientSSLError():
             return SSLError(endpoint_url=url, error=error)
         case aiohttp.ClientProxyConnectionError() | aiohttp.ClientHttpProxyError():
-            return ProxyConnectionError(proxy_url=str(proxy), error=error)
+            return ProxyUnreachableError(proxy_url=str(proxy), error=error)
         case aiohttp.ConnectionTimeoutError():
             return ConnectTimeoutError(endpoint_url=url, error=error)
         case TimeoutError():

@@ -67,6 +67,10 @@ _CONFIGURATION_ERRORS = (
 )
 
 
+# The way of these through the package and botocore, some twenty frames, explains nothing: their message does.
+_EXPLAINED = (ClientError, NoCredentialsError, SSOError, TokenRetrievalError)
+
+
 class _OnError(AbstractContextManager[None]):
     """Maps an error with another context manager, made when it occurs: a stream holds this while it is open."""
 
@@ -81,7 +85,12 @@ class _OnError(AbstractContextManager[None]):
         if isinstance(exc_val, Exception):
             try:
                 with self._make():
-                    raise exc_val
+                    raise exc_val  # noqa: TRY301 - for the other context manager
+            except Exception as mapped:
+                if mapped is not exc_val and isinstance(exc_val, _EXPLAINED):
+                    exc_val.__traceback__ = None
+                    raise mapped.with_traceback(None)  # noqa: B904 - it has its cause already
+                raise
             finally:
                 # The traceback holds this frame.
                 del exc_val, exc_tb
@@ -116,7 +125,10 @@ def map_other_errors(model_name: str) -> Generator[None]:
     except NoCredentialsError as error:
         raise UserError(NO_CREDENTIALS) from error
     except _CONFIGURATION_ERRORS as error:
-        raise UserError(f'The AWS configuration or credentials are not usable: {error}') from error
+        message = f'The AWS configuration or credentials are not usable: {error}'
+        if isinstance(error, (SSOError, TokenRetrievalError)) and 'aws sso login' not in message:
+            message += ' Sign in again: `aws sso login`, with the `--profile` that is used here.'
+        raise UserError(message) from error
     except (EngineMismatchError, PoolClosedError, WrongLoopError, ConverseEncodeError) as error:
         raise UserError(str(error)) from error
     except (EventStreamDecodeError, ConverseDecodeError) as error:
