@@ -32,6 +32,17 @@ def test_serving_loads_no_sdk() -> None:
     }
 
 
+def test_serving_loads_few_modules() -> None:
+    # Their number is the time of the start (scripts/measure_start.py measures that): botocore would add 250.
+    count = 'import sys; print(len(sys.modules))'
+    serving = 'import local_bedrock; local_bedrock.LocalBedrock().__enter__().__exit__()'
+    bare, serving = (
+        subprocess.run([sys.executable, '-c', code], check=True, capture_output=True, text=True).stdout
+        for code in (count, f'{serving}; {count}')
+    )
+    assert int(serving) - int(bare) < 500
+
+
 def test_the_pytest_plugin_loads_nothing_before_a_test_asks() -> None:
     assert 'local_bedrock' not in loaded_by('import pytest_local_bedrock')
 
