@@ -111,7 +111,7 @@ def warnings() -> Generator[list[str]]:
 
 def main() -> int:
     """Run all clients, and return 1 if anything was wrong."""
-    console = Console()
+    console = Console(width=140)
     table = Table('client', 'version', *CHECKS, *OF_SOME, FIRST, 'requests')
     wrong: list[str] = []
     for argument in sys.argv[1:]:
