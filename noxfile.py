@@ -113,6 +113,14 @@ def types(session: nox.Session) -> None:
 
 
 @nox.session
+def types_of_tests(session: nox.Session) -> None:
+    """Check the types of tests, examples, benchmarks and this file with pyright, by its standard rules."""
+    install(session, 'types')
+    session.install('nox')
+    session.run('pyright', '--project', 'tests/pyrightconfig.json', *session.posargs)
+
+
+@nox.session
 def demo(session: nox.Session) -> None:
     """Run 300 agents beside Pydantic AI's own client, on a local Bedrock; `-- --help` lists the options."""
     install(session, 'demo')

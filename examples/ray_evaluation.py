@@ -13,7 +13,7 @@ import os
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import ray
 from endpoint import local_bedrock, options
@@ -116,7 +116,8 @@ def main() -> int:
             parser.error(str(error))
         ray.init(args.address, num_cpus=None if args.address else args.workers, log_to_driver=False)
         stack.callback(ray.shutdown)
-        create = Worker.options(num_cpus=1, max_concurrency=BATCH, max_restarts=1)
+        worker: Any = Worker
+        create = worker.options(num_cpus=1, max_concurrency=BATCH, max_restarts=1)
         workers = [create.remote(model) for _ in range(args.workers)]
         columns = TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
         with args.output.open('a') as output, Progress(*columns, console=console) as bar:

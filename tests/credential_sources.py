@@ -33,10 +33,8 @@ def text_of(response: dict[str, Any]) -> str:
 
 def runtime(bedrock: LocalBedrock, pool: SessionPool, **arguments: Any) -> BedrockRuntime:
     """Return a client of a LocalBedrock whose credentials botocore has to find, unless they are among the arguments."""
-    provider = BedrockProvider(
-        **{'region_name': bedrock.region_name, 'base_url': bedrock.base_url, 'pool': pool, **arguments}
-    )
-    client = provider.client
+    own: dict[str, Any] = {'region_name': bedrock.region_name, 'base_url': bedrock.base_url, 'pool': pool}
+    client = BedrockProvider(**own | arguments).client
     assert isinstance(client, BedrockRuntime)
     return client
 

@@ -52,7 +52,8 @@ async def test_headers_that_proxies_change_are_sent_but_not_signed(
         agent = Agent(BedrockConverseModel(NOVA, provider=provider))
         await agent.run('Hi.', model_settings={'extra_headers': {name: value, 'X-Tenant': 'a'}})
     (request,) = bedrock.requests
-    assert request.headers.getall(name) == [value]
+    headers: Any = request.headers
+    assert headers.getall(name) == [value]
     signed = request.headers['Authorization'].partition('SignedHeaders=')[2].partition(',')[0].split(';')
     assert 'x-tenant' in signed
     assert name.lower() not in signed
@@ -63,13 +64,15 @@ async def test_an_accept_encoding_of_the_caller_is_sent_as_it_is(
 ) -> None:
     await Agent(model).run('Hi.', model_settings={'extra_headers': {'accept-encoding': 'identity;q=0.5'}})
     (request,) = bedrock.requests
-    assert request.headers.getall('Accept-Encoding') == ['identity;q=0.5']
+    headers: Any = request.headers
+    assert headers.getall('Accept-Encoding') == ['identity;q=0.5']
 
 
 async def test_unsigned_headers_go_with_each_attempt(bedrock: LocalBedrock, model: BedrockConverseModel) -> None:
     bedrock.fault(SERVICE_UNAVAILABLE, nth=1)
     await Agent(model).run('Hi.', model_settings={'extra_headers': {'traceparent': '00-a'}})
-    assert [request.headers.getall('traceparent') for request in bedrock.requests] == [['00-a'], ['00-a']]
+    headers: list[Any] = [request.headers for request in bedrock.requests]
+    assert [each.getall('traceparent') for each in headers] == [['00-a'], ['00-a']]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ PAGES = sorted((ROOT / 'docs' / 'reference').glob('*.md'))
 
 
 @pytest.mark.parametrize('package', [pydantic_ai_aiobedrock, local_bedrock], ids=lambda package: package.__name__)
-def test_each_public_name_is_in_the_reference_once(package: object) -> None:
+def test_each_public_name_is_in_the_reference_once(package: Any) -> None:
     text = '\n'.join(page.read_text() for page in PAGES)
     named = Counter(re.findall(rf'^::: {package.__name__}\.(\w+)$', text, flags=re.MULTILINE))
     public = {name for name in package.__all__ if not name.startswith('__')}

@@ -50,7 +50,7 @@ def test_the_wheel_of_a_release_has_addresses_and_absolute_links(checkout: Path,
     with zipfile.ZipFile(wheel) as archive:
         [name] = [name for name in archive.namelist() if name.endswith('.dist-info/METADATA')]
         metadata = Parser().parsestr(archive.read(name).decode())
-    addresses = dict(value.split(', ') for value in metadata.get_all('Project-URL'))
+    addresses = dict(value.split(', ') for value in metadata.get_all('Project-URL', ()))
     assert set(addresses) == {'Source', 'Documentation', 'Changelog', 'Issues'}
     assert all(address.startswith(URL) for address in addresses.values())
     readme = str(metadata.get_payload())

@@ -83,6 +83,10 @@ async def fails_in_time(awaited: Awaitable[object]) -> ModelAPIError:
 # timeout
 
 
+def provider_of(model: BedrockConverseModel) -> Any:
+    return model.provider
+
+
 @every_call
 @pytest.mark.parametrize('timeout', [0.2, httpx.Timeout(30, read=0.2)], ids=['seconds', 'httpx'])
 async def test_a_call_fails_when_its_timeout_is_over(
@@ -141,7 +145,7 @@ async def test_the_connect_phase_limits_the_connecting(silent_server: str) -> No
 @pytest.mark.parametrize('timeout', [0.2, httpx.Timeout(30, pool=0.2)], ids=['seconds', 'httpx'])
 async def test_the_pool_phase_limits_the_wait_for_a_connection(timeout: Any, bedrock: LocalBedrock) -> None:
     model = one_at_a_time(bedrock, SessionPool())
-    async with model.provider:
+    async with provider_of(model):
         bedrock.reply(Reply('One two three.', delay_per_event=0.2))
         async with model_request_stream(model, HELLO):
             error = await fails_in_time(request(model, {'timeout': timeout}))
@@ -150,7 +154,7 @@ async def test_the_pool_phase_limits_the_wait_for_a_connection(timeout: Any, bed
 
 async def test_seconds_do_not_lengthen_the_wait_for_a_connection(bedrock: LocalBedrock) -> None:
     model = one_at_a_time(bedrock, SessionPool(pool_timeout=0.2))
-    async with model.provider:
+    async with provider_of(model):
         bedrock.reply(Reply('One two three.', delay_per_event=0.2))
         async with model_request_stream(model, HELLO, model_settings=PATIENT):
             await fails_in_time(request(model, {'timeout': 60}))
@@ -158,7 +162,7 @@ async def test_seconds_do_not_lengthen_the_wait_for_a_connection(bedrock: LocalB
 
 async def test_phases_that_differ_are_taken_as_they_are(bedrock: LocalBedrock) -> None:
     model = one_at_a_time(bedrock, SessionPool(pool_timeout=0.2))
-    async with model.provider:
+    async with provider_of(model):
         bedrock.reply(Reply('One two three.', delay_per_event=0.1))
         async with model_request_stream(model, HELLO, model_settings=PATIENT) as response:
             waiting = asyncio.create_task(request(model, PATIENT))

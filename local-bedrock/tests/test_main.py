@@ -158,6 +158,7 @@ async def test_each_request_is_logged_in_one_line() -> None:
 
 async def test_it_serves_https_with_an_authority_that_it_writes(tmp_path: Path) -> None:
     folder = tmp_path / 'authority'
+    written = b''
     for _ in range(2):
         async with command('--tls', str(folder), '--json') as process:
             said = await announced(process)

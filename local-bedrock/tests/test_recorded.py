@@ -19,7 +19,7 @@ LENGTH_OF_ITS_OWN = {'content-length', 'date', 'x-amzn-requestid', 'x-amzn-error
 
 
 def messages(stream: bytes) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    buffer = EventStreamBuffer()
+    buffer: Any = EventStreamBuffer()
     buffer.add_data(stream)
     return [(dict(message.headers), json.loads(message.payload)) for message in buffer]
 

@@ -54,7 +54,7 @@ class _SentError(Exception):
     """Raised in place of sending."""
 
 
-async def destination(session: AioSession, service: str, region: str, variant: dict[str, bool]) -> Any:
+async def destination(session: Any, service: str, region: str, variant: dict[str, bool]) -> Any:
     """Return where a call would be sent, and what its signature is for; or the error that botocore has instead."""
 
     def refuse(request: Any, **_: Any) -> None:

@@ -1,6 +1,8 @@
 """Credentials, regions and endpoints, from every place that they come from."""
 # ruff: noqa: E501 - one line a case
 
+from typing import Any
+
 from pydantic_ai import Agent
 
 from .programs import observed, of_run, program
@@ -42,7 +44,7 @@ def by(name, arguments, **row):
 
     async def body(side):
         async def run():
-            given = arguments(side) if callable(arguments) else arguments
+            given: Any = arguments(side) if callable(arguments) else arguments
             provider = side.keep(side.provider_class(**given))
             model = side.model_class(NOVA, provider=provider)
             result = await Agent(model).run('Hello')

@@ -3,7 +3,7 @@
 
 import asyncio
 import copy
-from typing import get_args
+from typing import Any, get_args
 
 from pydantic_ai import Agent, ConcurrencyLimitedModel
 from pydantic_ai.direct import model_request, model_request_stream
@@ -169,7 +169,8 @@ async def cancelled(side):
         async for _ in response:
             break
         await response.cancel()
-        return {'text': [part.content for part in response.get().parts], 'cancelled': response.cancelled}
+        parts: Any = response.get().parts
+        return {'text': [part.content for part in parts], 'cancelled': response.cancelled}
 
 
 async def read_twice(side):

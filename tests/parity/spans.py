@@ -67,7 +67,9 @@ class _Tracer(trace.Tracer):
         return span
 
     @contextmanager
-    def start_as_current_span(self, name: str, *_: Any, attributes: Any = None, **__: Any) -> Any:
+    def start_as_current_span(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, name: str, *_: Any, attributes: Any = None, **__: Any
+    ) -> Any:
         span = self.start_span(name, attributes=attributes)
         with trace.use_span(span):
             yield span

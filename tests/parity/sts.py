@@ -35,7 +35,7 @@ class SecurityTokenService(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: SecurityTokenService
+    server: SecurityTokenService  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers['Content-Length'])).decode()

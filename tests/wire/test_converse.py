@@ -334,5 +334,6 @@ def test_usage_has_the_members_of_the_service_model_only():
 
 
 def test_usage_has_every_member_of_the_installed_service_model():
-    assert operation('Converse').output_shape.members['usage'].members.keys() <= USAGE_MEMBERS
+    output: Any = operation('Converse').output_shape
+    assert output.members['usage'].members.keys() <= USAGE_MEMBERS
     assert events()['metadata'].members['usage'].members.keys() <= USAGE_MEMBERS

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from botocore.eventstream import EventStreamBuffer, EventStreamMessage
+from typing import Any
+
+from botocore.eventstream import EventStreamBuffer
 
 
-def decoded(*frames: bytes) -> list[EventStreamMessage]:
+def decoded(*frames: bytes) -> list[Any]:
     buffer = EventStreamBuffer()
     buffer.add_data(b''.join(frames))
     return list(buffer)
