@@ -32,7 +32,7 @@ def moto() -> Iterator[str]:
 @pytest.fixture
 def elsewhere(moto: str) -> Iterator[Any]:
     """Yield a client of moto's S3, in which there is the bucket of the jobs, and no other object."""
-    client = botocore.session.Session().create_client(
+    client: Any = botocore.session.Session().create_client(
         's3',
         endpoint_url=moto,
         region_name='us-east-1',

@@ -95,14 +95,14 @@ async def test_a_wrapper_of_converse_stream_sees_each_event_of_each_call(
     async def replace(response: dict[str, Any]) -> None:
         stream = response['stream']
         assert isinstance(stream, EventStream)
-        parse_event = stream._parse_event
+        parse_event = stream._parse_event  # pyright: ignore[reportAttributeAccessIssue]
 
         async def parse_seen_event(message: Any) -> Any:
             event = await parse_event(message)
             seen.extend(event)
             return event
 
-        stream._parse_event = parse_seen_event
+        stream._parse_event = parse_seen_event  # pyright: ignore[reportAttributeAccessIssue]
         response['stream'] = proxy(stream)
 
     wrap('converse_stream', replace)
