@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.contestants import ALONE, AT_MODEL_LEVEL, ON_ASYNCIO, ON_UVLOOP
+from benchmarks.contestants import ALONE, AT_MODEL_LEVEL, ON_ASYNCIO, ON_UVLOOP, RETRYING
 from benchmarks.scenario import Scenario, Threshold
 
 _CPU = {'concurrency': 100, 'seconds': 1.5, 'warm_up': 0.4}
@@ -23,7 +23,7 @@ def _quota(
     measurement: str = 'quota',
     answered: int | None = None,
     late: float = 0.15,
-    contestants: tuple[str, ...] = ('aiobotocore', *COMPARED),
+    contestants: tuple[str, ...] = ('aiobotocore', *RETRYING, *COMPARED),
     **arguments: Any,
 ) -> Scenario:
     """Make a scenario of calls that all start at once under a quota, with a limit of the seconds that they may take."""

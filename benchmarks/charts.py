@@ -16,7 +16,7 @@ from benchmarks.report import SCALES, TITLES, figure
 from benchmarks.results import Results, Round
 from benchmarks.scenario import Scenario
 from matplotlib import pyplot as plt
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 FOLDER = Path(__file__).parent.parent / 'docs' / 'images'
 SHOWN = (
@@ -55,6 +55,9 @@ CHARTS = {
     'benchmark-concurrency': ('burst', 'health'),
     'benchmark-process': ('first-call', 'memory'),
 }
+QUOTAS = ('quota-50', 'quota-10', 'quota-20', 'quota-tokens', 'quota-streams')
+"""The quotas that are drawn: the shares of the calls that are answered, beside each other."""
+
 LOGARITHMIC = {'paced', 'health'}
 """What differs by orders of magnitude; drawn as points, for a bar without a zero has no honest length."""
 NOTES: dict[str, Callable[[Round], str]] = {
@@ -76,12 +79,68 @@ def draw(results: Results, folder: Path = FOLDER) -> list[Path]:
         for theme in THEMES:
             written.append(folder / f'{name}-{theme.name}.svg')
             draw_chart(results, scenarios, theme, written[-1])
+    if quotas := [each for name, each in measured.items() if name in QUOTAS]:
+        for theme in THEMES:
+            written.append(folder / f'benchmark-quotas-{theme.name}.svg')
+            draw_quotas(results, quotas, theme, written[-1])
     return written
+
+
+def draw_quotas(results: Results, scenarios: list[Scenario], theme: Theme, path: Path) -> None:
+    """Draw the share of the calls that each peer got answered under each quota, with the seconds it took."""
+    with mpl.rc_context(_style(theme)):
+        rows = max(len(results.contestants(scenario)) for scenario in scenarios)
+        canvas, axes = plt.subplots(
+            len(scenarios), 1, figsize=(7.6, (0.75 + 0.27 * rows) * len(scenarios)), squeeze=False
+        )
+        for axis, scenario in zip(axes[:, 0], scenarios, strict=True):
+            _draw_quota(axis, results, scenario, theme)
+        axes[-1, 0].set_xlabel('% of the calls answered', fontsize=8)
+        canvas.tight_layout(h_pad=1.2)
+        canvas.savefig(path, transparent=True, metadata={'Date': None})
+        plt.close(canvas)
+
+
+def _draw_quota(axis: plt.Axes, results: Results, scenario: Scenario, theme: Theme) -> None:
+    rounds = {name: results.typical(scenario, name) for name in results.contestants(scenario)}
+    calls = scenario.arguments['calls']
+    bars = sorted(
+        ((name, round_) for name, round_ in rounds.items() if round_ is not None),
+        key=lambda bar: (bar[1]['answered'], -bar[1]['value']),
+    )
+    shares = [100 * round_['answered'] / calls for _, round_ in bars]
+    places = range(len(bars))
+    axis.barh(places, shares, color=[_colour(theme, name) for name, _ in bars], height=0.7, zorder=2)
+    for place, share, (_, round_) in zip(places, shares, bars, strict=True):
+        axis.annotate(
+            f'{round_["answered"]:,} in {round_["value"]:.0f} s',
+            (share, place),
+            xytext=(3, 0),
+            textcoords='offset points',
+            va='center',
+            fontsize=8,
+        )
+    axis.set_xlim(0, 122)
+    axis.xaxis.set_major_locator(FixedLocator(range(0, 101, 25)))
+    _finish(axis, [name for name, _ in bars], scenario.title, theme)
 
 
 def draw_chart(results: Results, scenarios: list[Scenario], theme: Theme, path: Path, **options: object) -> None:
     """Draw some scenarios beside each other."""
-    style = {
+    with mpl.rc_context(_style(theme)):
+        rows = max(len(_bars(results, scenario)) for scenario in scenarios)
+        canvas, axes = plt.subplots(
+            1, len(scenarios), figsize=(5.6 * len(scenarios), 1.25 + 0.27 * rows), squeeze=False
+        )
+        for axis, scenario in zip(axes[0], scenarios, strict=True):
+            _draw_scenario(axis, results, scenario, theme)
+        canvas.tight_layout(w_pad=2)
+        canvas.savefig(path, **{'transparent': True, 'metadata': {'Date': None}, **options})
+        plt.close(canvas)
+
+
+def _style(theme: Theme) -> dict[str, object]:
+    return {
         'text.color': theme.text,
         'axes.edgecolor': theme.faint,
         'axes.labelcolor': theme.text,
@@ -92,16 +151,10 @@ def draw_chart(results: Results, scenarios: list[Scenario], theme: Theme, path: 
         'svg.fonttype': 'path',
         'svg.hashsalt': 'benchmarks',
     }
-    with mpl.rc_context(style):
-        rows = max(len(_bars(results, scenario)) for scenario in scenarios)
-        canvas, axes = plt.subplots(
-            1, len(scenarios), figsize=(5.6 * len(scenarios), 1.25 + 0.27 * rows), squeeze=False
-        )
-        for axis, scenario in zip(axes[0], scenarios, strict=True):
-            _draw_scenario(axis, results, scenario, theme)
-        canvas.tight_layout(w_pad=2)
-        canvas.savefig(path, **{'transparent': True, 'metadata': {'Date': None}, **options})
-        plt.close(canvas)
+
+
+def _colour(theme: Theme, name: str) -> str:
+    return {'ours': theme.ours, 'floor': theme.floor}.get(name, theme.others)
 
 
 def _bars(results: Results, scenario: Scenario) -> list[tuple[str, dict[str, float], str]]:
@@ -118,7 +171,7 @@ def _draw_scenario(axis: plt.Axes, results: Results, scenario: Scenario, theme: 
     bars = _bars(results, scenario)
     factor, _ = SCALES[scenario.unit]
     values = [figures['median'] * factor for _, figures, _ in bars]
-    colours = [{'ours': theme.ours, 'floor': theme.floor}.get(name, theme.others) for name, *_ in bars]
+    colours = [_colour(theme, name) for name, *_ in bars]
     places = range(len(bars))
     if scenario.name in LOGARITHMIC:
         axis.set_xscale('log')
@@ -146,10 +199,14 @@ def _draw_scenario(axis: plt.Axes, results: Results, scenario: Scenario, theme: 
             va='center',
             fontsize=8,
         )
-    axis.set_yticks(places, [TITLES[name] for name, *_ in bars])
-    for label, (name, *_) in zip(axis.get_yticklabels(), bars, strict=True):
+    _finish(axis, [name for name, *_ in bars], scenario.title, theme)
+
+
+def _finish(axis: plt.Axes, names: list[str], title: str, theme: Theme) -> None:
+    axis.set_yticks(range(len(names)), [TITLES[name] for name in names])
+    for label, name in zip(axis.get_yticklabels(), names, strict=True):
         label.set_fontweight('bold' if name == 'ours' else 'normal')
-    axis.set_title('\n'.join(textwrap.wrap(scenario.title, 48)), fontsize=10, loc='left', color=theme.text)
+    axis.set_title('\n'.join(textwrap.wrap(title, 48)), fontsize=10, loc='left', color=theme.text)
     axis.set_facecolor('none')
     axis.grid(axis='x', color=theme.faint, lw=0.6, zorder=0)
     axis.set_axisbelow(True)

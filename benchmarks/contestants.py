@@ -63,6 +63,9 @@ class Contestant:
 ALONE = 'alone'
 """Takes part only where an agent runs."""
 
+RETRYING = ('aiobotocore-standard', 'upstream-adaptive')
+"""Take part only under quotas."""
+
 CONTESTANTS = (
     Contestant('floor', 'floor: aiohttp', 'floor', 'floor'),
     Contestant('floor-uvloop', 'floor, uvloop', 'floor', 'floor', uvloop=True),
@@ -76,6 +79,8 @@ CONTESTANTS = (
     Contestant('ours-uvloop', 'this package, uvloop', 'ours', 'ours', uvloop=True),
     Contestant('upstream', 'pydantic-ai-slim[bedrock]', 'upstream', 'upstream'),
     Contestant(ALONE, 'Pydantic AI without a client', 'pydantic_ai_alone', 'upstream'),
+    Contestant('aiobotocore-standard', 'aiobotocore 2.25, standard retries', 'aiobotocore_standard', 'aiobotocore'),
+    Contestant('upstream-adaptive', 'pydantic-ai-slim[bedrock], adaptive', 'upstream_adaptive', 'upstream'),
     Contestant('langchain-aws', 'langchain-aws', 'langchain_aws', 'langchain-aws'),
     Contestant('litellm', 'litellm', 'litellm', 'litellm'),
     Contestant('strands', 'strands-agents', 'strands', 'strands'),
@@ -83,5 +88,5 @@ CONTESTANTS = (
     Contestant('anthropic-aiohttp', 'anthropic[bedrock], aiohttp', 'anthropic_aiohttp', 'anthropic-aiohttp'),
 )
 ON_UVLOOP = ('floor-uvloop', 'aiobotocore-uvloop', 'ours-uvloop')
-ON_ASYNCIO = tuple(each.name for each in CONTESTANTS if not each.uvloop and each.name != ALONE)
+ON_ASYNCIO = tuple(each.name for each in CONTESTANTS if not each.uvloop and each.name not in (ALONE, *RETRYING))
 AT_MODEL_LEVEL = tuple(name for name in ON_ASYNCIO if not name.startswith('runtime'))

@@ -6,7 +6,7 @@ import re
 import textwrap
 from pathlib import Path
 
-from benchmarks.contestants import CONTESTANTS
+from benchmarks.contestants import CONTESTANTS, RETRYING
 from benchmarks.report import DISTURBED, OURS, TITLES, figure, goal, outcome, remark
 from benchmarks.results import Results
 from benchmarks.scenario import Scenario
@@ -123,7 +123,7 @@ def everybody(results: Results) -> list[str]:
 def quotas(results: Results) -> list[str]:
     """Return the table of calls under quotas: how many are answered says more than how soon the rest has failed."""
     rows = [scenario for scenario in results.scenarios if scenario.name.startswith('quota-')]
-    names = [name for name in COMPARED if any(name in results.contestants(scenario) for scenario in rows)]
+    names = [name for name in (*COMPARED, *RETRYING) if any(name in results.contestants(scenario) for scenario in rows)]
     if not rows:
         return []
     lines = [

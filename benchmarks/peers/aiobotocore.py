@@ -12,8 +12,10 @@ from benchmarks.peers import REGION, Endpoint
 
 
 class Peer:
+    retries: AioConfig | None = None
+
     async def setup(self, endpoint: Endpoint) -> None:
-        config = AioConfig(max_pool_connections=2000) if endpoint.tuned else None
+        config = AioConfig(max_pool_connections=2000) if endpoint.tuned else self.retries
         self._context = AioSession().create_client(
             'bedrock-runtime', region_name=REGION, endpoint_url=endpoint.url, config=config
         )

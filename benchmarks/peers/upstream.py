@@ -14,14 +14,12 @@ from pydantic_ai.providers.bedrock import BedrockProvider
 
 
 class Peer(PydanticAIPeer):
+    retries: Config | None = None
+
     async def setup(self, endpoint: Endpoint) -> None:
-        if endpoint.tuned:
-            client = boto3.client(
-                'bedrock-runtime',
-                region_name=REGION,
-                endpoint_url=endpoint.url,
-                config=Config(max_pool_connections=2000, read_timeout=300),
-            )
+        config = Config(max_pool_connections=2000, read_timeout=300) if endpoint.tuned else self.retries
+        if config is not None:
+            client = boto3.client('bedrock-runtime', region_name=REGION, endpoint_url=endpoint.url, config=config)
             provider = BedrockProvider(bedrock_client=client)
         else:
             provider = BedrockProvider(region_name=REGION, base_url=endpoint.url)

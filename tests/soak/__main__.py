@@ -13,7 +13,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -21,10 +21,10 @@ from rich.table import Table
 from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider, SessionPool
 
 from .load import Load, task_noting_its_run
+from .plans import MODEL, PACED_MODEL
 from .surroundings import Keys, Server, trouble
 from .vitals import CRITERION, Trend, Vitals, Watch
 
-MODEL = 'us.amazon.nova-lite-v1:0'
 REGION = 'us-east-1'
 SILENCE_SECONDS = 10.0
 SAY_SECONDS = 30.0
@@ -74,9 +74,11 @@ def environment(folder: Path) -> Path:
     return file
 
 
-def provider(server: Server, pool: SessionPool, **how: Any) -> BedrockProvider:
+def provider(
+    server: Server, pool: SessionPool, throttling: Literal['wait', 'raise'] = 'raise', **how: Any
+) -> BedrockProvider:
     return BedrockProvider(
-        throttling='raise',
+        throttling=throttling,
         region_name=REGION,
         base_url=server.base_url,
         aws_read_timeout=SILENCE_SECONDS,
@@ -129,6 +131,7 @@ async def soak(options: argparse.Namespace, keys: Keys) -> tuple[Load, Findings,
         load = Load(
             model=BedrockConverseModel(MODEL, provider=provider(server, pool)),
             bearing=BedrockConverseModel(MODEL, provider=provider(server, pool, api_key=lambda: keys.api_key)),
+            paced=BedrockConverseModel(PACED_MODEL, provider=provider(server, pool, 'wait')),
             server=server,
             seed=options.seed,
         )
@@ -144,10 +147,18 @@ async def soak(options: argparse.Namespace, keys: Keys) -> tuple[Load, Findings,
         await asyncio.wait([watching])
 
         async def under_way() -> list[str]:
-            found = {'leases': pool.stats().leases, 'requests at the server': (await server.expire())['in_flight']}
+            stats = pool.stats()
+            found = {
+                'leases': stats.leases,
+                'calls in the queue of a quota': sum(pacing.waiting for pacing in stats.pacing),
+                'requests at the server': (await server.expire())['in_flight'],
+            }
             return [f'{number} {what}, when all runs had ended' for what, number in found.items() if number]
 
         findings.left_behind += await settled(under_way)
+        load.throttled = sum(pacing.throttled for pacing in pool.stats().pacing)
+        if not load.throttled:
+            findings.unexplained.append('the quota refused nothing, although the runs exceed it')
         await pool.aclose()
 
         async def more_than_before() -> list[str]:
@@ -171,6 +182,7 @@ def report(options: argparse.Namespace, load: Load, findings: Findings, keys: Ke
         came.add_row(what, f'{runs:,}')
     came.add_section()
     came.add_row('faults that were met', f'{load.troubles.total():,}, of {len(load.troubles)} kinds')
+    came.add_row('attempts that the quota refused', f'{load.throttled:,}')
     came.add_row('key rotations', str(keys.rotations))
     downs = [up - down for down, up in server.downs]
     came.add_row('restarts of the server', f'{len(downs)}, away for {sum(downs):.1f} s in all')

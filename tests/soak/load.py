@@ -118,12 +118,16 @@ class Load:
     model: Model
     bearing: Model
     """The model whose requests bear an API key."""
+    paced: Model
+    """The model that has a quota."""
     server: Server
     seed: int
     came: Counter[str] = field(default_factory=Counter[str])
     troubles: Counter[str] = field(default_factory=Counter[str])
     wrong: list[str] = field(default_factory=list[str])
     unexplained: list[str] = field(default_factory=list[str])
+    throttled: int = 0
+    """Attempts that the quota refused."""
     stranded: int = 0
     """Tasks that Pydantic AI forgets when a run is cancelled just as it begins, whatever its model. They are ended
     here: they would wait for ever, and hide what this package might leave."""
@@ -151,7 +155,8 @@ class Load:
         start = time.monotonic()
         tasks: list[asyncio.Task[Any]] = []
         tasks_of_run.set(tasks)
-        run = asyncio.create_task(RUNS[plan.kind](self.bearing if plan.api_key else self.model, plan))
+        model = self.paced if plan.paced else self.bearing if plan.api_key else self.model
+        run = asyncio.create_task(RUNS[plan.kind](model, plan))
         cancel = None
         if plan.cancel_after is not None:
             cancel = asyncio.get_running_loop().call_later(plan.cancel_after, run.cancel)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
@@ -38,6 +38,13 @@ STREAMS = ('stream', 'left')
 IN_TROUBLE = 0.1
 CANCELLED = 0.08
 API_KEYS = 0.5
+PACED = 0.3
+
+MODEL = 'us.amazon.nova-lite-v1:0'
+PACED_MODEL = 'us.amazon.nova-micro-v1:0'
+"""The model that has a quota, which the runs that ask it exceed; those meet no other trouble."""
+
+REQUESTS_PER_SECOND = 15
 
 BROKEN = Raised('ModelConnectionError')
 SILENT = Raised('ModelTimeoutError')
@@ -122,6 +129,8 @@ class Plan:
     """Seconds after which the run is cancelled."""
     api_key: bool
     """Whether it bears an API key; else its requests are signed."""
+    paced: bool
+    """Whether it asks the model that has a quota."""
 
     @classmethod
     def make(cls, seed: int, number: int) -> Plan:
@@ -129,7 +138,7 @@ class Plan:
         chance = random.Random(f'{seed}:{number}')
         kind = chance.choice(KINDS)
         met = chance.random() < IN_TROUBLE
-        return cls(
+        plan = cls(
             number=number,
             kind=kind,
             words=chance.randint(3, 40),
@@ -139,7 +148,9 @@ class Plan:
             times=chance.choice(('once', 'always')),
             cancel_after=chance.uniform(0.0, 3.0) if chance.random() < CANCELLED else None,
             api_key=chance.random() < API_KEYS,
+            paced=chance.random() < PACED,
         )
+        return replace(plan, trouble=None, api_key=False) if plan.paced else plan
 
     @property
     def prompt(self) -> str:

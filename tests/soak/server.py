@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from local_bedrock import LocalBedrock, RecordedRequest, Reply, ToolCall
+from local_bedrock import LocalBedrock, Quota, RecordedRequest, Reply, ToolCall
 
-from .plans import TROUBLES, plan_of
+from .plans import PACED_MODEL, REQUESTS_PER_SECOND, TROUBLES, plan_of
 
 
 def reply(request: RecordedRequest) -> Reply:
@@ -44,6 +44,7 @@ async def main() -> None:
         credentials=start['access_keys'],
         api_keys=start['api_keys'],
         responder=reply,
+        quotas=[Quota(model=PACED_MODEL, requests_per_second=REQUESTS_PER_SECOND, burst=REQUESTS_PER_SECOND)],
         keep_requests=100,
     )
     bedrock.expire(*start['expired'])

@@ -26,7 +26,7 @@ from pydantic_ai_aiobedrock._client.connector import Connector, FairResponse, ss
 from pydantic_ai_aiobedrock._client.error_translation import translate
 from pydantic_ai_aiobedrock._client.request_body import PIECE_BYTES, RequestBody, WriteTimedOutError
 from pydantic_ai_aiobedrock._client.resolver import Resolver
-from pydantic_ai_aiobedrock._config.call_options import NO_OPTIONS, CallOptions, call_options
+from pydantic_ai_aiobedrock._config.call_options import NO_OPTIONS, PACED, CallOptions, call_options
 from pydantic_ai_aiobedrock._config.redaction import redact_url
 from pydantic_ai_aiobedrock._in_thread import start_in_thread
 from pydantic_ai_aiobedrock.errors import PoolClosedError, WriteTimeoutError
@@ -85,6 +85,7 @@ class HTTPSession:
         connect_timeout, read_timeout = timeout if isinstance(timeout, tuple | list) else (timeout, timeout)
         self._timeout = aiohttp.ClientTimeout(connect=connect_timeout, sock_read=read_timeout)
         self._proxies = ProxyConfiguration(proxies=proxies)
+        self._has_proxies = bool(proxies)
         self._socket_options = socket_options or []
         self._limit = max_pool_connections
         self._connector_args: dict[str, Any] = {'keepalive_timeout': IDLE_SECONDS, **(connector_args or {})}
@@ -153,7 +154,7 @@ class HTTPSession:
         chunked = headers.pop('Transfer-Encoding', '').lower() == 'chunked' or None
         options = call_options.get() if options is None else options
         timeout, write_seconds = self._timeout, self._timeout.sock_read
-        if options is not NO_OPTIONS:
+        if options is not NO_OPTIONS and options is not PACED:
             timeout = aiohttp.ClientTimeout(
                 connect=options.connect_timeout or timeout.connect,
                 sock_read=options.read_timeout or timeout.sock_read,
@@ -281,7 +282,7 @@ class HTTPSession:
         Raises:
             InvalidConfigError: Its URL is not one.
         """
-        proxy_url = self._proxies.proxy_url_for(url)
+        proxy_url = self._proxies.proxy_url_for(url) if self._has_proxies else None
         if not proxy_url:
             return None, {}
         try:

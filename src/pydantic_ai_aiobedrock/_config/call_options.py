@@ -39,6 +39,7 @@ class CallOptions:
 
 
 NO_OPTIONS = CallOptions()
+PACED = CallOptions(paced=True)
 
 call_options: ContextVar[CallOptions] = ContextVar('call_options', default=NO_OPTIONS)
 """The options of the call that this task makes, where they cross code that passes no argument of ours on.

@@ -28,9 +28,6 @@ Quota = Literal['requests', 'tokens']
 PATIENCE = 75.0
 """Seconds without any progress of the model after which a waiting call expires: quotas are per minute."""
 
-ABOVE = 1.02
-"""The rate that is sent, by the rate that was admitted."""
-
 WINDOW, SHORTEST_SPAN = 3.0, 0.3
 """Seconds between the refusals that a rate is measured between."""
 
@@ -58,7 +55,7 @@ FAMINE, FAMINE_SECONDS = 5, 2.0
 FLOOR, SLOWEST = 0.5, 0.05
 """Calls per second that are sent at least: to find out whether any gets through, and at a measured rate."""
 
-CEILING = 1e9
+CEILING, MOST_DOUBLINGS = 1e9, 30
 RECOVERED = 30.0
 """Seconds without a refusal after which, if no call waits, nothing is held back any more."""
 
@@ -118,6 +115,8 @@ class _Meter:
     def __init__(self, unit: float, now: float, flying: int, admitted: int) -> None:
         # A quota with a burst is not full when it refuses; one without loses what it would hold beyond a call.
         self.kept = 0.9 if (small := admitted <= SMALL_BURST) else 0.5
+        # Where a late call loses its place in the quota, the rate is sent with something on top.
+        self.above = 1.02 if small else 1.0
         # It refuses once calls come too quickly, however few were admitted while the rate was looked for.
         self.crossing = 0.85 if small else 0.0
         self.unit = max(unit, 1.0)
@@ -139,7 +138,7 @@ class _Meter:
             # In a famine, the first call that is not refused ends it.
             held_until = self.marks[-1][0] + (1.2 / FLOOR if self.famine else 0.0)
             if now > held_until:
-                self.rate *= 2 ** (min(passed, now - held_until) / DOUBLING)
+                self.rate *= 2 ** min(min(passed, now - held_until) / DOUBLING, MOST_DOUBLINGS)
         else:
             calm = now - self.marks[-1][0] - max(CALM, min(20 * self.unit / self.rate, 4.0))
             if calm > 0:
@@ -181,7 +180,7 @@ class _Meter:
         if now - since >= SHORTEST_SPAN:
             measured = (self.taken - taken) / (now - since)
             lowest = self.rate * (GENTLE if self.learned else self.crossing)
-            self.rate = max(measured * ABOVE, lowest, SLOWEST * self.unit)
+            self.rate = max(measured * self.above, lowest, SLOWEST * self.unit)
             self.learned = True
 
 

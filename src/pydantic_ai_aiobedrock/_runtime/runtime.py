@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn
 
 from pydantic_ai_aiobedrock import _telemetry
 from pydantic_ai_aiobedrock._awaited import awaited
-from pydantic_ai_aiobedrock._config.call_options import NO_OPTIONS, CallOptions, Throttling
+from pydantic_ai_aiobedrock._config.call_options import NO_OPTIONS, PACED, CallOptions, Throttling
 from pydantic_ai_aiobedrock._config.client_spec import ClientSpec
 from pydantic_ai_aiobedrock._pool.loop_pool import Lease
 from pydantic_ai_aiobedrock._pool.session_pool import SessionPool
@@ -193,7 +193,7 @@ class BedrockRuntime:
         measured: _telemetry.Operation,
     ) -> PacedCall:
         # Below, a throttled attempt ends the call, even if the caller waits for another.
-        options = replace(options, paced=True)
+        options = PACED if options is NO_OPTIONS else replace(options, paced=True)
         pacer: Pacer | None = None
         if (options.throttling or self.throttling) == 'wait':
             model = str(params.get('modelId'))

@@ -61,7 +61,8 @@ _BLOCK: _Blobs = {
     'reasoningContent': {'redactedContent': _BLOB},
     'toolResult': {'content': _RESULT},
 }
-_PROMPT: _Blobs = {'messages': {'content': _BLOCK}, 'system': _BLOCK}
+_MESSAGE: _Blobs = {'content': _BLOCK}
+_PROMPT: _Blobs = {'messages': _MESSAGE, 'system': _BLOCK}
 _REQUEST: _Blobs = {**_PROMPT, 'input': {'invokeModel': {'body': _BLOB}, 'converse': _PROMPT}}
 _RESPONSE: _Blobs = {'output': {'message': {'content': _BLOCK}}}
 _EVENTS: Mapping[str, _Blobs] = {
@@ -296,11 +297,29 @@ def _object_as_json(value: dict[Any, object], blobs: _Blobs, large: list[bytes])
     return replaced or value
 
 
+def _is_text(message: dict[object, object]) -> bool:
+    """Return True for a message of text alone, which is JSON as it is: most of a long conversation are."""
+    for key, value in message.items():
+        kind = type(value)
+        if type(key) is not str or (kind is not list and (kind is not str or key in _MESSAGE)):
+            return False
+        if kind is list:
+            for block in cast('list[object]', value):
+                if type(block) is not dict:
+                    return False
+                for name, text in cast('dict[object, object]', block).items():
+                    if type(text) is not str or type(name) is not str or name in _BLOCK:
+                        return False
+    return True
+
+
 def _array_as_json(value: Sequence[object], blobs: _Blobs, large: list[bytes]) -> Sequence[object]:
     replaced: list[object] | None = None
     for index, item in enumerate(value):
         kind = type(item)
         if kind is str:
+            continue
+        if blobs is _MESSAGE and kind is dict and _is_text(cast('dict[object, object]', item)):
             continue
         try:
             new = _BY_TYPE.get(kind, _as_json)(item, blobs, large)

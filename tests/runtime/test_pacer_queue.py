@@ -1,0 +1,183 @@
+"""The queue of a throttled model: who leaves it, when, and in which state."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+
+import pytest
+from botocore.exceptions import ClientError, EventStreamError
+from credential_sources import hello
+from generation import eventually
+
+from local_bedrock import Quota
+from pydantic_ai_aiobedrock import PoolClosedError
+from pydantic_ai_aiobedrock._config.call_options import CallOptions
+from pydantic_ai_aiobedrock._runtime.pacer import Pacer, PatienceEndedError
+from pydantic_ai_aiobedrock._runtime.pacing import Call, Pacing
+
+from .test_pacer import client_of, many, nothing_waits, under
+
+HELD_BACK = 0.05
+
+REFUSAL = ClientError({'Error': {'Code': 'ThrottlingException', 'Message': 'Too many requests.'}}, 'Converse')
+
+
+async def throttled() -> tuple[Pacer, asyncio.Task[None]]:
+    """Return a pacer, and a task that waits in it for its turn to be sent again."""
+    pacer = Pacer('chat', 'a-model', 'us-east-1')
+    await pacer.admit(call := Call(), None)
+    waiting = asyncio.create_task(pacer.refused(call, REFUSAL, 'requests', HELD_BACK, None))
+    await asyncio.sleep(0)
+    assert pacer.stats().waiting == 1
+    return pacer, waiting
+
+
+async def test_a_call_that_is_cancelled_as_its_turn_comes_leaves_no_trace() -> None:
+    pacer, waiting = await throttled()
+    waiting.cancel()
+    time.sleep(HELD_BACK)
+    # The turn comes before the task has noticed that it is cancelled.
+    pacer._wake()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert (pacer.stats().waiting, pacer._pacing.flying) == (0, 0)
+
+
+async def test_a_call_that_is_cancelled_as_its_patience_ends_leaves_no_trace() -> None:
+    pacer, waiting = await throttled()
+    pacer._pacing.patience = 0.0
+    waiting.cancel()
+    pacer._wake()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert (pacer.stats().waiting, pacer._pacing.flying) == (0, 0)
+
+
+async def test_a_call_that_is_cancelled_as_the_pool_is_closed_is_cancelled() -> None:
+    pacer, waiting = await throttled()
+    staying = asyncio.create_task(pacer.admit(Call(), None))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    pacer.close()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    with pytest.raises(PoolClosedError):
+        await staying
+    assert pacer.stats().waiting == 0
+
+
+async def test_the_pacer_of_a_model_that_nobody_asks_is_closed_without_a_timer() -> None:
+    pacer = Pacer('chat', 'a-model', 'us-east-1')
+    assert pacer.is_idle
+    pacer.close()
+    assert pacer.is_idle
+
+
+async def test_a_call_whose_patience_ends_in_the_queue_raises() -> None:
+    pacer, waiting = await throttled()
+    pacer._pacing.patience = 0.0
+    pacer._wake()
+    with pytest.raises(PatienceEndedError):
+        await waiting
+
+
+async def test_a_call_that_was_let_go_by_the_queue_is_not_taken_back() -> None:
+    pacer, waiting = await throttled()
+    await waiting
+    call = next(iter(pacer._pacing._flights.values()))
+    assert call.paced
+    await pacer.recall(call, None)
+    assert pacer._pacing.flying == 1
+    pacer.finished(call)
+
+
+async def test_a_new_call_gives_up_in_the_queue_after_its_pool_timeout() -> None:
+    async with under(Quota(requests_per_second=0)) as (bedrock, client):
+        waiting = asyncio.create_task(client.converse(**hello()))
+        await eventually(lambda: any(pacing.waiting for pacing in client.pool.stats().pacing))
+        sent = len(bedrock.requests)
+        with pytest.raises(ClientError, match='Bedrock throttles'):
+            await client.call('converse', hello('late'), CallOptions(pool_timeout=0.05))
+        assert all(request.last_user_text != 'late' for request in bedrock.requests[sent:])
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert nothing_waits(client)
+
+
+async def test_a_call_that_waited_for_a_connection_joins_the_queue_when_throttling_becomes_known() -> None:
+    async with under(Quota(requests_per_second=0)) as (bedrock, client):
+        narrow = client_of(bedrock, client.pool, max_connections=1)
+        first = asyncio.create_task(narrow.converse(**hello('first')))
+        second = asyncio.create_task(narrow.call('converse', hello('second'), CallOptions(pool_timeout=1.0)))
+        with pytest.raises(ClientError, match='Bedrock throttles'):
+            await second
+        assert all(request.last_user_text == 'first' for request in bedrock.requests)
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        assert nothing_waits(client)
+
+
+async def test_a_stream_that_is_not_to_wait_raises_at_a_refusal_that_is_its_first_event() -> None:
+    async with under(Quota(requests_per_second=0, in_stream=True)) as (bedrock, client):
+        stream = (await client.call('converse_stream', hello(), CallOptions(throttling='raise')))['stream']
+        with pytest.raises(EventStreamError, match='throttlingException'):
+            await anext(stream)
+        assert len(bedrock.requests) == 1
+        assert client.pool.stats().leases == 0
+
+
+async def test_the_end_of_throttling_is_announced(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.WARNING, 'pydantic_ai_aiobedrock')
+    async with under(Quota(requests_per_second=40, burst=5)) as (_, client):
+        await many(client, 60)
+        monkeypatch.setattr('pydantic_ai_aiobedrock._runtime.pacing.RECOVERED', 0.0)
+        await client.converse(**hello())
+        assert client.pool.stats().pacing == () or not client.pool.stats().pacing[0].throttling
+    assert [record.getMessage().split(' ')[1] for record in caplog.records] == ['throttles', 'no']
+
+
+# The machine beneath
+
+
+def test_a_call_in_flight_for_longer_than_a_refusal_takes_is_progress() -> None:
+    pacing = Pacing(patience=60.0)
+    slow, refused = Call(), Call()
+    pacing.admit(slow, 0.0)
+    pacing.admit(refused, 0.0)
+    pacing.refused(refused, 0.1, retry_after=1000.0)
+    assert pacing.due(500.0).expired == ()
+    pacing.failed(slow, 500.0)
+    assert pacing.due(560.0).expired == (refused,)
+
+
+def test_a_late_refusal_of_the_first_burst_does_not_change_a_rate_that_was_measured() -> None:
+    pacing = Pacing()
+    early, *calls = [Call() for _ in range(40)]
+    for call in (early, *calls):
+        pacing.admit(call, 0.0)
+    for call in calls:
+        pacing.refused(call, 0.02)
+    now = 0.02
+    while not pacing.learned:
+        now += 0.5
+        released = pacing.due(now).released
+        if released:
+            pacing.refused(released[-1], now)
+    before = pacing.report(now).rate
+    pacing.refused(early, now)
+    assert pacing.report(now).rate == before
+
+
+def test_a_model_that_nobody_asked_for_an_hour_after_a_refusal_is_asked_again() -> None:
+    pacing = Pacing()
+    pacing.admit(refused := Call(), 0.0)
+    pacing.refused(refused, 0.1)
+    pacing.cancelled(refused, 0.2)
+    assert pacing.due(3600.0).released == ()
+    assert pacing.admit(Call(), 3600.0)
