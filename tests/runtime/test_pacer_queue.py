@@ -10,6 +10,7 @@ import pytest
 from botocore.exceptions import ClientError, EventStreamError
 from credential_sources import hello
 from generation import eventually
+from served_bedrock import make_runtime
 
 from local_bedrock import Quota
 from pydantic_ai_aiobedrock import PoolClosedError
@@ -17,7 +18,7 @@ from pydantic_ai_aiobedrock._config.call_options import CallOptions
 from pydantic_ai_aiobedrock._runtime.pacer import Pacer, PatienceEndedError
 from pydantic_ai_aiobedrock._runtime.pacing import Call, Pacing
 
-from .test_pacer import client_of, many, nothing_waits, under
+from .test_pacer import many, nothing_waits, under
 
 HELD_BACK = 0.05
 
@@ -109,7 +110,7 @@ async def test_a_new_call_gives_up_in_the_queue_after_its_pool_timeout() -> None
 
 async def test_a_call_that_waited_for_a_connection_joins_the_queue_when_throttling_becomes_known() -> None:
     async with under(Quota(requests_per_second=0)) as (bedrock, client):
-        narrow = client_of(bedrock, client.pool, max_connections=1)
+        narrow = make_runtime(bedrock, client.pool, max_connections=1)
         first = asyncio.create_task(narrow.converse(**hello('first')))
         second = asyncio.create_task(narrow.call('converse', hello('second'), CallOptions(pool_timeout=1.0)))
         with pytest.raises(ClientError, match='Bedrock throttles'):
