@@ -92,7 +92,8 @@ class _OnError(AbstractContextManager[None]):
                     raise mapped.with_traceback(None)  # noqa: B904 - it has its cause already
                 raise
             finally:
-                # The traceback holds this frame.
+                # From Python 3.12 on, frames that the mapping adds hold the error; this frame holds the traceback.
+                exc_val.__traceback__ = exc_tb
                 del exc_val, exc_tb
 
 
