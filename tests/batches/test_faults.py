@@ -52,14 +52,14 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch_files, 'RESUME_SECONDS', 0)
     monkeypatch.setattr(batch_files, 'PART_BYTES', PART)
     monkeypatch.setattr(batch_files, 'CLEANUP_SECONDS', 5)
-    monkeypatch.setattr(batch_jobs, 'GIVE_UP_SECONDS', 0.3)
+    monkeypatch.setattr(batch_jobs, 'GIVE_UP_SECONDS', 1)
 
 
 @pytest.fixture
 async def model(bedrock: LocalBedrock) -> AsyncIterator[Any]:
     pool = SessionPool()
     with bedrock.redirect_clients():
-        provider = BedrockProvider(pool=pool, aws_read_timeout=0.3)
+        provider = BedrockProvider(pool=pool, aws_read_timeout=0.8)
         yield BedrockConverseModel(MODEL, provider=provider, batch_inference=INFERENCE)
     await pool.aclose()
 
