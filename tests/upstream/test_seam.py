@@ -126,7 +126,7 @@ def python(*lines: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=20,
+        timeout=100,
     )
 
 

@@ -88,7 +88,7 @@ class _OnError(AbstractContextManager[None]):
                     raise exc_val  # noqa: TRY301 - for the other context manager
             except Exception as mapped:
                 if mapped is not exc_val and isinstance(exc_val, _EXPLAINED):
-                    exc_val.__traceback__ = None
+                    exc_tb = None
                     raise mapped.with_traceback(None)  # noqa: B904 - it has its cause already
                 raise
             finally:
