@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import multiprocessing
+import os
 import pickle
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
@@ -27,6 +28,10 @@ def again(value: Any) -> Any:
 
 def runtime(provider: BedrockProvider) -> Any:
     return provider.client
+
+
+def take_environment(environment: dict[str, str]) -> None:
+    os.environ.update(environment)
 
 
 def ask(model: BedrockConverseModel, prompt: str) -> str:
@@ -114,7 +119,9 @@ def test_a_model_works_in_a_pool_of_processes(method: str, monkeypatch: pytest.M
             monkeypatch.setenv(name, value)
         bedrock.reply('Four.')
         model = BedrockConverseModel(NOVA)
-        with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context(method)) as pool:
+        context = multiprocessing.get_context(method)
+        # A fork server hands on the environment of its own start, which an earlier test may have been.
+        with ProcessPoolExecutor(2, context, take_environment, (dict(os.environ),)) as pool:
             answers = [pool.submit(ask, model, 'Two and two?') for _ in range(4)]
             assert all(answer.result(60) for answer in answers)
         assert bedrock.stats().requests == 4
