@@ -16,11 +16,13 @@ def aioboto3_session(**arguments: Any) -> Any:
     return pytest.importorskip('aioboto3', reason='aioboto3 is not installed').Session(**arguments)
 
 
-def client_of(bedrock: LocalBedrock, **arguments: Any) -> AbstractAsyncContextManager[Any]:
+def client_of(
+    bedrock: LocalBedrock, service: str = 'bedrock-runtime', **arguments: Any
+) -> AbstractAsyncContextManager[Any]:
     """Return a client of aiobotocore's for the LocalBedrock, to be entered."""
     session: Any = AioSession()
     return session.create_client(
-        'bedrock-runtime',
+        service,
         **{
             'region_name': bedrock.region_name,
             'endpoint_url': bedrock.base_url,

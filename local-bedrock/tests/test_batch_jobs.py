@@ -8,8 +8,8 @@ import ssl
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-import aioboto3
 import pytest
+from sessions import client_of
 from support.batches import INPUT, TITAN, lines, manifest, output, prompts, request, said, start, status
 from support.requests import NOVA, MakeClient, user
 
@@ -317,16 +317,11 @@ def test_starting_over_forgets_jobs_where_they_are(converse: Any, bedrock: Local
 async def on_the_loop(tls: ssl.SSLContext | None) -> AsyncIterator[tuple[LocalBedrock, Any]]:
     async with LocalBedrock(tls=tls) as bedrock:
         bedrock.objects.put(INPUT, lines({'inputText': 'one'}, {'inputText': 'two'}))
-        session = aioboto3.Session(
-            aws_access_key_id=bedrock.aws_access_key_id,
-            aws_secret_access_key=bedrock.aws_secret_access_key,
-            region_name=bedrock.region_name,
-        )
-        async with session.client('bedrock', endpoint_url=bedrock.base_url) as client:
+        async with client_of(bedrock, 'bedrock') as client:
             yield bedrock, client
 
 
-async def test_aioboto3_runs_jobs_too(on_the_loop: tuple[LocalBedrock, Any]) -> None:
+async def test_aiobotocore_runs_jobs_too(on_the_loop: tuple[LocalBedrock, Any]) -> None:
     bedrock, client = on_the_loop
     bedrock.jobs.hold('Scheduled')
     members = {key: value for key, value in request(modelId=TITAN).items() if key != 'modelInvocationType'}

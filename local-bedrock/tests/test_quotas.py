@@ -7,6 +7,7 @@ import json
 import random
 import time
 from collections.abc import AsyncIterator
+from contextlib import closing
 from typing import Any
 
 import aiohttp
@@ -239,8 +240,11 @@ def test_a_client_gets_the_words_of_aws(served: LocalBedrock, client: Any) -> No
 
 def test_a_stream_can_be_refused_by_its_first_event(served: LocalBedrock, client: Any) -> None:
     served.set_quotas(Quota(requests_per_second=0, in_stream=True))
-    with pytest.raises(EventStreamError, match=REQUESTS):
-        list(client.converse_stream(modelId=NOVA, messages=[user('Hello')])['stream'])
+    with (
+        closing(client.converse_stream(modelId=NOVA, messages=[user('Hello')])['stream']) as stream,
+        pytest.raises(EventStreamError, match=REQUESTS),
+    ):
+        list(stream)
     with pytest.raises(ClientError, match=REQUESTS):
         client.converse(modelId=NOVA, messages=[user('Hello')])
     assert [(each.operation, each.resource) for each in served.throttles] == [

@@ -8,10 +8,10 @@ import ssl
 from pathlib import Path
 from typing import Any
 
-import aioboto3
 import boto3
 import pytest
 from botocore.exceptions import ClientError
+from sessions import aioboto3_session
 from support.requests import MakeClient
 
 from local_bedrock import SERVICE_UNAVAILABLE, LocalBedrock
@@ -308,7 +308,7 @@ def test_parts_must_be_those_that_were_uploaded(s3: Any, served: LocalBedrock) -
 
 @pytest.mark.filterwarnings('ignore:Sending a large body directly:ResourceWarning')  # aiobotocore does so
 async def test_aioboto3_sends_and_gets_files_of_any_size(bedrock: LocalBedrock) -> None:
-    session = aioboto3.Session(
+    session = aioboto3_session(
         aws_access_key_id=bedrock.aws_access_key_id,
         aws_secret_access_key=bedrock.aws_secret_access_key,
         region_name=bedrock.region_name,
