@@ -8,7 +8,6 @@ on uvloop, `pytest --asyncio-debug` in asyncio's debug mode.
 from __future__ import annotations
 
 import asyncio
-import gc
 import sys
 import traceback
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -18,6 +17,7 @@ import blockbuster.blockbuster
 import pytest
 from blockbuster import BlockingError, blockbuster_ctx
 from guards import (
+    everything_is_collected,
     isolated_environment,
     loop_of_the_test,
     no_secret_is_told,
@@ -33,6 +33,7 @@ __all__ = (
     'authority',
     'bedrock',
     'bedrock_on_the_loop',
+    'everything_is_collected',
     'isolated_environment',
     'loop_of_the_test',
     'no_secret_is_told',
@@ -61,12 +62,6 @@ def pytest_asyncio_loop_factories(config: pytest.Config) -> Mapping[str, Callabl
 
         return {'uvloop': uvloop.new_event_loop}
     return {'asyncio': asyncio.new_event_loop}
-
-
-def pytest_collection_finish() -> None:
-    # Each test ends with a collection: what the imports have made need not be walked through again each time.
-    gc.collect()
-    gc.freeze()
 
 
 # What every test gets

@@ -22,6 +22,7 @@ from pytest_asyncio import is_async_test
 from secrecy import no_secret_is_told
 
 __all__ = (
+    'everything_is_collected',
     'isolated_environment',
     'loop_of_the_test',
     'no_secret_is_told',
@@ -34,6 +35,17 @@ GRACE_SECONDS = 2.0
 
 AWS_FILES = ('AWS_CONFIG_FILE', 'AWS_SHARED_CREDENTIALS_FILE')
 PROXIES = ('HTTP_PROXY', 'HTTPS_PROXY', 'ALL_PROXY', 'NO_PROXY')
+
+
+@pytest.fixture(autouse=True, scope='module')
+def everything_is_collected() -> None:
+    """Collect all that earlier modules have left, and exempt the rest from the collections after each test.
+
+    Those walk through the objects of one test then, not through half a million of imported modules.
+    """
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -65,6 +77,7 @@ def nothing_left_behind() -> Iterator[None]:
     # What only a finalizer reports (an exception that no one has retrieved, a session that no one has closed) is
     # reported here, and not in some later test.
     gc.collect()
+    gc.freeze()
     left = [
         *_left(lambda: [f'thread {thread!r}' for thread in threading.enumerate() if thread not in threads]),
         *_left(lambda: [f'socket {name}' for inode, name in _open_sockets().items() if inode not in sockets]),

@@ -4,6 +4,7 @@ import io
 import json
 import ssl
 from collections.abc import AsyncIterator, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ import pytest
 import trustme
 import yarl
 from botocore.config import Config
-from botocore.loaders import Loader
 from guards import (
+    everything_is_collected,
     isolated_environment,
     loop_of_the_test,
     no_secret_is_told,
@@ -30,6 +31,7 @@ __all__ = (
     'authority',
     'bedrock',
     'bedrock_on_the_loop',
+    'everything_is_collected',
     'isolated_environment',
     'loop_of_the_test',
     'no_secret_is_told',
@@ -40,8 +42,11 @@ __all__ = (
     'trusted_tls',
 )
 
-# The service model is megabytes of JSON: it is read once for all tests.
-_LOADER = Loader()
+
+@cache
+def botocore_session() -> botocore.session.Session:
+    """Return a session for all tests: it has read service models, and has looked at its hundreds of handlers."""
+    return botocore.session.Session()
 
 
 @pytest.fixture
@@ -64,8 +69,6 @@ def make_client(served: LocalBedrock) -> Iterator[MakeClient]:
         sign: bool = True,
         **credentials: Any,
     ) -> Any:
-        session = botocore.session.Session()
-        session.register_component('data_loader', _LOADER)
         keys: dict[str, Any] = {}
         if sign:
             keys = {
@@ -73,7 +76,7 @@ def make_client(served: LocalBedrock) -> Iterator[MakeClient]:
                 'aws_secret_access_key': bedrock.aws_secret_access_key,
                 'aws_session_token': bedrock.aws_session_token,
             }
-        made = session.create_client(
+        made = botocore_session().create_client(
             service,
             endpoint_url=bedrock.base_url,
             region_name=bedrock.region_name,
