@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import re
 import signal
@@ -206,6 +207,9 @@ def test_a_port_that_is_taken_is_one_clear_line(capsys: pytest.CaptureFixture[st
     with socket.create_server(('127.0.0.1', 0)) as taken:
         port = taken.getsockname()[1]
         assert main(['--port', str(port), '--quiet']) == 1
+    # The program that called it logs as before.
+    log = logging.getLogger('local_bedrock')
+    assert (log.handlers, log.propagate, log.level) == ([], True, logging.NOTSET)
     captured = capsys.readouterr()
     assert captured.out == ''
     assert captured.err.startswith(f'LocalBedrock cannot serve: 127.0.0.1:{port}: ')

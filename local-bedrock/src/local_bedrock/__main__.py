@@ -7,8 +7,8 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from local_bedrock._cli.announcement import as_json, for_a_shell
@@ -70,12 +70,21 @@ def _announcement(bedrock: LocalBedrock, authority: Path | None, options: argpar
     return for_a_shell(bedrock, authority, verb=COMMANDS[options.command], with_token=with_token)
 
 
-def _log_requests(options: argparse.Namespace) -> None:
+@contextmanager
+def _requests_logged(options: argparse.Namespace) -> Generator[None]:
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter('%(asctime)s %(message)s', '%H:%M:%S'))
     log = logging.getLogger('local_bedrock')
-    log.handlers, log.propagate = [handler], False
+    before = log.propagate, log.level
+    log.addHandler(handler)
+    log.propagate = False
     log.setLevel(logging.WARNING if options.json or options.quiet else logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.propagate = before[0]
+        log.setLevel(before[1])
 
 
 async def serve(endpoint: LocalBedrock, authority: Path | None, options: argparse.Namespace) -> None:
@@ -108,7 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with ExitStack() as stack:
             endpoint, authority = _endpoint(options, stack)
-            _log_requests(options)
+            stack.enter_context(_requests_logged(options))
             asyncio.run(serve(endpoint, authority, options))
     except KeyboardInterrupt:  # pragma: no cover - Windows
         return 0
