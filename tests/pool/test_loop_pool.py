@@ -18,6 +18,8 @@ from local_bedrock import LocalBedrock
 
 PROGRAM = """
 import asyncio, os, signal, sys, threading
+# Shells start what runs in the background without it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from pydantic_ai import Agent
 from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider, SessionPool
 
