@@ -31,8 +31,8 @@ from botocore.model import ServiceModel
 from botocore.parsers import EventStreamJSONParser, create_parser
 from botocore.serialize import create_serializer
 
-from pydantic_ai_aiobedrock import _telemetry
 from pydantic_ai_aiobedrock._client import codec_hooks
+from pydantic_ai_aiobedrock._core import telemetry
 from pydantic_ai_aiobedrock._wire.converse import decode_event, decode_response, encode_request
 from pydantic_ai_aiobedrock._wire.frames import EventStreamDecoder
 
@@ -188,7 +188,7 @@ async def main(rounds: int, as_json: bool) -> None:
     ):
         codec_hooks.install(hooked, lambda raw: raw)
         codec_hooks.install(measured_client, lambda raw: raw)
-        _telemetry.install(measured_client)
+        telemetry.install(measured_client)
         rows = [
             *event_rows(),
             *body_rows(),
@@ -230,7 +230,7 @@ async def call_rows(hooked: Any, plain: Any) -> AsyncIterator[Row]:
 
 
 async def with_telemetry(client: Any) -> None:
-    with _telemetry.Operation('chat', SHORT, client.meta.endpoint_url) as operation:
+    with telemetry.Operation('chat', SHORT, client.meta.endpoint_url) as operation:
         operation.waited()
         await client.converse(**SHORT)
 

@@ -45,7 +45,11 @@ __all__ = (
 )
 
 MAY_BLOCK = (
-    ('pydantic_ai_aiobedrock/_in_thread.py', 'run', 'runs in a thread of its own, on an event loop of its own if any'),
+    (
+        'pydantic_ai_aiobedrock/_core/in_thread.py',
+        'run',
+        'runs in a thread of its own, on an event loop of its own if any',
+    ),
     ('logging/__init__.py', 'callHandlers', 'the program decides where its log is written'),
     ('pydantic_ai_aiobedrock/providers.py', '__init__', 'cannot wait, and says that it may read the AWS configuration'),
 )

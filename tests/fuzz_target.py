@@ -7,12 +7,8 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterable
 from pathlib import Path
 
-from pydantic_ai_aiobedrock._wire.converse import (
-    ConverseDecodeError,
-    ConverseStreamError,
-    decode_event,
-    decode_response,
-)
+from pydantic_ai_aiobedrock._wire.converse import decode_event, decode_response
+from pydantic_ai_aiobedrock._wire.converse_errors import ConverseDecodeError, ConverseStreamError
 from pydantic_ai_aiobedrock._wire.frames import EventStreamDecodeError, EventStreamDecoder
 
 OWN_ERRORS = (ConverseDecodeError, ConverseStreamError, EventStreamDecodeError)

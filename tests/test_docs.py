@@ -12,7 +12,7 @@ import botocore.session
 import pytest
 
 from local_bedrock import LocalBedrock
-from pydantic_ai_aiobedrock import _telemetry
+from pydantic_ai_aiobedrock._core import telemetry
 from pydantic_ai_aiobedrock._doctor import diagnosis, doctor
 
 ROOT = Path(__file__).parents[1]
@@ -121,7 +121,7 @@ def test_every_code_of_the_doctor_that_the_troubleshooting_names_is_one() -> Non
 
 def instruments() -> set[str]:
     """Return the names of all instruments, as exporters for Prometheus spell them, without a suffix."""
-    source = Path(_telemetry.__file__).read_text().replace('{_SCOPE}', 'pydantic_ai_aiobedrock')
+    source = Path(telemetry.__file__).read_text().replace('{_SCOPE}', 'pydantic_ai_aiobedrock')
     names = re.findall(r"""'((?:gen_ai|http)\.client\.[a-z_.]+|pydantic_ai_aiobedrock\.[a-z_.]+)'""", source)
     return {name.replace('.', '_') for name in names}
 

@@ -9,7 +9,7 @@ import pytest
 
 from pydantic_ai_aiobedrock import errors
 from pydantic_ai_aiobedrock._config.client_spec import NotRenewedError
-from pydantic_ai_aiobedrock._wire import converse, frames
+from pydantic_ai_aiobedrock._wire import converse_errors, frames
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     'IncompleteStreamError': {'endpoint_url': 'https://bedrock.example', 'error': 'ended'},
@@ -23,12 +23,12 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 
 
 def of_the_package() -> list[Exception]:
-    made: list[Exception] = [converse.ConverseStreamError('code', 'message', 424, 'of the model')]
-    for module in (errors, converse, frames):
+    made: list[Exception] = [converse_errors.ConverseStreamError('code', 'message', 424, 'of the model')]
+    for module in (errors, converse_errors, frames):
         for cls in vars(module).values():
             if isinstance(cls, type) and issubclass(cls, Exception) and cls.__module__ == module.__name__:
                 make = cast(Any, cls)
-                if cls is not converse.ConverseStreamError:
+                if cls is not converse_errors.ConverseStreamError:
                     made.append(make(**ARGUMENTS[cls.__name__]) if cls.__name__ in ARGUMENTS else make('a message'))
     return [*made, NotRenewedError('a message')]
 

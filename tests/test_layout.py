@@ -68,6 +68,27 @@ def test_the_layout_names_every_file_and_folder_of_the_root_and_no_other() -> No
     assert named == found
 
 
+def test_the_root_holds_at_most_twelve_files() -> None:
+    assert len([path for path in PACKAGE.iterdir() if path.is_file()]) <= 12
+
+
+def test_the_names_of_the_package_come_from_every_file_of_the_root() -> None:
+    imports = list(ast.walk(ast.parse(inspect.getsource(pydantic_ai_aiobedrock))))
+    sources = {
+        node.module
+        for node in imports
+        if isinstance(node, ast.ImportFrom) and {name.name for name in node.names} & set(pydantic_ai_aiobedrock.__all__)
+    }
+    files = {path.stem for path in PACKAGE.glob('*.py')} - {'__init__', '__main__'}
+    assert {name for name in files if f'pydantic_ai_aiobedrock.{name}' not in sources} == set()
+
+
+def test_no_file_is_longer_than_400_lines() -> None:
+    files = [*PACKAGE.rglob('*.py'), *(ROOT / 'local-bedrock' / 'src').rglob('*.py')]
+    assert len(files) > 100
+    assert [str(path) for path in files if path.read_text().count('\n') > 400] == []
+
+
 def test_each_step_of_a_call_calls_the_next_by_its_name() -> None:
     assert len(STEPS) == 11
     for step, following in pairwise(STEPS):

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from pydantic_ai_aiobedrock._sandbox import passed_through
+from pydantic_ai_aiobedrock._core.sandbox import passed_through
 
 with passed_through():
     from pydantic_ai.models.bedrock import BedrockModelName, LatestBedrockModelNames

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic_ai.capabilities import AbstractCapability
 from pydantic_ai.models import Model, ModelResolutionContext
 
-from pydantic_ai_aiobedrock._in_thread import start_in_thread
+from pydantic_ai_aiobedrock._core.in_thread import start_in_thread
 from pydantic_ai_aiobedrock.models import BedrockConverseModel
 from pydantic_ai_aiobedrock.providers import BedrockProvider
 

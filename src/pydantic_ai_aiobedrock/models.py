@@ -19,8 +19,8 @@ from pydantic_ai.tools import RunContext
 from pydantic_ai.usage import RequestUsage
 
 from pydantic_ai_aiobedrock._config.call_options import CallOptions, call_options, calling_with
+from pydantic_ai_aiobedrock._core.turns import turns
 from pydantic_ai_aiobedrock._runtime.runtime import BedrockRuntime
-from pydantic_ai_aiobedrock._turns import turns
 from pydantic_ai_aiobedrock._upstream import batch_records, claude_batches, seam
 from pydantic_ai_aiobedrock._upstream.batch_inference import InvocationType
 from pydantic_ai_aiobedrock._upstream.error_mapping import map_api_errors, map_shape_errors

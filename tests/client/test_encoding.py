@@ -14,7 +14,8 @@ from credential_sources import current, hello, runtime
 from local_bedrock import LocalBedrock
 from pydantic_ai_aiobedrock import SessionPool
 from pydantic_ai_aiobedrock._client.encoding import OFF_LOOP_BYTES, LargeBody, digest_of, encode
-from pydantic_ai_aiobedrock._wire.converse import LARGE_BLOB_BYTES, ConverseEncodeError, encode_request
+from pydantic_ai_aiobedrock._wire.converse import LARGE_BLOB_BYTES, encode_request
+from pydantic_ai_aiobedrock._wire.converse_errors import ConverseEncodeError
 
 SIZES = [
     [LARGE_BLOB_BYTES],

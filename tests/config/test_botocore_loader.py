@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError
 from botocore.loaders import JSONFileLoader, create_loader
 
 from pydantic_ai_aiobedrock._config.botocore_loader import data_loader, hasten
-from pydantic_ai_aiobedrock._in_thread import start_in_thread
+from pydantic_ai_aiobedrock._core.in_thread import start_in_thread
 
 REGIONS = (
     'us-east-1',

@@ -17,12 +17,8 @@ from pydantic_core import to_json
 from wire.frames import event, exception, frame, header, property_test, sized
 
 from local_bedrock import EventsReply, RawReply
-from pydantic_ai_aiobedrock._wire.converse import (
-    ConverseDecodeError,
-    ConverseStreamError,
-    decode_event,
-    decode_response,
-)
+from pydantic_ai_aiobedrock._wire.converse import decode_event, decode_response
+from pydantic_ai_aiobedrock._wire.converse_errors import ConverseDecodeError, ConverseStreamError
 from pydantic_ai_aiobedrock._wire.frames import EventStreamDecodeError, EventStreamDecoder
 
 from .calls import Caller, call

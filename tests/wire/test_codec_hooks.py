@@ -15,7 +15,7 @@ from botocore.loaders import Loader, create_loader
 
 from local_bedrock import LocalBedrock
 from pydantic_ai_aiobedrock._client import codec_hooks
-from pydantic_ai_aiobedrock._wire.converse import ConverseEncodeError
+from pydantic_ai_aiobedrock._wire.converse_errors import ConverseEncodeError
 
 from .frames import event
 

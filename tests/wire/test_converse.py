@@ -9,14 +9,8 @@ from typing import Any, NamedTuple
 import pytest
 from hypothesis import given
 
-from pydantic_ai_aiobedrock._wire.converse import (
-    USAGE_MEMBERS,
-    ConverseDecodeError,
-    ConverseEncodeError,
-    decode_event,
-    decode_response,
-    encode_request,
-)
+from pydantic_ai_aiobedrock._wire.converse import USAGE_MEMBERS, decode_event, decode_response, encode_request
+from pydantic_ai_aiobedrock._wire.converse_errors import ConverseDecodeError, ConverseEncodeError
 
 from .frames import event_message, property_test
 from .shapes import (

@@ -10,14 +10,8 @@ from botocore.eventstream import EventStreamBuffer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pydantic_ai_aiobedrock._wire.converse import (
-    USAGE_MEMBERS,
-    ConverseDecodeError,
-    ConverseStreamError,
-    decode_event,
-    decode_response,
-    encode_request,
-)
+from pydantic_ai_aiobedrock._wire.converse import USAGE_MEMBERS, decode_event, decode_response, encode_request
+from pydantic_ai_aiobedrock._wire.converse_errors import ConverseDecodeError, ConverseStreamError
 from pydantic_ai_aiobedrock._wire.frames import EventStreamDecoder, Message
 
 from .frames import event_message, exception, exchanges, frame, message, property_test, streams

@@ -13,7 +13,6 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
 from botocore.exceptions import BotoCoreError, ClientError, CredentialRetrievalError
 
-from pydantic_ai_aiobedrock import _telemetry
 from pydantic_ai_aiobedrock._client import (
     attempt_log,
     attempts,
@@ -41,6 +40,7 @@ from pydantic_ai_aiobedrock._config.client_spec import (
     aws_environment,
     botocore_session,
 )
+from pydantic_ai_aiobedrock._core import telemetry
 
 
 async def make_client(spec: ClientSpec, cache: CredentialCache, begin: Callable[[str], None]) -> Client:
@@ -106,7 +106,7 @@ def _equip(client: Any) -> None:
     codec_hooks.install(client, ConverseEventStream)
     retry_after.install(client)
     throttling.install(client)
-    _telemetry.install(client)
+    telemetry.install(client)
     attempt_log.install(client)
     extra_headers.install(client)
 

@@ -11,7 +11,7 @@ import aiohttp
 from botocore.exceptions import InvalidConfigError
 from botocore.httpsession import create_urllib3_context, get_cert_path
 
-from pydantic_ai_aiobedrock._turns import turns
+from pydantic_ai_aiobedrock._core.turns import turns
 
 TURNS_UNTIL_LOST = 10
 """Turns of the loop after which an aborted connection has been reported as lost; asyncio's TLS takes three."""

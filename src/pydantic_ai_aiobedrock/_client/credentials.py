@@ -17,10 +17,10 @@ from botocore.credentials import ReadOnlyCredentials
 from botocore.exceptions import ClientError, CredentialRetrievalError
 from botocore.tokens import FrozenAuthToken
 
-from pydantic_ai_aiobedrock import _telemetry
 from pydantic_ai_aiobedrock._client.credential_cache import Kept
 from pydantic_ai_aiobedrock._config.client_spec import ApiKey, NotRenewedError
-from pydantic_ai_aiobedrock._in_thread import start_in_thread, start_loop_in_thread
+from pydantic_ai_aiobedrock._core import telemetry
+from pydantic_ai_aiobedrock._core.in_thread import start_in_thread, start_loop_in_thread
 
 logger: logging.Logger = logging.getLogger('pydantic_ai_aiobedrock')
 
@@ -306,7 +306,7 @@ class _Latest(Generic[_T]):
                 self._changed_by = self._resolutions + 1
             self.value = value
         finally:
-            _telemetry.credentials_resolved(self.failure)
+            telemetry.credentials_resolved(self.failure)
             self._resolutions += 1
             self._resolving = None
 

@@ -8,8 +8,8 @@ from functools import partial
 from hashlib import sha256
 from typing import Any, Final
 
-from pydantic_ai_aiobedrock._in_thread import start_in_thread
-from pydantic_ai_aiobedrock._turns import turns
+from pydantic_ai_aiobedrock._core.in_thread import start_in_thread
+from pydantic_ai_aiobedrock._core.turns import turns
 from pydantic_ai_aiobedrock._wire.converse import encode_in_parts, join
 
 OFF_LOOP_BYTES: Final = 256 * 1024

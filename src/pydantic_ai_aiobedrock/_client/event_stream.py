@@ -11,9 +11,10 @@ from botocore.eventstream import EventStream
 from botocore.exceptions import EventStreamError, ResponseStreamingError
 
 from pydantic_ai_aiobedrock._client.error_translation import translate_reading
-from pydantic_ai_aiobedrock._telemetry import OwnedLease, StreamProgress
-from pydantic_ai_aiobedrock._turns import turns
-from pydantic_ai_aiobedrock._wire.converse import ConverseStreamError, decode_event
+from pydantic_ai_aiobedrock._core.telemetry import OwnedLease, StreamProgress
+from pydantic_ai_aiobedrock._core.turns import turns
+from pydantic_ai_aiobedrock._wire.converse import decode_event
+from pydantic_ai_aiobedrock._wire.converse_errors import ConverseStreamError
 from pydantic_ai_aiobedrock._wire.frames import EventStreamDecoder, Message
 from pydantic_ai_aiobedrock.errors import IncompleteStreamError
 

@@ -19,7 +19,6 @@ from typing import Any, Final, NamedTuple
 from botocore import UNSIGNED
 from pydantic_core import from_json
 
-from pydantic_ai_aiobedrock import _telemetry
 from pydantic_ai_aiobedrock._client import attempt_log, sigv4
 from pydantic_ai_aiobedrock._client.botocore_call import call_botocore
 from pydantic_ai_aiobedrock._client.encoding import encode
@@ -28,6 +27,7 @@ from pydantic_ai_aiobedrock._client.listeners import Listeners
 from pydantic_ai_aiobedrock._client.throttling import is_throttling
 from pydantic_ai_aiobedrock._client.transport import HTTPSession
 from pydantic_ai_aiobedrock._config.call_options import CallOptions
+from pydantic_ai_aiobedrock._core import telemetry
 from pydantic_ai_aiobedrock._wire.converse import decode_response
 
 REMEMBERED = 256
@@ -104,7 +104,7 @@ class FastPath:
         self._signer: Any = client._request_signer
         self._events: Any = client.meta.events
         self._listeners = Listeners(client)
-        self._server = _telemetry.server_attributes(client.meta.endpoint_url)
+        self._server = telemetry.server_attributes(client.meta.endpoint_url)
         self._templates: dict[tuple[str, str], _Template] = {}
         self._operations = {
             'converse': _operation(client, 'Converse', streams=False),
@@ -193,7 +193,7 @@ class FastPath:
         code = fields.get('x-amzn-errortype', '').partition(':')[0]
         if not is_throttling(code):
             return
-        _telemetry.attempt_answered(sent_at, request_bytes, response.status_code, len(content), self._server)
+        telemetry.attempt_answered(sent_at, request_bytes, response.status_code, len(content), self._server)
         if logged is not None:
             logged.answered(response.status_code, fields)
         parsed: Any = {
@@ -234,7 +234,7 @@ class FastPath:
             **template.metadata,
             'RetryAttempts': 0,
         }
-        _telemetry.attempt_answered(sent_at, request_bytes, response.status_code, response_bytes, self._server)
+        telemetry.attempt_answered(sent_at, request_bytes, response.status_code, response_bytes, self._server)
         # The quota of retries is filled up by successes.
         await self._events.emit(
             f'after-call.bedrock-runtime.{operation.name}',
@@ -310,7 +310,7 @@ def _take_over(params: dict[str, Any], context: dict[str, Any], **_: object) -> 
     if call is not None and call.outcome is not None:
         params['body'] = call.body
         context['retries'] = {'invocation-id': call.invocation_id}
-        _telemetry.attempt_was_sent(context, call.sent_at)
+        telemetry.attempt_was_sent(context, call.sent_at)
         attempt_log.take_over(context, call.logged)
 
 

@@ -7,7 +7,7 @@ from functools import partial
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from pydantic_ai_aiobedrock._in_thread import start_in_thread
+from pydantic_ai_aiobedrock._core.in_thread import start_in_thread
 
 
 class Resolver(AbstractResolver):

@@ -28,7 +28,7 @@ from pydantic_ai_aiobedrock._client.request_body import PIECE_BYTES, RequestBody
 from pydantic_ai_aiobedrock._client.resolver import Resolver
 from pydantic_ai_aiobedrock._config.call_options import NO_OPTIONS, PACED, CallOptions, call_options
 from pydantic_ai_aiobedrock._config.redaction import redact_url
-from pydantic_ai_aiobedrock._in_thread import start_in_thread
+from pydantic_ai_aiobedrock._core.in_thread import start_in_thread
 from pydantic_ai_aiobedrock.errors import PoolClosedError, WriteTimeoutError
 
 TCP_KEEPALIVE_SECONDS = 60

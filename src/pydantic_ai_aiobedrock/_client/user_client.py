@@ -10,12 +10,12 @@ from typing import Any
 import aiohttp
 from aiobotocore.client import AioBaseClient
 
-from pydantic_ai_aiobedrock._awaited import awaited
 from pydantic_ai_aiobedrock._client import extra_headers
 from pydantic_ai_aiobedrock._client.bodies import read_body
 from pydantic_ai_aiobedrock._client.botocore_call import call_botocore
 from pydantic_ai_aiobedrock._client.error_translation import translate_reading
 from pydantic_ai_aiobedrock._config.call_options import NO_OPTIONS, CallOptions
+from pydantic_ai_aiobedrock._core.awaited import awaited
 from pydantic_ai_aiobedrock.errors import IncompleteStreamError, PoolClosedError, WrongLoopError
 
 

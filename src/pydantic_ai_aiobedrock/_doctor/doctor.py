@@ -24,8 +24,8 @@ from pydantic_ai_aiobedrock._config.client_spec import ClientSpec
 from pydantic_ai_aiobedrock._config.engine import check_engine
 from pydantic_ai_aiobedrock._config.login_session import check_login_session
 from pydantic_ai_aiobedrock._config.redaction import redact_url
+from pydantic_ai_aiobedrock._core.in_thread import start_in_thread
 from pydantic_ai_aiobedrock._doctor.diagnosis import SKEW_SECONDS, Circumstances, Problem, clock_skew, diagnose
-from pydantic_ai_aiobedrock._in_thread import start_in_thread
 from pydantic_ai_aiobedrock._pool.session_pool import SessionPool
 from pydantic_ai_aiobedrock._runtime.runtime import BedrockRuntime
 from pydantic_ai_aiobedrock._upstream import seam

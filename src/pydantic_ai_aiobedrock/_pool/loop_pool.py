@@ -10,9 +10,9 @@ from contextlib import suppress
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
-from pydantic_ai_aiobedrock import _telemetry
 from pydantic_ai_aiobedrock._client.credential_cache import CredentialCache
 from pydantic_ai_aiobedrock._config.client_spec import ClientSpec
+from pydantic_ai_aiobedrock._core import telemetry
 from pydantic_ai_aiobedrock._pool.open_client import open_client
 from pydantic_ai_aiobedrock._pool.paced import Paced, PacingStats
 from pydantic_ai_aiobedrock._pool.pooled_client import ClientState, PooledClient
@@ -134,7 +134,7 @@ class LoopPool:
         if granted.done():
             return granted.result()
         self._give_up(spec, granted)
-        _telemetry.pool_timed_out()
+        telemetry.pool_timed_out()
         raise self._pool_timeout(spec, limit)
 
     def pacer(self, key: tuple[object, ...], make: Callable[[], _Paced]) -> _Paced:

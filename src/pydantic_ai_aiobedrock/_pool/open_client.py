@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pydantic_ai_aiobedrock._client.credential_cache import CredentialCache
 from pydantic_ai_aiobedrock._config.client_spec import ClientSpec
 from pydantic_ai_aiobedrock._config.engine import check_engine
-from pydantic_ai_aiobedrock._in_thread import start_loop_in_thread
+from pydantic_ai_aiobedrock._core.in_thread import start_loop_in_thread
 from pydantic_ai_aiobedrock.errors import EngineMismatchError, OpeningError
 
 if TYPE_CHECKING:

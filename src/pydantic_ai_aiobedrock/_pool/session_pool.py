@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from pydantic_ai_aiobedrock import _telemetry
 from pydantic_ai_aiobedrock._client.credential_cache import CredentialCache
 from pydantic_ai_aiobedrock._config.client_spec import ClientSpec
-from pydantic_ai_aiobedrock._in_thread import start_in_thread
+from pydantic_ai_aiobedrock._core import telemetry
+from pydantic_ai_aiobedrock._core.in_thread import start_in_thread
 from pydantic_ai_aiobedrock._pool.loop_pool import Lease, LoopPool, PoolLimits
 from pydantic_ai_aiobedrock._pool.paced import Paced, PacingStats
 from pydantic_ai_aiobedrock.errors import PoolClosedError
@@ -92,7 +92,7 @@ class SessionPool:
         self._closed = False
         self._past: Counter[str] = Counter()
         _pools.add(self)
-        _telemetry.observe(self)
+        telemetry.observe(self)
 
     def __repr__(self) -> str:
         state = (

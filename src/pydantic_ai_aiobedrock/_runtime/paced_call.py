@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError, EventStreamError
 
+from pydantic_ai_aiobedrock._core.turns import turns
 from pydantic_ai_aiobedrock._pool.loop_pool import Lease
 from pydantic_ai_aiobedrock._runtime.pacer import Pacer, PatienceEndedError
 from pydantic_ai_aiobedrock._runtime.pacing import Call
 from pydantic_ai_aiobedrock._runtime.token_quota import max_tokens, reserved_tokens
-from pydantic_ai_aiobedrock._turns import turns
 
 if TYPE_CHECKING:
     from pydantic_ai_aiobedrock._client.event_stream import ConverseEventStream

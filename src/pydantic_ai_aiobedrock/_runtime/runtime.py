@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn
 
-from pydantic_ai_aiobedrock import _telemetry
-from pydantic_ai_aiobedrock._awaited import awaited
 from pydantic_ai_aiobedrock._config.call_options import NO_OPTIONS, PACED, CallOptions, Throttling
 from pydantic_ai_aiobedrock._config.client_spec import ClientSpec
+from pydantic_ai_aiobedrock._core import telemetry
+from pydantic_ai_aiobedrock._core.awaited import awaited
 from pydantic_ai_aiobedrock._pool.loop_pool import Lease
 from pydantic_ai_aiobedrock._pool.session_pool import SessionPool
 from pydantic_ai_aiobedrock._runtime.auth_retry import send
@@ -97,7 +97,7 @@ class BedrockRuntime:
             PoolClosedError: The pool is closed.
         """
         family = _FAMILIES.get(operation, operation)
-        with _telemetry.Operation(family, params, self.meta.endpoint_url) as measured:
+        with telemetry.Operation(family, params, self.meta.endpoint_url) as measured:
             call = await self._paced(operation, family, params, options, measured)
             try:
                 response: dict[str, Any] = await call.send()
@@ -190,7 +190,7 @@ class BedrockRuntime:
         family: str,
         params: Mapping[str, Any],
         options: CallOptions,
-        measured: _telemetry.Operation,
+        measured: telemetry.Operation,
     ) -> PacedCall:
         # Below, a throttled attempt ends the call, even if the caller waits for another.
         options = PACED if options is NO_OPTIONS else replace(options, paced=True)

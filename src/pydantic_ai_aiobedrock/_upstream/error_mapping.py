@@ -29,7 +29,7 @@ from botocore.exceptions import (
 from pydantic_ai.exceptions import ModelAPIError, UserError
 
 from pydantic_ai_aiobedrock._upstream import seam
-from pydantic_ai_aiobedrock._wire.converse import ConverseDecodeError, ConverseEncodeError
+from pydantic_ai_aiobedrock._wire.converse_errors import ConverseDecodeError, ConverseEncodeError
 from pydantic_ai_aiobedrock._wire.frames import EventStreamDecodeError
 from pydantic_ai_aiobedrock.errors import (
     EngineMismatchError,

@@ -13,17 +13,15 @@ from contextlib import suppress
 from decimal import Decimal
 from math import isfinite
 from secrets import token_hex
-from typing import Any, Final, Self, TypeAlias, cast
+from typing import Any, Final, TypeAlias, cast
 
 from pydantic_core import from_json, to_json
 
+from pydantic_ai_aiobedrock._wire.converse_errors import ConverseDecodeError, ConverseEncodeError, ConverseStreamError
 from pydantic_ai_aiobedrock._wire.frames import HeaderValue, Message
 
 __all__ = [
     'USAGE_MEMBERS',
-    'ConverseDecodeError',
-    'ConverseEncodeError',
-    'ConverseStreamError',
     'decode_event',
     'decode_request',
     'decode_response',
@@ -82,46 +80,6 @@ LARGE_BLOB_BYTES: Final = 64 * 1024
 
 _LARGE_BLOB: Final = token_hex(16)
 """Stands for a large blob while its request becomes JSON; no text holds it, for nobody can know it."""
-
-
-class ConverseEncodeError(ValueError):
-    """A request holds a value that JSON cannot carry."""
-
-    def __init__(self, reason: str) -> None:
-        self.reason = reason
-        self.path: list[str | int] = []
-        super().__init__(reason)
-
-    def __str__(self) -> str:
-        path = ''.join(f'[{step}]' if isinstance(step, int) else f'.{step}' for step in reversed(self.path))
-        return f'JSON cannot carry the request: {path.removeprefix(".") or "it"} {self.reason}'
-
-
-class ConverseDecodeError(ValueError):
-    """An event is none of Converse's: not a JSON object, or with a blob that is not base64."""
-
-
-class ConverseStreamError(Exception):
-    """An exception that Bedrock sent in the middle of a stream."""
-
-    def __init__(
-        self,
-        code: str,
-        message: str,
-        original_status_code: int | None = None,
-        original_message: str | None = None,
-    ) -> None:
-        self.code = code
-        self.message = message
-        self.original_status_code = original_status_code
-        """The status that the model itself gave, of a `modelStreamErrorException`."""
-        self.original_message = original_message
-        """The model's own message, of a `modelStreamErrorException`."""
-        super().__init__(f'{code}: {message}')
-
-    def __reduce__(self) -> tuple[type[Self], tuple[str, str, int | None, str | None]]:
-        """Return the arguments of the constructor, which are not those of `Exception`."""
-        return type(self), (self.code, self.message, self.original_status_code, self.original_message)
 
 
 def encode_request(params: Mapping[str, Any]) -> bytes:

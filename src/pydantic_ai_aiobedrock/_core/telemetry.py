@@ -20,7 +20,7 @@ from botocore.exceptions import ClientError
 from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Observation
 
-from pydantic_ai_aiobedrock._wire.converse import ConverseStreamError
+from pydantic_ai_aiobedrock._wire.converse_errors import ConverseStreamError
 
 _SCOPE = 'pydantic_ai_aiobedrock'
 _SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)

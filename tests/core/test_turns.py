@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from pydantic_ai_aiobedrock._turns import Turns
+from pydantic_ai_aiobedrock._core.turns import Turns
 
 
 async def test_the_first_of_a_turn_do_not_wait() -> None:
