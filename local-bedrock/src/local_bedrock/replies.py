@@ -11,8 +11,8 @@ from local_bedrock.frames import StreamEvent
 from local_bedrock.requests import RecordedRequest
 
 Ending = Literal['end', 'close', 'reset', 'hang']
-"""How a response ends that was cut short: as if it were whole (`end`), by closing the connection in good order with
-the HTTP message unfinished (`close`), by a TCP reset (`reset`), or not at all (`hang`)."""
+"""The ending of a response that was cut short: as if it were whole (`end`), by closing the connection in good order
+with the HTTP message unfinished (`close`), by a TCP reset (`reset`), or not at all (`hang`)."""
 
 
 @dataclass(frozen=True)

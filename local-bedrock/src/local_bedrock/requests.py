@@ -53,7 +53,7 @@ class RecordedRequest:
     started: float = 0.0
     """When its body had arrived, on `time.monotonic()`."""
     auth_scheme: AuthScheme | None = None
-    """How it was authenticated; `None` where it was not."""
+    """The scheme of its authentication; `None` if it had none."""
     request_id: str = ''
     """The `x-amzn-RequestId` of the response."""
     ended: float | None = None

@@ -63,11 +63,11 @@ class Response:
     truncate_at: int | None = None
     """Bytes of the body after which it is cut; 0 sends the head alone, -1 not even that."""
     then: Ending = 'end'
-    """How a response ends that was cut."""
+    """The ending of a response that was cut."""
     close: bool = False
-    """Whether the connection is closed after a whole response, which says so."""
+    """Close the connection after a whole response, and announce it in the response."""
     drop_after: bool = False
-    """Whether the connection is closed after a whole response that promised to keep it."""
+    """Close the connection after a whole response that promised to keep it."""
 
     usage: Mapping[str, Any] | None = None
     """The tokens that the model has used, as `usage` of Converse; a generated stream knows them at its end."""

@@ -190,7 +190,7 @@ class LocalBedrock(AcceptsKeys, Scripted):
             return '<LocalBedrock: not serving>'
         return f'<LocalBedrock: {self.base_url} | {self.stats().requests} requests, {self.stats().in_flight} in flight>'
 
-    # Where it is and what it accepts
+    # Address and accepted keys
 
     @property
     def base_url(self) -> str:

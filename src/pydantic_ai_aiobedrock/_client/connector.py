@@ -40,7 +40,7 @@ class Connector(aiohttp.TCPConnector):
             connection = await super().connect(*args, **kwargs)
             protocol = connection.protocol
             # aiohttp would take a response that came unasked for the answer to the request that is sent now. What a
-            # server says first on a new connection it would say on the next one too.
+            # server says first on a new connection it would say on the next, too.
             if protocol is None or protocol not in self._used or not protocol.should_close:
                 if protocol is not None:
                     self._used.add(protocol)
@@ -56,7 +56,7 @@ class Connector(aiohttp.TCPConnector):
         self.in_use -= 1
 
     async def abort(self) -> None:
-        """Close every connection at once, in use or idle, and let those who read from one see it."""
+        """Close every connection at once, in use or idle, and wake their readers with an error."""
         open_now = [protocol for protocol in self._used if protocol.transport is not None]
         for protocol in open_now:
             protocol.transport.abort()
@@ -67,7 +67,7 @@ class Connector(aiohttp.TCPConnector):
             await asyncio.sleep(0)
 
     def abandon(self) -> None:
-        """Give up every connection after the loop was closed: nothing that closing one needs can be scheduled on it."""
+        """Give up every connection after the loop was closed: nothing that closing needs can be scheduled on it."""
         for protocol in list(self._used):
             transport, protocol.transport = protocol.transport, None
             _mark_closed(transport)

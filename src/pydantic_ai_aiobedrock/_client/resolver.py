@@ -32,7 +32,7 @@ def _look_up(host: str, port: int, family: socket.AddressFamily) -> list[Resolve
     for kind, _, protocol, _, address in socket.getaddrinfo(
         host, port, family=family, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
     ):
-        # A link-local address of IPv6 is one of an interface, which only its text names.
+        # A link-local address of IPv6 belongs to an interface, which only its text names.
         numeric, _ = socket.getnameinfo(address, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)
         flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
         found.append(ResolveResult(hostname=host, host=numeric, port=port, family=kind, proto=protocol, flags=flags))

@@ -56,7 +56,7 @@ class SignedAlike:
         return True
 
     def authorization(self, credentials: Any, timestamp: str, body: bytes | bytearray) -> str:
-        """Return the `Authorization` of a request with this `X-Amz-Date`, and the credentials' token if they have one.
+        """Return the `Authorization` of a request with this `X-Amz-Date`, and the credentials' token, if any.
 
         Only a request whose credentials have a token is like one whose credentials had.
         """

@@ -1,7 +1,7 @@
 """The HTTP session of a Bedrock client: aiohttp, with bounded waits, TCP keep-alive and timeouts per request.
 
 botocore signs and retries; what it hands over to be sent, and the exceptions it expects back, are those of
-aiobotocore's own HTTP session class, in whose place this one is put (`AioConfig(http_session_cls=...)`).
+aiobotocore's own HTTP session class, which this class replaces (`AioConfig(http_session_cls=...)`).
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ class HTTPSession:
                 await session.close()
 
     async def send(self, request: PreparedRequest, options: CallOptions | None = None) -> AioAWSResponse:
-        """Send one signed request; read the whole body unless it is streamed.
+        """Send a signed request; read the whole body unless it is streamed.
 
         Args:
             request: The request.
@@ -280,7 +280,7 @@ class HTTPSession:
         """Return the proxy on the way to a URL, without its password, and the headers that hold the password.
 
         Raises:
-            InvalidConfigError: Its URL is not one.
+            InvalidConfigError: Its URL is malformed.
         """
         proxy_url = self._proxies.proxy_url_for(url) if self._has_proxies else None
         if not proxy_url:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Throttling = Literal['wait', 'raise']
-"""How a throttled call goes on: it waits for as long as other calls of its model get through, or raises at once."""
+"""The reaction of a throttled call: it waits for as long as other calls of its model get through, or raises at once."""
 
 
 @dataclass(frozen=True)

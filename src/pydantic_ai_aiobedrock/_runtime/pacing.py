@@ -113,7 +113,7 @@ class _Meter:
     """The learned rate of a quota, and the credit to send by it."""
 
     def __init__(self, unit: float, now: float, flying: int, admitted: int) -> None:
-        # A quota with a burst is not full when it refuses; one without loses what it would hold beyond a call.
+        # A quota with a burst is not full when it refuses; without a burst it loses what it would hold beyond a call.
         self.kept = 0.9 if (small := admitted <= SMALL_BURST) else 0.5
         # Where a late call loses its place in the quota, the rate is sent with something on top.
         self.above = 1.02 if small else 1.0

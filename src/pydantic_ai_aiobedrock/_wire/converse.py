@@ -40,7 +40,7 @@ a sum of the usage would count them twice. (Claude Sonnet 4.5 and Nova, 2026-11)
 """
 
 _Blobs: TypeAlias = 'Mapping[str, _Blobs]'
-"""Where the blobs are below an object, or below each object of a list.
+"""The places of blobs below an object, or below each object of a list.
 
 A document (a tool's input, a JSON result) is never part of it: a member that looks like a blob in there is the user's.
 """

@@ -59,7 +59,7 @@ class EventStreamDecoder:
     def __init__(self) -> None:
         self._buffer: bytes | bytearray = b''
         self._offset = 0
-        # How many bytes from `_offset` on it takes to get any further.
+        # Bytes from `_offset` on that are needed to get any further.
         self._needed = _PRELUDE_SIZE
         self._failure: str | None = None
 

@@ -1,4 +1,4 @@
-"""Batch inference jobs: what they are, and how they come to their end."""
+"""Batch inference jobs: their creation, their states, and their ends."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Jobs:
         if tasks:
             await asyncio.wait(tasks)
 
-    # What is asked over HTTP
+    # Operations over HTTP
 
     def create(self, request: Mapping[str, Any]) -> Job:
         """Start a job, or return the job that was created with the same token.
@@ -123,7 +123,7 @@ class Jobs:
             raise validation_error(f'The model invocation job cannot be stopped. State was: {job.status}')
         self._start(job, self._stop(job))
 
-    # What tests ask
+    # Controls for tests
 
     def rest_at(self, rest: tuple[RestingStatus, int] | None) -> None:
         """Let jobs rest in a state, or nowhere; those that rest in another go on."""
@@ -141,7 +141,7 @@ class Jobs:
         for job in self._running():
             self._interrupt(job, 'Failed', message)
 
-    # How they come to their end
+    # Ends of jobs
 
     def _running(self) -> list[Job]:
         return [job for job in self.known.values() if not job.has_ended and job.status != 'Stopping']

@@ -29,7 +29,7 @@ async def answer_job_request(record: RecordedRequest, jobs: Jobs) -> Response:
         RefusedError: With Bedrock's error.
     """
     assert record.operation is not None
-    # Where it came without one, the body is empty.
+    # The body is empty if the request came without it.
     record.body = decoded(record.raw_body)
     query: dict[str, Any] = dict(parse_qsl(record.path.partition('?')[2]))
     if query.get('maxResults', '').isdecimal():

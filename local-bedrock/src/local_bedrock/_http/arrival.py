@@ -22,7 +22,7 @@ https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Message.html
 """
 
 DEFAULT_RECEIVE_SECONDS = 60.0
-"""How long the head of a request, and then its body, may take by default."""
+"""The default bound on the arrival of the head of a request, and then of its body."""
 
 # A smaller body costs less than to examine the request before it is read.
 _SMALL = 64 * 1024

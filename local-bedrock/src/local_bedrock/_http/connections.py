@@ -121,7 +121,7 @@ class Connections(web.Server):
             transport.abort()
 
     async def close(self) -> None:
-        """Cancel what is under way, and return when no connection is left."""
+        """Cancel requests under way, and return when no connection is left."""
         self.pre_shutdown()
         under_way: list[asyncio.Task[Any]] = [*self._endpoint.handling, *self._opening]
         for task in under_way:

@@ -1,4 +1,4 @@
-"""One request from its first byte to the last byte of its answer."""
+"""A request, from its first byte to the last byte of its response."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _NOT_RECORDED = ErrorReply(
 
 
 def _shown(headers: CIMultiDictProxy[str]) -> CIMultiDictProxy[str]:
-    """Return the headers without what is secret in them."""
+    """Return the headers without their secrets."""
     shown = CIMultiDict(headers)
     if (authorization := shown.get('Authorization')) is not None:
         scheme = authorization.partition(' ')[0]
@@ -106,7 +106,7 @@ class Handler:
         runtime.quotas.forget()
 
     def start_over(self, keyring: Keyring) -> None:
-        """Forget everything, and count anew what is not under way."""
+        """Forget everything; counts start again, without the requests under way."""
         self.forget()
         self.runtime.script.start_over()
         self.jobs.clear()
@@ -129,7 +129,7 @@ class Handler:
         )
 
     async def handle(self, http: web.BaseRequest) -> web.StreamResponse:
-        """Answer one request."""
+        """Answer a request."""
         if self.admin is not None and self.admin.concerns(http):
             return await self.admin.handle(http)
         task = cast('asyncio.Task[Any]', asyncio.current_task())
@@ -230,7 +230,7 @@ class Handler:
             if isinstance(fault, ErrorReply):
                 response = error_response(fault, record)
             elif isinstance(fault, NoResponse):
-                # No reply is used up for what nobody is going to see.
+                # No reply is used up for a response that nobody is going to see.
                 response = Response(200, {}, ())
             else:
                 response = await self._served(record, http.headers)

@@ -53,7 +53,7 @@ class Lifetime:
             self._open = stack.pop_all()
 
     async def close(self) -> None:
-        """Close everything, and cancel what is under way."""
+        """Close everything, and cancel requests under way."""
         await self._open.aclose()
 
     def stop_accepting(self, how: Refusal) -> None:
@@ -79,7 +79,7 @@ class Lifetime:
         self._endpoint.start_over(self._keyring.copy())
 
     def act(self, act: Callable[[], None]) -> None:
-        """Do something to what is open, on the loop that it belongs to; another thread waits until it is done."""
+        """Do something to the open parts, on the loop that it belongs to; another thread waits until it is done."""
         try:
             here = asyncio.get_running_loop()
         except RuntimeError:

@@ -43,7 +43,7 @@ class Listener:
         found = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         try:
             for family, _, _, _, address in dict.fromkeys(found):
-                # Where a name has several addresses, all of them listen on the port that the first has got.
+                # All addresses of a name listen on the port that the first has got.
                 bound = _bind((family, (address[0], port, *address[2:])))
                 self._listening.append(bound)
                 self._addresses.append((family, bound.getsockname()))

@@ -1,4 +1,4 @@
-"""Verification of what a request proves: an AWS Signature Version 4, or a bearer token."""
+"""Authentication of a request: an AWS Signature Version 4, or a bearer token."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _canonical_path(path: str) -> str:
 
 
 def authenticate(request: SignedRequest, keyring: Keyring, region: str, clock: Callable[[], datetime]) -> AuthScheme:
-    """Check what the request proves and return how.
+    """Check the authentication of a request and return its scheme.
 
     Raises:
         RefusedError: With the answer that AWS gives, status 403.

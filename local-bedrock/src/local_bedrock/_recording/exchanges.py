@@ -27,7 +27,7 @@ _OWNER_ONLY = 0o600
 
 @dataclass(frozen=True)
 class Exchange:
-    """A request and its response, without what is secret in them."""
+    """A request and its response, without their secrets."""
 
     method: str
     path: str
@@ -40,7 +40,7 @@ class Exchange:
 
     @classmethod
     def of(cls, recorded: Any) -> Exchange:
-        """Make an exchange of what stands in a file.
+        """Make an exchange of the content of a file.
 
         Raises:
             KeyError, TypeError, ValueError: It is none.
@@ -56,7 +56,7 @@ class Exchange:
         )
 
     def as_json(self) -> dict[str, Any]:
-        """Return what stands in a file."""
+        """Return the content of its file."""
         return {
             'request': {'method': self.method, 'path': self.path, **self.request},
             'response': {'status': self.status, 'headers': dict(self.headers), **self.response},
@@ -72,7 +72,7 @@ def as_body(data: bytes) -> Body:
 
 
 def body_bytes(body: Body) -> bytes:
-    """Return the bytes of a body that stands in a file; what was JSON is written as AWS writes it."""
+    """Return the bytes of a body that stands in a file; JSON is written like AWS writes it."""
     if 'base64' in body:
         return b64decode(body['base64'], validate=True)
     return json.dumps(body['json'], ensure_ascii=False, separators=(',', ':')).encode()

@@ -43,7 +43,7 @@ _NOT_SENT = _OF_ONE_CONNECTION | _MADE_ANEW | _SECRET
 
 
 class Forwarder:
-    """Passes requests on to AWS, signed with the caller's credentials, and records what comes back."""
+    """Passes requests on to AWS, signed with the caller's credentials, and records the responses."""
 
     def __init__(
         self,
@@ -102,7 +102,7 @@ class Forwarder:
         return ssl.create_default_context(cafile=bundle), self._key()
 
     def _key(self) -> AccessKey | None:
-        """Return what signs a request now. This may refresh it, and so take its time.
+        """Return the signer of a request now. This may refresh it, and so take its time.
 
         Raises:
             BotoCoreError: It cannot be refreshed.

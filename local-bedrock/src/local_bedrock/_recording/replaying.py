@@ -60,7 +60,7 @@ class Replay:
         """Return the recorded answer.
 
         Raises:
-            UnrecordedRequestError: There is none; says what is different in the exchange that comes nearest.
+            UnrecordedRequestError: There is none; the message says how the nearest exchange differs.
         """
         body = as_body(request.raw_body)
         recorded = self._left.get(_key(request.method, request.path, body))
