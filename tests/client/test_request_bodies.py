@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -52,6 +53,8 @@ async def serving(handler: Handler, tls: ssl.SSLContext | None) -> AsyncIterator
     server = await asyncio.start_server(
         lambda reader, writer: tasks.add(asyncio.create_task(handle(reader, writer))), '127.0.0.1', 0, ssl=tls
     )
+    # Its connections inherit this: a client is done with a body only a little before the server has read it.
+    server.sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
     try:
         yield f'{"https" if tls else "http"}://127.0.0.1:{server.sockets[0].getsockname()[1]}'
     finally:
