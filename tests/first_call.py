@@ -1,4 +1,4 @@
-"""Makes the first call of a fresh process, and prints how long the event loop was held up at most, in milliseconds.
+"""Make the first call of a fresh process, and print how long the event loop was held up at most, in milliseconds.
 
     python tests/first_call.py [provider | session | model | held-up]
 
@@ -20,11 +20,11 @@ BEAT_SECONDS = 0.001
 
 
 class Watchdog:
-    """Notes the longest time between two beats of the loop.
+    """Longest time between two beats of the loop.
 
-    Of time that passed while the process did not run at all, for others kept the processors busy, nothing counts: what
-    holds the loop up works, on the loop or in a thread that keeps the interpreter to itself. (What waits is another
-    matter, and found by the guard against blocking calls in every other test.)
+    Time in which the process did not run at all, because others kept the processors busy, does not count: only work,
+    on the loop or in a thread that keeps the interpreter to itself, holds the loop up. (Waiting is another matter,
+    found by the guard against blocking calls in every other test.)
     """
 
     def __init__(self) -> None:
@@ -53,6 +53,8 @@ async def first_call(how: str) -> float:
 
         session = AioSession()
     provider = BedrockProvider(session=session)
+    # Programs make them at import, as they do the provider.
+    agent = Agent(BedrockConverseModel('us.amazon.nova-lite-v1:0', provider=provider))
     # The imports leave a collection due that takes longer than anything here, and that any program has at some moment.
     gc.collect()
     watchdog = Watchdog()
@@ -62,8 +64,7 @@ async def first_call(how: str) -> float:
         while time.process_time() < end:
             pass
     elif how == 'model':
-        model = BedrockConverseModel('us.amazon.nova-lite-v1:0', provider=BedrockProvider())
-        await Agent(model).run('hello')
+        await agent.run('hello')
     else:
         await provider.client.converse(
             modelId='us.amazon.nova-lite-v1:0', messages=[{'role': 'user', 'content': [{'text': 'hello'}]}]
