@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TextIO
@@ -67,8 +68,9 @@ def finished(path: Path) -> dict[int, dict[str, object]]:
     return found
 
 
-def evaluate(workers: list[ray.actor.ActorHandle], numbers: list[int], output: TextIO, bar: Progress) -> None:
-    """Keep each worker busy with as many prompts as it takes at a time, and write results as they come."""
+def evaluate(workers: list[ray.actor.ActorHandle], numbers: list[int], output: TextIO, bar: Progress) -> Counter[str]:
+    """Keep each worker busy with as many prompts as it takes at a time, write results as they come, count errors."""
+    errors: Counter[str] = Counter()
     task = bar.add_task('prompts', total=len(numbers))
     left = iter(numbers)
     busy: dict[ray.ObjectRef, ray.actor.ActorHandle] = {}
@@ -83,9 +85,12 @@ def evaluate(workers: list[ray.actor.ActorHandle], numbers: list[int], output: T
     while busy:
         [done], _ = ray.wait(list(busy), num_returns=1)
         hand_out(busy.pop(done))
-        output.write(json.dumps(ray.get(done)) + '\n')
+        result = ray.get(done)
+        errors.update([result['error']] if 'error' in result else [])
+        output.write(json.dumps(result) + '\n')
         output.flush()
         bar.advance(task)
+    return errors
 
 
 def stand_in(request: RecordedRequest) -> Reply:
@@ -123,11 +128,13 @@ def main() -> int:
         with args.output.open('a') as output, Progress(*columns, console=console) as bar:
             if earlier:
                 output.write('\n')  # the last line of a run that was killed may not be whole
-            evaluate(workers, numbers, output, bar)
+            errors = evaluate(workers, numbers, output, bar)
     results = finished(args.output)
     right = sum(bool(results[number]['right']) for number in range(args.prompts) if number in results)
     answered = sum(number in results for number in range(args.prompts))
     console.print(f'{right} of {args.prompts} right, {args.prompts - answered} without an answer', highlight=False)
+    for error, times in errors.most_common(5):
+        console.print(f'{times} times {error}', markup=False, highlight=False)
     return 0 if answered == args.prompts else 1
 
 

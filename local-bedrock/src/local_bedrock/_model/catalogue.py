@@ -46,6 +46,7 @@ LISTED = (
 _PROVIDERS = {'ai21': 'AI21 Labs', 'openai': 'OpenAI', 'deepseek': 'DeepSeek', 'mistral': 'Mistral AI', 'xai': 'xAI'}
 _REGIONS = {'us': ('us-east-1', 'us-east-2', 'us-west-2'), 'eu': ('eu-central-1', 'eu-west-1', 'eu-west-3')}
 _EMBEDDINGS = re.compile('embed')
+_WITHOUT_STREAM = re.compile('embed|rerank')
 _ACCOUNT = '000000000000'
 _PAGE = 100
 
@@ -110,7 +111,7 @@ def _foundation_model(model_id: str, region_name: str) -> dict[str, Any]:
         'providerName': _PROVIDERS.get(provider, provider.capitalize()),
         'inputModalities': ['TEXT', 'IMAGE'] if family.images else ['TEXT'],
         'outputModalities': ['EMBEDDING'] if embeds else ['TEXT'],
-        'responseStreamingSupported': not embeds,
+        'responseStreamingSupported': _WITHOUT_STREAM.search(model_id) is None,
         'customizationsSupported': [],
         'inferenceTypesSupported': ['INFERENCE_PROFILE'] if family.on_demand is False else ['ON_DEMAND'],
         'modelLifecycle': {'status': 'ACTIVE'},

@@ -12,32 +12,12 @@ from uuid import UUID
 
 from pydantic_core import to_json
 
+from local_bedrock._model.invoke.malformed import malformed
 from local_bedrock._model.tokens import count_tokens
-from local_bedrock.errors import validation_error
 
-_LATENCY_MS = 90
 _TITAN_DIMENSIONS = (256, 512, 1024)
 _NOVA_DIMENSIONS = (256, 384, 1024, 3072)
 _COHERE_V4_DIMENSIONS = (256, 512, 1024, 1536)
-
-
-def invoke_embedding(model_id: str, body: Mapping[str, Any]) -> tuple[bytes, dict[str, str]]:
-    """Answer InvokeModel for an embedding model: the body and the headers that count.
-
-    Raises:
-        RefusedError: The body is not in the model's format, or LocalBedrock cannot invoke the model.
-    """
-    embed = next((embed for marker, embed in _FAMILIES.items() if marker in model_id), None)
-    if embed is None and model_id.startswith('arn:'):
-        embed = next((embed for member, embed in _FAMILIES_BY_MEMBER.items() if member in body), None)
-    if embed is None:
-        raise validation_error(f'LocalBedrock does not know the format of {model_id}: script a RawReply.')
-    response, tokens = embed(body)
-    headers = {
-        'x-amzn-bedrock-invocation-latency': str(_LATENCY_MS),
-        'x-amzn-bedrock-input-token-count': str(tokens),
-    }
-    return to_json(response), headers
 
 
 def unit_vector(text: str, dimensions: int) -> list[float]:
@@ -68,20 +48,16 @@ def _dimensions(wanted: Any, allowed: Sequence[int], default: int) -> int:
     if wanted is None:
         return default
     if wanted not in allowed:
-        raise _malformed(f'{wanted} is not a valid enum value')
+        raise malformed(f'{wanted} is not a valid enum value')
     return cast('int', wanted)
-
-
-def _malformed(detail: str) -> Exception:
-    return validation_error(f'Malformed input request: {detail}, please reformat your input and try again.')
 
 
 def _text(body: Mapping[str, Any], key: str) -> str:
     text = body.get(key)
     if not isinstance(text, str):
-        raise _malformed(f'#: required key [{key}] not found')
+        raise malformed(f'#: required key [{key}] not found')
     if not text:
-        raise _malformed(f'#/{key}: expected minLength: 1, actual: 0')
+        raise malformed(f'#/{key}: expected minLength: 1, actual: 0')
     return text
 
 
@@ -110,11 +86,11 @@ def _cohere(body: Mapping[str, Any], dimensions: int) -> tuple[dict[str, Any], i
     if texts is None and body.get('inputs'):
         texts = [to_json(part).decode() for part in body['inputs']]
     if not isinstance(texts, list) or not texts:
-        raise _malformed('#: required key [texts] not found')
+        raise malformed('#: required key [texts] not found')
     if len(texts) > 96:
-        raise _malformed(f'#/texts: expected maximum item count: 96, found: {len(texts)}')
+        raise malformed(f'#/texts: expected maximum item count: 96, found: {len(texts)}')
     if not isinstance(body.get('input_type'), str):
-        raise _malformed('#: required key [input_type] not found')
+        raise malformed('#: required key [input_type] not found')
     vectors = [unit_vector(text, dimensions) for text in texts]
     kinds = cast('list[str] | None', body.get('embedding_types'))
     request_id = str(UUID(bytes=sha256(to_json(texts)).digest()[:16], version=4))
@@ -139,9 +115,9 @@ def _cohere_v4(body: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
 def _nova(body: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
     parameters = cast('Mapping[str, Any] | None', body.get('singleEmbeddingParams'))
     if body.get('taskType') != 'SINGLE_EMBEDDING' or not isinstance(parameters, Mapping):
-        raise _malformed('#: required key [singleEmbeddingParams] not found')
+        raise malformed('#: required key [singleEmbeddingParams] not found')
     if 'embeddingPurpose' not in parameters:
-        raise _malformed('#/singleEmbeddingParams: required key [embeddingPurpose] not found')
+        raise malformed('#/singleEmbeddingParams: required key [embeddingPurpose] not found')
     dimensions = _dimensions(parameters.get('embeddingDimension'), _NOVA_DIMENSIONS, 3072)
     text = cast('Mapping[str, Any] | None', parameters.get('text'))
     if text is None:
@@ -153,12 +129,19 @@ def _nova(body: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
     return {'embeddings': [embedding]}, count_tokens(content)
 
 
-_FAMILIES: dict[str, Callable[[Mapping[str, Any]], tuple[dict[str, Any], int]]] = {
+Embed = Callable[[Mapping[str, Any]], tuple[dict[str, Any], int]]
+"""A function from a body to the response and the tokens of the input."""
+
+EMBEDDINGS: Mapping[str, Embed] = {
     'amazon.titan-embed-text-v2': _titan_v2,
     'amazon.titan-embed': _titan_v1,
     'cohere.embed-v4': _cohere_v4,
     'cohere.embed': _cohere_v3,
     'amazon.nova-2-multimodal-embeddings': _nova,
 }
-# The id of an inference profile does not tell its model: the body does.
-_FAMILIES_BY_MEMBER = {'inputText': _titan_v2, 'texts': _cohere_v3, 'singleEmbeddingParams': _nova}
+EMBEDDINGS_BY_MEMBER: Mapping[str, Embed] = {
+    'inputText': _titan_v2,
+    'texts': _cohere_v3,
+    'singleEmbeddingParams': _nova,
+}
+"""The formats by a member of the body: the id of an inference profile does not name its model."""

@@ -13,7 +13,7 @@ from typing import Any, Protocol, cast
 from pydantic_core import from_json, to_json
 
 from local_bedrock._model.checks import Checks
-from local_bedrock._model.embeddings import invoke_embedding
+from local_bedrock._model.invoke.without_text import invoke_without_text
 from local_bedrock._model.model_ids import known
 from local_bedrock._model.render import (
     Manner,
@@ -110,7 +110,7 @@ class Runtime:
         elif self.source is not None:
             return await self._from(self.source, record)
         elif record.operation == 'InvokeModel' and not record.generates_text:
-            return json_response(record, *invoke_embedding(record.model_id, record.body))
+            return json_response(record, *invoke_without_text(record.model_id, record.body))
         elif record.operation == 'ApplyGuardrail':
             return json_response(record, to_json(_PASSED), {})
         elif record.operation == 'CountTokens':
