@@ -135,8 +135,8 @@ async def test_the_end_of_throttling_is_announced(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.WARNING, 'pydantic_ai_aiobedrock')
-    async with under(Quota(requests_per_second=40, burst=5)) as (_, client):
-        await many(client, 60)
+    async with under(Quota(requests_per_second=10, burst=2)) as (_, client):
+        await many(client, 20)
         monkeypatch.setattr('pydantic_ai_aiobedrock._runtime.pacing.RECOVERED', 0.0)
         await client.converse(**hello())
         assert client.pool.stats().pacing == () or not client.pool.stats().pacing[0].throttling
@@ -182,3 +182,18 @@ def test_a_model_that_nobody_asked_for_an_hour_after_a_refusal_is_asked_again() 
     pacing.cancelled(refused, 0.2)
     assert pacing.due(3600.0).released == ()
     assert pacing.admit(Call(), 3600.0)
+
+
+def test_a_turn_that_comes_at_once_is_taken_on_uvloop() -> None:
+    # There, a timer that is due at once is a plain handle, which has no time.
+    uvloop = pytest.importorskip('uvloop', reason='the behaviour of its timers is tested')
+
+    async def both() -> int:
+        pacer = Pacer('chat', 'a-model', 'us-east-1')
+        calls = Call(), Call()
+        for call in calls:
+            await pacer.admit(call, None)
+        await asyncio.gather(*(pacer.refused(call, REFUSAL, 'requests', 1e-4, None) for call in calls))
+        return pacer.stats().waiting
+
+    assert uvloop.run(both()) == 0

@@ -30,7 +30,9 @@ class Pacer:
         self._loop = asyncio.get_running_loop()
         self._pacing = Pacing(PATIENCE)
         self._waiters: dict[Call, asyncio.Future[None]] = {}
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        # uvloop's handles do not know their time.
+        self._wakes_at: float | None = None
         self._announced = False
         self._latest: ClientError | None = None
 
@@ -170,11 +172,11 @@ class Pacer:
                 waiter.set_exception(PatienceEndedError())
         self._announce()
         wakeup = self._pacing.next_wakeup(now)
-        if self._timer is not None and (wakeup is None or self._timer.cancelled() or self._timer.when() != wakeup):
+        if self._timer is not None and (wakeup is None or self._timer.cancelled() or self._wakes_at != wakeup):
             self._timer.cancel()
             self._timer = None
         if wakeup is not None and self._timer is None:
-            self._timer = self._loop.call_at(wakeup, self._wake)
+            self._timer, self._wakes_at = self._loop.call_at(wakeup, self._wake), wakeup
 
     def _wake(self) -> None:
         self._timer = None
