@@ -36,7 +36,7 @@ Moment = Literal['as it begins to wait', 'as it is about to go on']
 
 
 class Stepper:
-    """Drives a coroutine from one point at which it waits to the next, and cancels its task at one of them."""
+    """Driver of a coroutine from one point at which it waits to the next; cancels its task at one of them."""
 
     def __init__(self, cancel_at: int, moment: Moment) -> None:
         self._cancel_at = cancel_at
@@ -45,9 +45,13 @@ class Stepper:
         self.cancelled_at: float | None = None
         """When the task was cancelled, on `time.monotonic()`; None if it ended before."""
 
-    @coroutine
-    def drive(self, driven: Coroutine[Any, Any, Any]) -> Generator[Any, Any, Any]:
+    async def drive(self, driven: Coroutine[Any, Any, Any]) -> Any:
         """Run the coroutine as `await` does."""
+        # Python 3.14 makes no task of a generator.
+        return await self._drive(driven)
+
+    @coroutine
+    def _drive(self, driven: Coroutine[Any, Any, Any]) -> Generator[Any, Any, Any]:
         awaiting = driven.__await__()
         step: Callable[[], Any] = lambda: next(awaiting)  # noqa: E731
         while True:
