@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -16,8 +16,10 @@ import pytest
 from botocore.exceptions import ClientError
 from credential_sources import MODEL, hello
 from generation import EndlessGeneration
-from pydantic_ai import Agent
-from pydantic_ai.exceptions import ModelAPIError
+from pydantic_ai import Agent, ModelMessage, ModelResponse
+from pydantic_ai.exceptions import ModelAPIError, ModelHTTPError
+from pydantic_ai.models import Model
+from pydantic_ai.models.function import AgentInfo, FunctionModel
 
 from local_bedrock import ACCESS_DENIED, SERVICE_UNAVAILABLE, THROTTLING, LocalBedrock, Quota
 from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockModelSettings, BedrockProvider
@@ -81,22 +83,51 @@ async def run(bedrock: LocalBedrock, provider: BedrockProvider) -> None:
 
 
 async def streamed_run(bedrock: LocalBedrock, provider: BedrockProvider) -> None:
-    async with Agent(BedrockConverseModel(MODEL, provider=provider)).run_stream('Hello') as result:
-        async for _ in result.stream_text(debounce_by=None):
-            pass
+    await read_stream(BedrockConverseModel(MODEL, provider=provider))
 
 
 async def failed_run(bedrock: LocalBedrock, provider: BedrockProvider) -> None:
     bedrock.reply(THROTTLING)
+    await fail(BedrockConverseModel(MODEL, provider=provider))
+
+
+async def read_stream(model: Model) -> None:
+    async with Agent(model).run_stream('Hello') as result:
+        async for _ in result.stream_text(debounce_by=None):
+            pass
+
+
+async def fail(model: Model) -> None:
     settings = BedrockModelSettings(bedrock_throttling='raise')
     with pytest.raises(ModelAPIError):
-        await Agent(BedrockConverseModel(MODEL, provider=provider)).run('Hello', model_settings=settings)
+        await Agent(model).run('Hello', model_settings=settings)
+
+
+async def skip_where_pydantic_ai_leaves_garbage(call: Call) -> None:
+    """Skip the test where an agent leaves a cycle with any model in it: some older releases do."""
+
+    async def answer(messages: list[ModelMessage], info: AgentInfo) -> AsyncIterator[str]:
+        yield 'Hello'
+
+    def refuse(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        raise ModelHTTPError(429, 'function')
+
+    agents_call = {streamed_run: read_stream, failed_run: fail}.get(call)
+    if agents_call is None:
+        return
+    await agents_call(FunctionModel(refuse, stream_function=answer))
+    with uncollected('pydantic_ai.models.function') as garbage:
+        for _ in range(TIMES):
+            await agents_call(FunctionModel(refuse, stream_function=answer))
+    if garbage:
+        pytest.skip('this Pydantic AI leaves garbage with any model')
 
 
 @pytest.mark.parametrize('call', [request, stream, run, streamed_run], ids=lambda call: call.__name__.replace('_', ' '))
 async def test_a_call_leaves_nothing_for_the_garbage_collector(
     call: Call, bedrock: LocalBedrock, provider: BedrockProvider
 ) -> None:
+    await skip_where_pydantic_ai_leaves_garbage(call)
     assert await garbage_of(call, bedrock, provider) == Counter()
 
 
@@ -115,6 +146,7 @@ async def test_a_call_leaves_nothing_for_the_garbage_collector(
 async def test_a_call_that_fails_or_is_given_up_leaves_nothing_of_this_package_for_the_garbage_collector(
     call: Call, bedrock: LocalBedrock, provider: BedrockProvider
 ) -> None:
+    await skip_where_pydantic_ai_leaves_garbage(call)
     # botocore's parser of errors is a cycle, and so is a connection of aiohttp that is cut.
     garbage = await garbage_of(call, bedrock, provider)
     assert [name for name in garbage if name.startswith(OURS)] == []
@@ -159,8 +191,8 @@ async def provider_under_quota(pool: Any) -> Any:
 
 
 @contextmanager
-def uncollected() -> Iterator[Counter[str]]:
-    """Count, by name, what of a client only a collection could free."""
+def uncollected(*modules: str) -> Iterator[Counter[str]]:
+    """Count, by name, the objects of some modules (default: of clients) that only a collection could free."""
     found: Counter[str] = Counter()
     gc.collect()
     gc.disable()
@@ -168,7 +200,7 @@ def uncollected() -> Iterator[Counter[str]]:
         yield found
         gc.set_debug(gc.DEBUG_SAVEALL)
         gc.collect()
-        names = Counter(name for each in gc.garbage if (name := _name(each)).startswith(CLIENTS))
+        names = Counter(name for each in gc.garbage if (name := _name(each)).startswith(modules or CLIENTS))
         # What the opening of the client has left is no matter of each call.
         found.update({name: number for name, number in names.items() if number >= TIMES // 2})
     finally:
