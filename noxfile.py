@@ -63,6 +63,9 @@ CLIENTS = {
 EMULATORS = {'local-bedrock': './local-bedrock', 'ministack': 'ministack', 'moto': 'moto[server]'}
 """What LocalBedrock is measured beside, itself included."""
 
+OTHER_S3 = 'moto'
+"""The other S3 that batch inference jobs of LocalBedrock are tried with, by the tests of `s3_endpoint_url`."""
+
 
 def install(session: nox.Session, group: str, *requirements: str) -> None:
     """Install the package, editable and on aioboto3, and a dependency group of pyproject.toml."""
@@ -173,10 +176,15 @@ def fuzz(session: nox.Session) -> None:
 
 @nox.session
 def clients(session: nox.Session) -> None:
-    """Let other clients of Bedrock talk to LocalBedrock, in Python, JavaScript and a shell; `-- litellm` for one."""
+    """Let other clients of Bedrock, and another S3, talk to LocalBedrock; `-- litellm`, `-- moto` for one."""
     session.install('-e', '.', '-e', './local-bedrock', 'rich>=13', 'virtualenv')
     places: list[str] = []
-    for client in session.posargs or CLIENTS:
+    names = list(session.posargs or (*CLIENTS, OTHER_S3))
+    if OTHER_S3 in names:
+        names.remove(OTHER_S3)
+        install(session, 'test', 'moto[server]')
+        session.run('pytest', 'local-bedrock/tests/test_other_s3.py')
+    for client in names:
         place = Path(session.create_tmp()).resolve() / client
         if client == 'aws-sdk-js':
             session.run('npm', 'install', '--silent', '--prefix', str(place), *CLIENTS[client], external=True)
@@ -187,7 +195,8 @@ def clients(session: nox.Session) -> None:
         python = str(place / 'bin' / 'python')
         session.run(python, '-m', 'pip', 'install', '--quiet', '--upgrade', *CLIENTS[client], external=True)
         places.append(f'{client}={python}')
-    session.run('python', '-m', 'tests.clients', *places)
+    if places:
+        session.run('python', '-m', 'tests.clients', *places)
 
 
 @nox.session

@@ -16,7 +16,7 @@ from benchmarks.report import SCALES, TITLES, figure
 from benchmarks.results import Results, Round
 from benchmarks.scenario import Scenario
 from matplotlib import pyplot as plt
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 FOLDER = Path(__file__).parent.parent / 'docs' / 'images'
 SHOWN = (
@@ -58,6 +58,9 @@ CHARTS = {
 QUOTAS = ('quota-50', 'quota-10', 'quota-20', 'quota-tokens', 'quota-streams')
 """The quotas that are drawn: the shares of the calls that are answered, beside each other."""
 
+WIDTH = 5.2
+"""Inches: 500 pixels, as wide as a page on a phone almost, where text of 9 points is to be read still."""
+
 LOGARITHMIC = {'paced', 'health'}
 """What differs by orders of magnitude; drawn as points, for a bar without a zero has no honest length."""
 NOTES: dict[str, Callable[[Round], str]] = {
@@ -91,11 +94,11 @@ def draw_quotas(results: Results, scenarios: list[Scenario], theme: Theme, path:
     with mpl.rc_context(_style(theme)):
         rows = max(len(results.contestants(scenario)) for scenario in scenarios)
         canvas, axes = plt.subplots(
-            len(scenarios), 1, figsize=(7.6, (0.75 + 0.27 * rows) * len(scenarios)), squeeze=False
+            len(scenarios), 1, figsize=(WIDTH, (0.75 + 0.24 * rows) * len(scenarios)), squeeze=False
         )
         for axis, scenario in zip(axes[:, 0], scenarios, strict=True):
             _draw_quota(axis, results, scenario, theme)
-        axes[-1, 0].set_xlabel('% of the calls answered', fontsize=8)
+        axes[-1, 0].set_xlabel('% of the calls answered', fontsize=9)
         canvas.tight_layout(h_pad=1.2)
         canvas.savefig(path, transparent=True, metadata={'Date': None})
         plt.close(canvas)
@@ -118,23 +121,23 @@ def _draw_quota(axis: plt.Axes, results: Results, scenario: Scenario, theme: The
             xytext=(3, 0),
             textcoords='offset points',
             va='center',
-            fontsize=8,
+            fontsize=9,
         )
-    axis.set_xlim(0, 122)
+    axis.set_xlim(0, 140)
     axis.xaxis.set_major_locator(FixedLocator(range(0, 101, 25)))
     _finish(axis, [name for name, _ in bars], scenario.title, theme)
 
 
 def draw_chart(results: Results, scenarios: list[Scenario], theme: Theme, path: Path, **options: object) -> None:
-    """Draw some scenarios beside each other."""
+    """Draw some scenarios below each other."""
     with mpl.rc_context(_style(theme)):
         rows = max(len(_bars(results, scenario)) for scenario in scenarios)
         canvas, axes = plt.subplots(
-            1, len(scenarios), figsize=(5.6 * len(scenarios), 1.25 + 0.27 * rows), squeeze=False
+            len(scenarios), 1, figsize=(WIDTH, (1.1 + 0.24 * rows) * len(scenarios)), squeeze=False
         )
-        for axis, scenario in zip(axes[0], scenarios, strict=True):
+        for axis, scenario in zip(axes[:, 0], scenarios, strict=True):
             _draw_scenario(axis, results, scenario, theme)
-        canvas.tight_layout(w_pad=2)
+        canvas.tight_layout(h_pad=1.2)
         canvas.savefig(path, **{'transparent': True, 'metadata': {'Date': None}, **options})
         plt.close(canvas)
 
@@ -147,7 +150,7 @@ def _style(theme: Theme) -> dict[str, object]:
         'xtick.color': theme.text,
         'ytick.color': theme.text,
         'font.family': 'sans-serif',
-        'font.size': 9,
+        'font.size': 9.5,
         'svg.fonttype': 'path',
         'svg.hashsalt': 'benchmarks',
     }
@@ -173,19 +176,23 @@ def _draw_scenario(axis: plt.Axes, results: Results, scenario: Scenario, theme: 
     values = [figures['median'] * factor for _, figures, _ in bars]
     colours = [_colour(theme, name) for name, *_ in bars]
     places = range(len(bars))
+    noted = scenario.name in NOTES
     if scenario.name in LOGARITHMIC:
         axis.set_xscale('log')
-        axis.set_xlim(min(figures['min'] for _, figures, _ in bars) * factor / 2, max(values) * 40)
+        # Labels end right of their points.
+        room = 20_000 if noted else 40
+        axis.set_xlim(min(figures['min'] for _, figures, _ in bars) * factor / 2, max(values) * room)
         axis.scatter(values, places, color=colours, s=42, zorder=3)
         axis.set_ylim(-0.6, len(bars) - 0.4)
         axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:,g}' if value < 1e5 else ''))
+        axis.xaxis.set_major_locator(LogLocator(numticks=4))
         axis.xaxis.set_minor_locator(NullLocator())
-        axis.set_xlabel(f'{scenario.unit}, logarithmic', fontsize=8)
+        axis.set_xlabel(f'{scenario.unit}, logarithmic', fontsize=9)
     else:
-        axis.set_xlim(0, max(values) * 1.38)
+        axis.set_xlim(0, max(values) * (1.75 if noted else 1.38))
         axis.barh(places, values, color=colours, height=0.7, zorder=2)
         axis.xaxis.set_major_locator(MaxNLocator(5))
-        axis.set_xlabel(scenario.unit, fontsize=8)
+        axis.set_xlabel(scenario.unit, fontsize=9)
     for place, value, (_, figures, note) in zip(places, values, bars, strict=True):
         axis.plot(
             [figures['min'] * factor, figures['max'] * factor], [place, place], color=theme.text, lw=0.8, zorder=4
@@ -197,7 +204,7 @@ def _draw_scenario(axis: plt.Axes, results: Results, scenario: Scenario, theme: 
             xytext=(offset, 0),
             textcoords='offset points',
             va='center',
-            fontsize=8,
+            fontsize=9,
         )
     _finish(axis, [name for name, *_ in bars], scenario.title, theme)
 
@@ -206,11 +213,11 @@ def _finish(axis: plt.Axes, names: list[str], title: str, theme: Theme) -> None:
     axis.set_yticks(range(len(names)), [TITLES[name] for name in names])
     for label, name in zip(axis.get_yticklabels(), names, strict=True):
         label.set_fontweight('bold' if name == 'ours' else 'normal')
-    axis.set_title('\n'.join(textwrap.wrap(title, 48)), fontsize=10, loc='left', color=theme.text)
+    axis.set_title('\n'.join(textwrap.wrap(title, 42)), fontsize=10, loc='left', color=theme.text)
     axis.set_facecolor('none')
     axis.grid(axis='x', color=theme.faint, lw=0.6, zorder=0)
     axis.set_axisbelow(True)
     axis.tick_params(length=0)
-    axis.tick_params(axis='x', labelsize=8)
+    axis.tick_params(axis='x', labelsize=9)
     for side in ('top', 'right', 'bottom'):
         axis.spines[side].set_visible(False)

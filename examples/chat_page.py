@@ -115,8 +115,9 @@ async def lines(agent: Agent[None, str], conversations: Conversations, turn: Tur
                     yield line('done', summary(event.result))
                 elif (shown := what_to_show(event)) is not None:
                     yield line(*shown)
-    except ModelAPIError:
-        yield line('error', 'The model did not answer.')
+    except (ModelAPIError, UserError) as error:
+        # A page for others than its developers says less.
+        yield line('error', f'The model did not answer: {error}')
 
 
 def summary(result: AgentRunResult[str]) -> dict[str, object]:

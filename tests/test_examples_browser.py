@@ -128,7 +128,7 @@ async def test_the_page_can_ask_again_after_a_failure(page: Any, bedrock: LocalB
     # As often as botocore tries.
     bedrock.fault(INTERNAL_SERVER_ERROR, times=3)
     await ask(page, 'Hello.')
-    await playwright.expect(page.locator('.error')).to_have_text('The model did not answer.')
+    await playwright.expect(page.locator('.error')).to_contain_text('The model did not answer: status_code: 500')
     bedrock.reply('Good morning.')
     await ask(page, 'Hello?')
     await playwright.expect(page.locator('.answer')).to_have_text('Good morning.')

@@ -18,7 +18,7 @@ import pytest
 from generation import EndlessGeneration, eventually
 from pydantic_ai.messages import ModelMessage
 
-from local_bedrock import INTERNAL_SERVER_ERROR, THROTTLING, LocalBedrock, Reply, exception_event
+from local_bedrock import EXPIRED_TOKEN, INTERNAL_SERVER_ERROR, THROTTLING, LocalBedrock, Reply, exception_event
 
 pytest.importorskip('fastapi', reason='the web examples need FastAPI: install the dependency group "examples"')
 httpx = pytest.importorskip('httpx', reason='the web examples are asked by httpx')
@@ -186,7 +186,17 @@ async def test_a_conversation_remembers_what_was_said_in_it_and_not_in_others(in
 async def test_a_page_is_told_that_the_model_did_not_answer(in_environment: LocalBedrock) -> None:
     in_environment.fault(INTERNAL_SERVER_ERROR)
     async with served('chat_page') as client:
-        assert await chat(client, 'one', 'Hello.') == [('error', 'The model did not answer.')]
+        [(kind, said)] = await chat(client, 'one', 'Hello.')
+        assert kind == 'error'
+        assert said.startswith('The model did not answer: status_code: 500')
+
+
+async def test_a_page_is_told_how_to_sign_in_again(in_environment: LocalBedrock) -> None:
+    in_environment.fault(EXPIRED_TOKEN)
+    async with served('chat_page') as client:
+        [(kind, said)] = await chat(client, 'one', 'Hello.')
+        assert kind == 'error'
+        assert 'expired' in said
 
 
 def test_the_conversations_not_continued_for_the_longest_time_are_forgotten(in_environment: LocalBedrock) -> None:

@@ -16,7 +16,7 @@ from support.requests import MakeClient
 
 from local_bedrock import LocalBedrock
 
-moto_server = pytest.importorskip('moto.server', reason='moto[server], the other S3 of these tests, is not installed')
+moto_server = pytest.importorskip('moto.server', reason='moto is the other S3: nox -s clients -- moto')
 
 
 @pytest.fixture(scope='module')
