@@ -8,7 +8,7 @@ from typing import Any
 
 from local_bedrock import RecordedRequest
 
-PATIENCE_SECONDS = 5.0
+PATIENCE_SECONDS = 60.0
 
 
 class EndlessGeneration:

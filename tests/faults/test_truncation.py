@@ -29,7 +29,7 @@ from pydantic_ai_aiobedrock._client.event_stream import ConverseEventStream
 from pydantic_ai_aiobedrock._wire.converse import decode_event
 from pydantic_ai_aiobedrock._wire.frames import EventStreamDecodeError, EventStreamDecoder
 
-from .calls import NOVA, PATIENCE, Caller, call
+from .calls import NOVA, Caller, call
 from .story import FRAMES, OFFSETS, TEXT
 
 REPLIES = {
@@ -181,7 +181,7 @@ async def cut(bedrock: LocalBedrock, model: BedrockConverseModel, at: int, then:
 @pytest.fixture
 def patience(request: pytest.FixtureRequest) -> float:
     """Let no stream run out of time but those that fall silent: some hundred at once take some."""
-    return PATIENCE if 'hang' in request.node.name else 60
+    return 3 if 'hang' in request.node.name else 60
 
 
 @pytest.mark.parametrize(('then', 'error'), ENDINGS.items(), ids=ENDINGS.keys())

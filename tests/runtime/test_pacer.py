@@ -177,6 +177,8 @@ async def test_a_fallback_goes_on_at_once_when_the_first_model_is_throttled(bedr
 
 async def test_the_pool_timeout_of_a_call_bounds_its_wait_in_the_queue() -> None:
     async with under(Quota(requests_per_second=0)) as (_, client):
+        # The wait for an opening is bounded, too.
+        await client.warm_up()
         with pytest.raises(ClientError, match='ThrottlingException'):
             await client.call('converse', hello(), CallOptions(pool_timeout=0.3))
         assert nothing_waits(client)
