@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 
 from .costs import measure
-from .resolving import INSTALLERS, Releases, normalized
+from .resolving import INSTALLERS, UnresolvedError, normalized
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / 'docs' / 'installing.md'
@@ -87,18 +87,21 @@ def resolutions(ways: dict[str, str], console: Console) -> Iterator[Row]:
     """Ask each installer, for each distribution, for the newest release alone and the one beside this package."""
     for name in BESIDE:
         needs = NEEDS.get(name, ())
-        alone = release_of(name, INSTALLERS['uv'](name, *needs))
+        alone = release_of(name, 'uv', name, *needs)
         chosen = {
-            way: {installer: release_of(name, ask(requirement, name, *needs)) for installer, ask in INSTALLERS.items()}
+            way: {installer: release_of(name, installer, requirement, name, *needs) for installer in INSTALLERS}
             for way, requirement in ways.items()
         }
         yield (row := Row(name, alone, chosen))
         console.print(' | '.join(row.cells()), highlight=False)
 
 
-def release_of(name: str, releases: Releases | None) -> str:
-    """Return the release of a distribution among those that an installer chose."""
-    return 'none' if releases is None else releases[normalized(name.partition('[')[0])]
+def release_of(name: str, installer: str, *requirements: str) -> str:
+    """Return the release of a distribution that an installer chooses for some requirements, or why there is none."""
+    try:
+        return INSTALLERS[installer](*requirements)[normalized(name.partition('[')[0])]
+    except UnresolvedError as error:
+        return str(error)
 
 
 def fail_unless_current(rows: list[Row], plain: str) -> None:
@@ -106,13 +109,15 @@ def fail_unless_current(rows: list[Row], plain: str) -> None:
 
     boto3 is the exception: aiobotocore allows releases of botocore that are some days or weeks old.
     """
-    old = [
-        f'{row.name} ({installer})'
-        for row in rows
-        for installer, release in row.chosen['plain'].items()
-        if row.name != 'boto3' and release != row.alone
-        if INSTALLERS[installer](plain, f'{row.name}>={row.alone}', *NEEDS.get(row.name, ())) is None
-    ]
+    old: list[str] = []
+    for row in rows:
+        for installer, release in row.chosen['plain'].items():
+            if row.name == 'boto3' or release == row.alone:
+                continue
+            newest = f'{row.name}>={row.alone}'
+            found = release_of(row.name, installer, plain, newest, *NEEDS.get(row.name, ()))
+            if found != row.alone:
+                old.append(f'{newest} ({installer}: {found})')
     if old:
         sys.exit(f'Does not install beside the plain package in its newest release: {", ".join(old)}')
 
