@@ -93,7 +93,7 @@ def resolutions(ways: dict[str, str], console: Console) -> Iterator[Row]:
             for way, requirement in ways.items()
         }
         yield (row := Row(name, alone, chosen))
-        console.print(' | '.join(row.cells()), highlight=False)
+        console.print(' | '.join(row.cells()), highlight=False, markup=False)
 
 
 def release_of(name: str, installer: str, *requirements: str) -> str:
@@ -133,7 +133,7 @@ def costs_of(folder: Path, wheel: Path, console: Console) -> Iterator[tuple[str,
     for number, (title, (requirement, program)) in enumerate(measured.items()):
         cost = measure(folder / str(number), requirement, program)
         yield (row := (title, f'{cost.mebibytes:.1f} MiB', str(cost.packages), f'{cost.milliseconds:,.0f} ms'))
-        console.print(' | '.join(row), highlight=False)
+        console.print(' | '.join(row), highlight=False, markup=False)
 
 
 def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
