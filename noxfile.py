@@ -35,7 +35,7 @@ NEW_ENGINE = 'aiobotocore==3.10.*'
 """The newest engine, which brings the newest botocore that it allows; aioboto3 pins an older one."""
 
 PYTHONS = ('3.11', '3.12', '3.13', '3.14')
-"""The Pythons of the classifiers, and the next, which they do not name yet."""
+"""The Pythons of the classifiers."""
 
 # pyenv's commands for Pythons that are installed, but not selected, fail: select all of them, after the current one.
 if (versions := Path(os.environ.get('PYENV_ROOT', Path.home() / '.pyenv'), 'versions')).is_dir():

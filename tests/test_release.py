@@ -1,4 +1,4 @@
-"""A release build knows where the project lives: its metadata names it, and no link of a README is relative."""
+"""A release names its address, with no relative link in a README, and the Pythons that its tests run on."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from email.parser import Parser
 from pathlib import Path
@@ -70,3 +71,16 @@ def test_the_release_sets_the_address_before_it_builds() -> None:
     workflow = (ROOT / '.github' / 'workflows' / 'release.yml').read_text()
     assert workflow.index('python .github/project_url.py') < workflow.index('python -m build')
     assert 'PROJECT_URL: ${{ github.server_url }}/${{ github.repository }}' in workflow
+
+
+@pytest.mark.parametrize('folder', ['', 'local-bedrock'])
+def test_the_pythons_of_the_classifiers_are_those_that_the_tests_run_on(folder: str) -> None:
+    project = tomllib.loads((ROOT / folder / 'pyproject.toml').read_text())['project']
+    named = [name for each in project['classifiers'] if (name := each.rpartition(' :: ')[2]).startswith('3.')]
+    assert project['requires-python'] == f'>={named[0]}'
+    for file, start in (
+        (ROOT / 'noxfile.py', 'PYTHONS = '),
+        (ROOT / '.github' / 'workflows' / 'checks.yml', 'python: '),
+    ):
+        [line] = [line for line in file.read_text().splitlines() if line.strip().startswith(start)]
+        assert re.findall(r"'(3\.\d+)'", line) == named, file
