@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
-import boto3
 import pytest
 from generation import eventually
-from pydantic import BaseModel
 from pydantic_ai import (
     Agent,
     AgentRunResultEvent,
     FunctionToolCallEvent,
     FunctionToolResultEvent,
     ModelRequest,
-    NativeOutput,
-    PromptedOutput,
-    ToolOutput,
     UsageLimits,
 )
 from pydantic_ai.direct import (
@@ -33,24 +27,13 @@ from pydantic_ai.direct import (
 from pydantic_ai.exceptions import UsageLimitExceeded
 from pydantic_ai.messages import ModelResponse, PartDeltaEvent, PartStartEvent, TextPart, TextPartDelta
 from pydantic_ai.models import ModelRequestParameters
-from pydantic_ai.models import bedrock as upstream_models
-from pydantic_ai.models.bedrock import BedrockConverseModel as UpstreamConverseModel
-from pydantic_ai.providers.bedrock import BedrockProvider as UpstreamProvider
 from served_bedrock import make_provider
 
-import pydantic_ai_aiobedrock
 from local_bedrock import LocalBedrock, Reply, ToolCall
 from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider, SessionPool
 
 NOVA = 'us.amazon.nova-lite-v1:0'
 CLAUDE = 'us.anthropic.claude-sonnet-4-5-20250929-v1:0'
-
-
-class City(BaseModel):
-    """A city."""
-
-    name: str
-    population: int
 
 
 @pytest.fixture
@@ -236,82 +219,6 @@ async def test_a_tool_is_called_and_its_result_goes_back(bedrock: LocalBedrock, 
     ]
 
 
-async def test_tools_that_are_called_together_run_together(bedrock: LocalBedrock, model: BedrockConverseModel) -> None:
-    agent = Agent(model)
-    both = asyncio.Barrier(2)
-
-    @agent.tool_plain
-    async def weather(city: str) -> str:
-        async with asyncio.timeout(5), both:
-            return f'Sunny in {city}.'
-
-    calls = [ToolCall('weather', {'city': city}, id=city) for city in ('Rome', 'Oslo')]
-    bedrock.reply(Reply(tool_calls=calls), 'Sunny in both.')
-    assert (await agent.run('The weather in Rome and Oslo?')).output == 'Sunny in both.'
-    assert [result['toolUseId'] for result in bedrock.requests[1].tool_results] == ['Rome', 'Oslo']
-
-
-@pytest.mark.parametrize('streamed', [False, True], ids=['run', 'run_stream'])
-async def test_output_by_a_tool_is_validated(
-    bedrock: LocalBedrock, model: BedrockConverseModel, streamed: bool
-) -> None:
-    bedrock.reply(Reply(tool_calls=[ToolCall('city', {'name': 'Rome', 'population': 3})]))
-    agent = Agent(model, output_type=ToolOutput(City, name='city'))
-    assert await output_of(agent, streamed) == City(name='Rome', population=3)
-    (request,) = bedrock.requests
-    assert list(request.tools) == ['city']
-    assert request.body['toolConfig']['toolChoice'] == {'any': {}}
-
-
-@pytest.mark.parametrize('streamed', [False, True], ids=['run', 'run_stream'])
-async def test_native_output_is_asked_for_whatever_botocore_knows(
-    bedrock: LocalBedrock, provider: BedrockProvider, streamed: bool
-) -> None:
-    bedrock.reply(Reply('{"name": "Rome", "population": 3}'))
-    agent = Agent(BedrockConverseModel(CLAUDE, provider=provider), output_type=NativeOutput(City))
-    assert await output_of(agent, streamed) == City(name='Rome', population=3)
-    (request,) = bedrock.requests
-    form = request.body['outputConfig']['textFormat']
-    assert form['type'] == 'json_schema'
-    assert form['structure']['jsonSchema']['name'] == 'City'
-    assert 'toolConfig' not in request.body
-
-
-@pytest.mark.parametrize('streamed', [False, True], ids=['run', 'run_stream'])
-async def test_prompted_output_is_asked_for_in_words(
-    bedrock: LocalBedrock, model: BedrockConverseModel, streamed: bool
-) -> None:
-    bedrock.reply(Reply('{"name": "Rome", "population": 3}'))
-    agent = Agent(model, output_type=PromptedOutput(City))
-    assert await output_of(agent, streamed) == City(name='Rome', population=3)
-    (request,) = bedrock.requests
-    assert '"population"' in request.body['system'][0]['text']
-    assert not {'toolConfig', 'outputConfig'} & request.body.keys()
-
-
-async def output_of(agent: Agent[None, City], streamed: bool) -> City:
-    if not streamed:
-        return (await agent.run('A city?')).output
-    async with agent.run_stream('A city?') as result:
-        return await result.get_output()
-
-
-# Counting tokens, requests without an agent
-
-
-async def test_count_tokens_asks_bedrock(bedrock: LocalBedrock, provider: BedrockProvider) -> None:
-    model = BedrockConverseModel(CLAUDE, provider=provider)
-    bedrock.reply(Reply(usage={'inputTokens': 321}), operation='CountTokens')
-    usage = await model.count_tokens([ModelRequest.user_text_prompt('Hello.')], None, ModelRequestParameters())
-    assert usage.input_tokens == 321
-    (request,) = bedrock.requests
-    assert request.operation == 'CountTokens'
-    assert request.model_id == CLAUDE.removeprefix('us.')
-    assert request.body == {
-        'input': {'converse': {'messages': [{'role': 'user', 'content': [{'text': 'Hello.'}]}], 'system': []}}
-    }
-
-
 async def test_a_token_limit_is_kept_before_the_request_is_sent(
     bedrock: LocalBedrock, provider: BedrockProvider
 ) -> None:
@@ -410,123 +317,6 @@ async def test_settings_of_the_model_are_the_defaults_of_its_requests(
     model = BedrockConverseModel(NOVA, provider=provider, settings={'temperature': 0.5, 'max_tokens': 10})
     await Agent(model).run('Hi.', model_settings={'max_tokens': 20})
     assert bedrock.requests[0].body['inferenceConfig'] == {'maxTokens': 20, 'temperature': 0.5}
-
-
-# What a model says of itself
-
-
-def test_the_names_that_programs_import_with_the_model_are_upstreams() -> None:
-    for name in ('BedrockModelName', 'LatestBedrockModelNames'):
-        assert getattr(pydantic_ai_aiobedrock, name) is getattr(upstream_models, name)
-
-
-@pytest.fixture
-def pair() -> tuple[BedrockConverseModel, UpstreamConverseModel]:
-    """The same model of this package and of pydantic-ai."""
-    client = boto3.client('bedrock-runtime', region_name='eu-west-1', aws_access_key_id='a', aws_secret_access_key='b')
-    return (
-        BedrockConverseModel(CLAUDE, provider=BedrockProvider(region_name='eu-west-1')),
-        UpstreamConverseModel(CLAUDE, provider=UpstreamProvider(bedrock_client=client)),
-    )
-
-
-def test_a_model_describes_itself_as_upstreams_does(
-    pair: tuple[BedrockConverseModel, UpstreamConverseModel],
-) -> None:
-    ours, theirs = pair
-    for name in ('model_name', 'system', 'base_url', 'model_id', 'label', 'settings'):
-        assert getattr(ours, name) == getattr(theirs, name), name
-    assert repr(ours) == repr(theirs)
-    assert ours.base_url == 'https://bedrock-runtime.eu-west-1.amazonaws.com'
-    assert isinstance(ours, UpstreamConverseModel)
-
-
-@pytest.mark.parametrize(
-    'model_name', [NOVA, CLAUDE, 'us.meta.llama4-scout-17b-instruct-v1:0', 'openai.gpt-oss-120b-1:0', 'unknown.model']
-)
-def test_the_profile_is_upstreams(
-    model_name: str, provider_without_server: BedrockProvider, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Upstream's, with a botocore that can send whatever the profile allows: ours always can."""
-    for name in ('_botocore_supports_output_config', '_botocore_supports_strict_tool_param'):
-        monkeypatch.setattr(UpstreamConverseModel, name, True, raising=False)
-    upstream = UpstreamConverseModel(
-        model_name, provider=UpstreamProvider(bedrock_client=cast(Any, provider_without_server.client))
-    )
-    assert BedrockConverseModel(model_name, provider=provider_without_server).profile == upstream.profile
-
-
-def test_a_profile_can_be_given(provider_without_server: BedrockProvider) -> None:
-    model = BedrockConverseModel(
-        'unknown.model', provider=provider_without_server, profile={'supports_json_schema_output': True}
-    )
-    assert model.profile.get('supports_json_schema_output') is True
-
-
-@pytest.fixture
-def provider_without_server() -> BedrockProvider:
-    return BedrockProvider(region_name='us-east-1', pool=SessionPool())
-
-
-@pytest.mark.parametrize(
-    'changes',
-    [{}, {'model_name': CLAUDE}, {'settings': {'temperature': 1.0}}, {'profile': {'supports_tools': False}}],
-    ids=lambda changes: ''.join(changes) or 'nothing',
-)
-def test_models_are_equal_when_upstreams_are(
-    pair: tuple[BedrockConverseModel, UpstreamConverseModel], changes: dict[str, Any]
-) -> None:
-    ours, theirs = (
-        (
-            type(model)(model_name=NOVA, provider=model.provider),
-            type(model)(**{'model_name': NOVA, 'provider': model.provider, **changes}),
-        )
-        for model in pair
-    )
-    assert (ours[0] == ours[1]) is (theirs[0] == theirs[1])
-    assert (ours[0] == ours[1]) is True or changes
-
-
-def test_models_of_different_providers_or_packages_are_not_equal(
-    pair: tuple[BedrockConverseModel, UpstreamConverseModel], provider_without_server: BedrockProvider
-) -> None:
-    ours, theirs = pair
-    assert ours != BedrockConverseModel(CLAUDE, provider=provider_without_server)
-    assert ours != theirs
-
-
-async def test_a_copy_of_a_model_works_like_the_model(bedrock: LocalBedrock, model: BedrockConverseModel) -> None:
-    twin = copy.copy(model)
-    assert twin == model
-    assert (twin.model_name, twin.base_url, repr(twin)) == (model.model_name, model.base_url, repr(model))
-    bedrock.reply('Hello.')
-    assert (await Agent(twin).run('Hi.')).output == 'Hello.'
-
-
-def test_the_client_of_a_model_is_its_providers_until_another_is_assigned(
-    provider_without_server: BedrockProvider,
-) -> None:
-    model = BedrockConverseModel(NOVA, provider=provider_without_server)
-    assert model.client is provider_without_server.client
-    other = BedrockProvider(region_name='us-west-2').client
-    provider_without_server.client = other
-    assert model.client is other
-    third = BedrockProvider(region_name='eu-west-1').client
-    model.client = third
-    assert model.client is third
-    assert model.base_url == 'https://bedrock-runtime.eu-west-1.amazonaws.com'
-    assert provider_without_server.client is other
-
-
-async def test_a_request_goes_to_the_client_that_was_assigned_last(
-    bedrock: LocalBedrock, model: BedrockConverseModel, provider: BedrockProvider
-) -> None:
-    async with LocalBedrock() as other:
-        other.reply('From the other.')
-        async with make_provider(other, SessionPool()) as other_provider:
-            model.client = other_provider.client
-            assert (await Agent(model).run('Hi.')).output == 'From the other.'
-    assert bedrock.requests == []
 
 
 # Where it comes from

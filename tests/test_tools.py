@@ -1,0 +1,110 @@
+"""Tools and structured output."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from pydantic import BaseModel
+from pydantic_ai import (
+    Agent,
+    ModelRequest,
+    NativeOutput,
+    PromptedOutput,
+    ToolOutput,
+)
+from pydantic_ai.models import ModelRequestParameters
+
+from local_bedrock import LocalBedrock, Reply, ToolCall
+from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider
+
+NOVA = 'us.amazon.nova-lite-v1:0'
+CLAUDE = 'us.anthropic.claude-sonnet-4-5-20250929-v1:0'
+
+
+class City(BaseModel):
+    """A city."""
+
+    name: str
+    population: int
+
+
+@pytest.fixture
+def model(provider: BedrockProvider) -> BedrockConverseModel:
+    return BedrockConverseModel(NOVA, provider=provider)
+
+
+async def test_tools_that_are_called_together_run_together(bedrock: LocalBedrock, model: BedrockConverseModel) -> None:
+    agent = Agent(model)
+    both = asyncio.Barrier(2)
+
+    @agent.tool_plain
+    async def weather(city: str) -> str:
+        async with asyncio.timeout(5), both:
+            return f'Sunny in {city}.'
+
+    calls = [ToolCall('weather', {'city': city}, id=city) for city in ('Rome', 'Oslo')]
+    bedrock.reply(Reply(tool_calls=calls), 'Sunny in both.')
+    assert (await agent.run('The weather in Rome and Oslo?')).output == 'Sunny in both.'
+    assert [result['toolUseId'] for result in bedrock.requests[1].tool_results] == ['Rome', 'Oslo']
+
+
+@pytest.mark.parametrize('streamed', [False, True], ids=['run', 'run_stream'])
+async def test_output_by_a_tool_is_validated(
+    bedrock: LocalBedrock, model: BedrockConverseModel, streamed: bool
+) -> None:
+    bedrock.reply(Reply(tool_calls=[ToolCall('city', {'name': 'Rome', 'population': 3})]))
+    agent = Agent(model, output_type=ToolOutput(City, name='city'))
+    assert await output_of(agent, streamed) == City(name='Rome', population=3)
+    (request,) = bedrock.requests
+    assert list(request.tools) == ['city']
+    assert request.body['toolConfig']['toolChoice'] == {'any': {}}
+
+
+@pytest.mark.parametrize('streamed', [False, True], ids=['run', 'run_stream'])
+async def test_native_output_is_asked_for_whatever_botocore_knows(
+    bedrock: LocalBedrock, provider: BedrockProvider, streamed: bool
+) -> None:
+    bedrock.reply(Reply('{"name": "Rome", "population": 3}'))
+    agent = Agent(BedrockConverseModel(CLAUDE, provider=provider), output_type=NativeOutput(City))
+    assert await output_of(agent, streamed) == City(name='Rome', population=3)
+    (request,) = bedrock.requests
+    form = request.body['outputConfig']['textFormat']
+    assert form['type'] == 'json_schema'
+    assert form['structure']['jsonSchema']['name'] == 'City'
+    assert 'toolConfig' not in request.body
+
+
+@pytest.mark.parametrize('streamed', [False, True], ids=['run', 'run_stream'])
+async def test_prompted_output_is_asked_for_in_words(
+    bedrock: LocalBedrock, model: BedrockConverseModel, streamed: bool
+) -> None:
+    bedrock.reply(Reply('{"name": "Rome", "population": 3}'))
+    agent = Agent(model, output_type=PromptedOutput(City))
+    assert await output_of(agent, streamed) == City(name='Rome', population=3)
+    (request,) = bedrock.requests
+    assert '"population"' in request.body['system'][0]['text']
+    assert not {'toolConfig', 'outputConfig'} & request.body.keys()
+
+
+async def output_of(agent: Agent[None, City], streamed: bool) -> City:
+    if not streamed:
+        return (await agent.run('A city?')).output
+    async with agent.run_stream('A city?') as result:
+        return await result.get_output()
+
+
+# Counting tokens, requests without an agent
+
+
+async def test_count_tokens_asks_bedrock(bedrock: LocalBedrock, provider: BedrockProvider) -> None:
+    model = BedrockConverseModel(CLAUDE, provider=provider)
+    bedrock.reply(Reply(usage={'inputTokens': 321}), operation='CountTokens')
+    usage = await model.count_tokens([ModelRequest.user_text_prompt('Hello.')], None, ModelRequestParameters())
+    assert usage.input_tokens == 321
+    (request,) = bedrock.requests
+    assert request.operation == 'CountTokens'
+    assert request.model_id == CLAUDE.removeprefix('us.')
+    assert request.body == {
+        'input': {'converse': {'messages': [{'role': 'user', 'content': [{'text': 'Hello.'}]}], 'system': []}}
+    }
