@@ -58,10 +58,10 @@ class _Anyio:
 if TYPE_CHECKING:
     _Rebuilt = UpstreamEmbeddingModel
 else:
-    _Rebuilt = seam.rebuilt(UpstreamEmbeddingModel, {'anyio': _Anyio()})
+    _Rebuilt = seam.rebuilt(UpstreamEmbeddingModel, {'anyio': _Anyio()}, seam.EMBEDDING_WRAPPERS)
 
 
-class BedrockEmbeddingModel(RunsBatches, seam.InvokesWithin, _Rebuilt):
+class BedrockEmbeddingModel(RunsBatches, _Rebuilt):
     """An embedding model on Amazon Bedrock (Titan, Cohere, Nova) that never leaves the event loop.
 
     `pydantic_ai.embeddings.bedrock.BedrockEmbeddingModel` over aioboto3 sessions. Inputs that a model takes singly

@@ -72,7 +72,7 @@ else:
     )
 
 
-class BedrockConverseModel(RunsBatches, seam.AnswersBatches, seam.ConverseOverrides, _Rebuilt):
+class BedrockConverseModel(RunsBatches, seam.ConverseOverrides, _Rebuilt):
     """A model of Amazon Bedrock's Converse API that never leaves the event loop.
 
     `pydantic_ai.models.bedrock.BedrockConverseModel` over aioboto3 sessions. Every member that upstream can send is

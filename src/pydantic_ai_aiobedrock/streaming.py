@@ -28,11 +28,13 @@ if TYPE_CHECKING:
     _Rebuilt = UpstreamStreamedResponse
 else:
     _Rebuilt = seam.rebuilt(
-        UpstreamStreamedResponse, {'_AsyncIteratorWrapper': events, '_map_api_errors': map_stream_errors}
+        UpstreamStreamedResponse,
+        {'_AsyncIteratorWrapper': events, '_map_api_errors': map_stream_errors},
+        seam.STREAM_WRAPPERS,
     )
 
 
-class BedrockStreamedResponse(seam.MapsDeltas, _Rebuilt):
+class BedrockStreamedResponse(_Rebuilt):
     """The answer of a streamed request.
 
     `pydantic_ai.models.bedrock.BedrockStreamedResponse` with events that are read on the event loop. Leaving

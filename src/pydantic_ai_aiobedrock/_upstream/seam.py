@@ -53,7 +53,7 @@ BATCH_COLLABORATORS = ('BatchJobError', 'batch_priced', 'unrun_error')
 """Names with which upstream's own models make the outcomes of batches."""
 
 BATCH_QUESTIONS = ('_batch_credential', '_batch_unlisted_status', '_no_batch_api_message')
-"""Upstream's questions to a model about its batches, which `AnswersBatches` answers."""
+"""Upstream's questions to a model about its batches, which `ConverseOverrides` answers."""
 
 MEMBERS = {
     models.BedrockConverseModel: (
@@ -76,7 +76,9 @@ _T = TypeVar('_T')
 _Provider = TypeVar('_Provider', bound=Provider[Any])
 
 
-def rebuilt(base: type[_T], collaborators: Mapping[str, object]) -> type[_T]:
+def rebuilt(
+    base: type[_T], collaborators: Mapping[str, object], wrappers: Mapping[str, Callable[[Any], Any]] | None = None
+) -> type[_T]:
     """Return a subclass of `base` whose methods look `collaborators` up before their own module's names.
 
     Every function of `base` that mentions any of the names is built again over other globals; the rest is inherited.
@@ -84,6 +86,7 @@ def rebuilt(base: type[_T], collaborators: Mapping[str, object]) -> type[_T]:
     Args:
         base: A class of upstream's.
         collaborators: The names to replace, and their replacements.
+        wrappers: Functions that make another method of a method, by its name; default: none.
 
     Raises:
         ImportError: A name is not there, or no method uses it: this pydantic-ai has moved its seam.
@@ -101,6 +104,8 @@ def rebuilt(base: type[_T], collaborators: Mapping[str, object]) -> type[_T]:
         namespace[name] = asynccontextmanager(copy) if is_context_manager else copy
     if missing := sorted(collaborators.keys() - used):
         raise _seam_moved(base, missing)
+    for name, wrap in (wrappers or {}).items():
+        namespace[name] = wrap(namespace.get(name) or getattr(base, name))
     return types.new_class(base.__name__, (base,), exec_body=lambda body: body.update(namespace))
 
 
@@ -194,8 +199,39 @@ def event_stream(response: models.BedrockStreamedResponse) -> Any:
     return cast(Any, response)._event_stream
 
 
+def _deltas_first(map_chunk: Callable[[Any, dict[str, Any]], Iterator[Any]]) -> Any:
+    """Nearly all events are deltas, which upstream looks for after all the others."""
+
+    def _map_chunk(self: Any, chunk: dict[str, Any]) -> Iterator[Any]:
+        if (delta := chunk.get('contentBlockDelta')) is not None:
+            return self._map_content_block_delta(delta)
+        return map_chunk(self, chunk)
+
+    return _map_chunk
+
+
+def _in_context(invoke_model: Callable[..., Any]) -> Any:
+    """Run each call, its errors mapped by upstream, in the context that `invoking` of the model returns."""
+
+    async def _invoke_model(self: Any, body: dict[str, Any], settings: Any) -> tuple[dict[str, Any], int]:
+        with self.invoking():
+            return await invoke_model(self, body, settings)
+
+    return _invoke_model
+
+
+# Releases before 2.68 map each event in a single function; nothing can be gained there.
+_MAPS_DELTAS = hasattr(models.BedrockStreamedResponse, '_map_content_block_delta')
+STREAM_WRAPPERS: Mapping[str, Callable[[Any], Any]] = {'_map_chunk': _deltas_first} if _MAPS_DELTAS else {}
+EMBEDDING_WRAPPERS: Mapping[str, Callable[[Any], Any]] = {'_invoke_model': _in_context}
+
+
 class ConverseOverrides:
-    """Mixin of a model: requests and responses in contexts of ours, every member sent, all settings honoured."""
+    """Mixin of a model: upstream's private methods, answered by public ones of the class that it is mixed into.
+
+    Requests and responses are in contexts of ours, every member is sent, all settings are honoured, and pydantic-ai's
+    questions about batches are answered.
+    """
 
     @property
     def sends_any_member(self) -> bool:
@@ -208,6 +244,18 @@ class ConverseOverrides:
 
     def processing(self) -> AbstractContextManager[None]:
         """Return the context in which upstream maps a response."""
+        raise NotImplementedError
+
+    def batch_identity(self) -> str:
+        """Return an identity shared by models that may look after each other's batches."""
+        raise NotImplementedError
+
+    def batch_refusal(self) -> str | None:
+        """Return why the model has no batches, if it has none."""
+        raise NotImplementedError
+
+    def batch_unlisted(self, batch: Any) -> Any:
+        """Return the status of the requests that an ended batch has no result for."""
         raise NotImplementedError
 
     async def _messages_create(
@@ -232,36 +280,6 @@ class ConverseOverrides:
         # Older releases do not ask.
         ignored: frozenset[str] = cast(Any, super())._unsupported_settings()
         return ignored if self.sends_any_member else ignored | HONOURED_SETTINGS
-
-
-class MapsDeltas:
-    """Mixin of a streamed response: nearly all events are deltas, which upstream looks for after all the others.
-
-    Releases before 2.68 map each event in a single function; nothing can be gained there.
-    """
-
-    if hasattr(models.BedrockStreamedResponse, '_map_content_block_delta'):
-
-        def _map_chunk(self: Any, chunk: dict[str, Any]) -> Iterator[Any]:
-            if (delta := chunk.get('contentBlockDelta')) is not None:
-                return self._map_content_block_delta(delta)
-            return cast(Any, super())._map_chunk(chunk)
-
-
-class AnswersBatches:
-    """Mixin of a model: answers to pydantic-ai's private questions about its batches."""
-
-    def batch_identity(self) -> str:
-        """Return an identity shared by models that may look after each other's batches."""
-        raise NotImplementedError
-
-    def batch_refusal(self) -> str | None:
-        """Return why the model has no batches, if it has none."""
-        raise NotImplementedError
-
-    def batch_unlisted(self, batch: Any) -> Any:
-        """Return the status of the requests that an ended batch has no result for."""
-        raise NotImplementedError
 
     def _batch_credential(self) -> str:
         return cast(Any, super())._batch_credential() if self.batch_refusal() else self.batch_identity()
@@ -353,18 +371,6 @@ _sending_nothing: Callable[..., Any] = _looking_up(
     cast(Any, models.BedrockConverseModel)._messages_create,
     {'_call_bedrock': _not_sent},
 )
-
-
-class InvokesWithin:
-    """Mixin of an embedding model: each InvokeModel call, its errors mapped by upstream, runs in a context of ours."""
-
-    def invoking(self) -> AbstractContextManager[None]:
-        """Return the context of a call."""
-        raise NotImplementedError
-
-    async def _invoke_model(self, body: dict[str, Any], settings: Any) -> tuple[dict[str, Any], int]:
-        with self.invoking():
-            return await cast(Any, super())._invoke_model(body, settings)
 
 
 check()
