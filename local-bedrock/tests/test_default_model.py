@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from multidict import CIMultiDict
 from support.requests import assistant, encoded, tool, tool_result, tool_use, user
 
 from local_bedrock import RecordedRequest, Reply, respond
@@ -22,7 +23,7 @@ def asked(*messages: dict[str, Any], **body: Any) -> RecordedRequest:
         model_id='m',
         method='POST',
         path='/',
-        headers={},
+        headers=CIMultiDict[str](),
         raw_body=b'',
         body={'messages': list(messages), **body},
     )

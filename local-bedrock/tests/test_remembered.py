@@ -6,6 +6,7 @@ import json
 
 import aiohttp
 import pytest
+from multidict import CIMultiDict
 from support.requests import NOVA, user
 
 from local_bedrock import LocalBedrock, RecordedRequest
@@ -14,7 +15,7 @@ from local_bedrock._http.remembered import RememberedRequests
 
 def request(size: int, path: str = '/') -> RecordedRequest:
     return RecordedRequest(
-        operation='Converse', model_id=NOVA, method='POST', path=path, headers={}, raw_body=b'x' * size
+        operation='Converse', model_id=NOVA, method='POST', path=path, headers=CIMultiDict[str](), raw_body=b'x' * size
     )
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from multidict import MultiMapping
 
 from local_bedrock._model.json_access import structure, structures
 from local_bedrock.keys import AuthScheme
@@ -27,8 +28,11 @@ class RecordedRequest:
     method: str
     path: str
     """The path as it came, still percent-encoded."""
-    headers: Mapping[str, str] = field(repr=False)
-    """Headers, by any case of the name; `Authorization` and the session token are cut to their identifying part."""
+    headers: MultiMapping[str] = field(repr=False)
+    """Headers, by any case of the name, `getall` for repeated ones.
+
+    `Authorization` and the session token are cut to their identifying part.
+    """
     raw_body: bytes = field(repr=False)
     service: Service = 'bedrock-runtime'
     """The service that it is for."""
