@@ -110,17 +110,12 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Check the types of src with pyright, strict."""
-    install(session, 'types')
-    session.run('pyright', *session.posargs)
-
-
-@nox.session
-def types_of_tests(session: nox.Session) -> None:
-    """Check the types of tests, examples, benchmarks and this file with pyright, by its standard rules."""
+    """Check types with pyright: of src strictly, of tests, examples, benchmarks and this file by its standard rules."""
     install(session, 'types')
     session.install('nox')
-    session.run('pyright', '--project', 'tests/pyrightconfig.json', *session.posargs)
+    session.run('pyright', *session.posargs)
+    if not session.posargs:
+        session.run('pyright', '--project', 'tests/pyrightconfig.json')
 
 
 @nox.session
