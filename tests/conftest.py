@@ -16,6 +16,7 @@ from itertools import product
 import blockbuster.blockbuster
 import pytest
 from blockbuster import BlockingError, blockbuster_ctx
+from generation import endless
 from guards import (
     everything_is_collected,
     isolated_environment,
@@ -33,6 +34,7 @@ __all__ = (
     'authority',
     'bedrock',
     'bedrock_on_the_loop',
+    'endless',
     'everything_is_collected',
     'isolated_environment',
     'loop_of_the_test',

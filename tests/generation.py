@@ -1,4 +1,4 @@
-"""A model that generates until its client has gone away, and a bounded wait for what the client cannot see."""
+"""A model that generates until its client has gone away, and bounded waits for effects that the client cannot see."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
-from local_bedrock import RecordedRequest
+import pytest
+from pydantic_ai import Agent
+
+from local_bedrock import LocalBedrock, RecordedRequest
+from pydantic_ai_aiobedrock import BedrockConverseModel, SessionPool
 
 PATIENCE_SECONDS = 60.0
 
@@ -49,3 +53,26 @@ async def eventually(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(PATIENCE_SECONDS):
         while not condition():
             await asyncio.sleep(0.001)
+
+
+@pytest.fixture
+def endless(bedrock: LocalBedrock) -> EndlessGeneration:
+    """Let the next stream go on until its client goes away."""
+    generation = EndlessGeneration()
+    bedrock.reply(generation)
+    return generation
+
+
+async def assert_given_back(bedrock: LocalBedrock, endless: EndlessGeneration, pool: SessionPool) -> None:
+    """Assert that a stream that was given up holds nothing, and that nothing is generated for it any more."""
+    assert pool.stats().leases == 0
+    await endless.until_ended()
+    await eventually(lambda: bedrock.stats().streams_generating == 0)
+    assert bedrock.requests[0].disconnected
+    assert bedrock.stats().open_connections == 0
+
+
+async def assert_next_answer_is_right(bedrock: LocalBedrock, model: BedrockConverseModel) -> None:
+    bedrock.reply('The next answer.')
+    async with Agent(model).run_stream('And now?') as result:
+        assert await result.get_output() == 'The next answer.'

@@ -10,9 +10,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from generation import PATIENCE_SECONDS, EndlessGeneration, eventually
-from pydantic_ai import Agent, ModelRequest
-from pydantic_ai.direct import model_request_stream
+from generation import PATIENCE_SECONDS, EndlessGeneration, assert_given_back, assert_next_answer_is_right, eventually
+from pydantic_ai import ModelRequest
 from pydantic_ai.exceptions import ModelAPIError
 from pydantic_ai.messages import (
     FinalResultEvent,
@@ -56,14 +55,6 @@ def pool(provider: BedrockProvider) -> SessionPool:
     return provider.client.pool
 
 
-@pytest.fixture
-def endless(bedrock: LocalBedrock) -> EndlessGeneration:
-    """Let the next stream go on until its client goes away."""
-    generation = EndlessGeneration()
-    bedrock.reply(generation)
-    return generation
-
-
 @contextlib.asynccontextmanager
 async def opened(model: BedrockConverseModel) -> AsyncIterator[StreamedResponse]:
     async with model.request_stream(PROMPT, None, ModelRequestParameters()) as stream:
@@ -79,21 +70,6 @@ async def read_both_words(stream: StreamedResponse) -> None:
             words += event.part.content
         elif event.event_kind == 'part_delta':
             words += event.delta.content_delta
-
-
-async def assert_given_back(bedrock: LocalBedrock, endless: EndlessGeneration, pool: SessionPool) -> None:
-    """Assert that a stream that was given up holds nothing, and that nothing is generated for it any more."""
-    assert pool.stats().leases == 0
-    await endless.until_ended()
-    await eventually(lambda: bedrock.stats().streams_generating == 0)
-    assert bedrock.requests[0].disconnected
-    assert bedrock.stats().open_connections == 0
-
-
-async def assert_next_answer_is_right(bedrock: LocalBedrock, model: BedrockConverseModel) -> None:
-    bedrock.reply('The next answer.')
-    async with Agent(model).run_stream('And now?') as result:
-        assert await result.get_output() == 'The next answer.'
 
 
 # The events of a stream
@@ -209,17 +185,8 @@ async def cancel_while_another_task_reads(stream: StreamedResponse) -> None:
     assert stream.get().state == 'interrupted'
 
 
-async def break_off(stream: StreamedResponse) -> None:
-    async for _ in stream:
-        break
-
-
 async def never_read(stream: StreamedResponse) -> None:
     assert stream.get().parts == []
-
-
-async def leave_the_block(stream: StreamedResponse) -> None:
-    await read_both_words(stream)
 
 
 async def close_twice(stream: StreamedResponse) -> None:
@@ -240,9 +207,7 @@ async def close_twice_before_reading(stream: StreamedResponse) -> None:
         cancel_and_read_on,
         cancel_at_once,
         cancel_while_another_task_reads,
-        break_off,
         never_read,
-        leave_the_block,
         close_twice,
         close_twice_before_reading,
     ],
@@ -308,43 +273,6 @@ async def test_an_error_in_the_block_cuts_the_stream_and_is_not_changed(
     await assert_next_answer_is_right(bedrock, model)
 
 
-async def test_a_cancelled_task_cuts_its_stream(
-    bedrock: LocalBedrock, model: BedrockConverseModel, pool: SessionPool, endless: EndlessGeneration
-) -> None:
-    async def read() -> None:
-        async with opened(model) as stream:
-            async for _ in stream:
-                pass
-
-    reader = asyncio.create_task(read())
-    await endless.until_started()
-    await eventually(lambda: pool.stats().leases == 1)
-    reader.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await reader
-    await assert_given_back(bedrock, endless, pool)
-    await assert_next_answer_is_right(bedrock, model)
-
-
-async def test_a_task_that_is_cancelled_before_the_stream_opens_leaves_nothing(
-    bedrock: LocalBedrock, model: BedrockConverseModel, pool: SessionPool
-) -> None:
-    bedrock.reply(Reply('Too late.', delay_before=60))
-
-    async def read() -> None:
-        async with opened(model):
-            pytest.fail('the stream was opened')
-
-    reader = asyncio.create_task(read())
-    await eventually(lambda: bedrock.stats().in_flight == 1)
-    reader.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await reader
-    assert pool.stats().leases == 0
-    await eventually(lambda: bedrock.stats().in_flight == 0)
-    assert bedrock.requests[0].disconnected
-
-
 async def test_a_stream_that_is_forgotten_is_cut_when_it_is_collected(
     bedrock: LocalBedrock, model: BedrockConverseModel, pool: SessionPool, endless: EndlessGeneration
 ) -> None:
@@ -355,115 +283,6 @@ async def test_a_stream_that_is_forgotten_is_cut_when_it_is_collected(
     gc.collect()
     await eventually(lambda: pool.stats().leases == 0)
     await assert_given_back(bedrock, endless, pool)
-
-
-# The same through an agent
-
-
-async def agent_break(agent: Agent) -> None:
-    async with agent.run_stream('Tell me a story.') as result:
-        async for text in result.stream_text(debounce_by=None):
-            if text == 'Once upon':
-                break
-
-
-async def agent_cancel(agent: Agent) -> None:
-    async with agent.run_stream('Tell me a story.') as result:
-        async for text in result.stream_text(debounce_by=None):
-            if text == 'Once upon':
-                await result.cancel()
-        assert result.response.state == 'interrupted'
-
-
-async def agent_unread(agent: Agent) -> None:
-    async with agent.run_stream('Tell me a story.'):
-        pass
-
-
-async def agent_events_break(agent: Agent) -> None:
-    async with agent.run_stream_events('Tell me a story.') as events:
-        async for event in events:
-            if isinstance(event, PartDeltaEvent):
-                break
-
-
-async def agent_iter_break(agent: Agent) -> None:
-    async with agent.iter('Tell me a story.') as run:
-        async for node in run:
-            if Agent.is_model_request_node(node):
-                async with node.stream(run.ctx) as stream:
-                    async for event in stream:
-                        if isinstance(event, PartDeltaEvent):
-                            break
-                break
-
-
-async def agent_error(agent: Agent) -> None:
-    async def fail() -> None:
-        async with agent.run_stream('Tell me a story.') as result:
-            async for text in result.stream_text(debounce_by=None):
-                if text == 'Once upon':
-                    raise RuntimeError('of the caller')
-
-    with pytest.raises(RuntimeError, match='of the caller'):
-        await fail()
-
-
-async def direct_break(agent: Agent) -> None:
-    assert isinstance(agent.model, BedrockConverseModel)
-    async with model_request_stream(agent.model, PROMPT) as stream:
-        async for event in stream:
-            if isinstance(event, PartDeltaEvent):
-                break
-
-
-@pytest.mark.parametrize(
-    'leave',
-    [
-        agent_break,
-        agent_cancel,
-        agent_unread,
-        agent_events_break,
-        agent_iter_break,
-        agent_error,
-        direct_break,
-    ],
-)
-async def test_an_agents_stream_that_is_left_early_is_cut_at_once(
-    bedrock: LocalBedrock,
-    model: BedrockConverseModel,
-    pool: SessionPool,
-    endless: EndlessGeneration,
-    leave: Callable[[Agent], Any],
-) -> None:
-    await leave(Agent(model))
-    await assert_given_back(bedrock, endless, pool)
-    await assert_next_answer_is_right(bedrock, model)
-
-
-async def test_a_cancelled_run_cuts_its_stream(
-    bedrock: LocalBedrock, model: BedrockConverseModel, pool: SessionPool, endless: EndlessGeneration
-) -> None:
-    run = asyncio.create_task(agent_unread(Agent(model)))
-    await endless.until_started()
-    run.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await run
-    await assert_given_back(bedrock, endless, pool)
-
-
-async def test_fifty_cancelled_streams_leave_nothing_generating(
-    bedrock: LocalBedrock, model: BedrockConverseModel, pool: SessionPool
-) -> None:
-    generations = [EndlessGeneration() for _ in range(50)]
-    bedrock.reply(*generations)
-    agent = Agent(model)
-    runs = [asyncio.create_task(agent_cancel(agent)) for _ in generations]
-    await asyncio.gather(*runs)
-    assert pool.stats().leases == 0
-    await eventually(lambda: bedrock.stats().streams_generating == 0)
-    assert all(generation.ended.is_set() for generation in generations)
-    assert all(request.disconnected for request in bedrock.requests)
 
 
 # Streams that fail

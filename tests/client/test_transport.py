@@ -1,14 +1,11 @@
-"""The HTTP session of a client: connections that are kept, lost, moved and opened ahead, and what failures become."""
+"""The HTTP session of a client: connections that are kept, lost and moved, and errors that name their cause."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import socket
-import threading
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any
@@ -18,19 +15,14 @@ from aiobotocore.config import AioConfig
 from aiohttp.abc import AbstractResolver, ResolveResult
 from botocore.exceptions import (
     BotoCoreError,
-    ConnectionClosedError,
     ConnectTimeoutError,
-    EndpointConnectionError,
-    ReadTimeoutError,
 )
-from categories import ModelConnectionError, ModelTimeoutError
-from credential_sources import MODEL, hello, runtime, text_of
+from credential_sources import MODEL, hello, runtime
 from generation import eventually
-from pydantic_ai import Agent
 from served_bedrock import keys_of
 
-from local_bedrock import DropConnection, LocalBedrock, NoResponse, RawReply, Reply
-from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider, SessionPool
+from local_bedrock import LocalBedrock, RawReply
+from pydantic_ai_aiobedrock import SessionPool
 from pydantic_ai_aiobedrock._client.transport import HTTPSession
 from pydantic_ai_aiobedrock._runtime.runtime import BedrockRuntime
 from pydantic_ai_aiobedrock.errors import UnreadableResponseError
@@ -124,76 +116,6 @@ async def test_the_keep_alive_timeout_of_a_config_is_respected(
     await eventually(lambda: bedrock.stats().open_connections == 0)
 
 
-async def test_connections_that_the_server_closes_while_they_are_idle_cost_no_error(
-    bedrock: LocalBedrock, pool: SessionPool, keys: dict[str, str]
-) -> None:
-    bedrock.fault(DropConnection(), times=20)
-    client = runtime(bedrock, pool, **keys)
-    for _ in range(2):
-        await asyncio.gather(*(client.converse(**hello()) for _ in range(20)))
-    assert {request.status for request in bedrock.requests} == {200}
-    assert max(request.attempt for request in bedrock.requests) <= 2
-
-
-async def test_a_connection_that_is_closed_under_a_request_costs_a_retry(
-    bedrock: LocalBedrock, pool: SessionPool, keys: dict[str, str]
-) -> None:
-    """So looks a connection that the server closed while the request was on its way."""
-    client = runtime(bedrock, pool, **keys)
-    await client.converse(**hello())
-    bedrock.fault(NoResponse('close'), times=1)
-    await client.converse(**hello())
-    assert [request.attempt for request in bedrock.requests] == [1, 1, 2]
-
-
-async def test_a_server_that_restarts_on_its_port_costs_no_error(pool: SessionPool) -> None:
-    port = free_port()
-    async with LocalBedrock(port=port) as bedrock:
-        client = runtime(bedrock, pool, **keys_of(bedrock))
-        await asyncio.gather(*(client.converse(**hello()) for _ in range(20)))
-        credentials = {bedrock.aws_access_key_id: bedrock.aws_secret_access_key}
-    async with LocalBedrock(port=port, credentials=credentials) as bedrock:
-        await asyncio.gather(*(client.converse(**hello()) for _ in range(20)))
-        assert len(bedrock.requests) == 20
-
-
-async def test_a_response_that_nobody_asked_for_is_not_the_answer_to_the_next_request(
-    pool: SessionPool, bedrock: LocalBedrock
-) -> None:
-    def answer(text: str) -> bytes:
-        message = {'output': {'message': {'role': 'assistant', 'content': [{'text': text}]}}}
-        body = json.dumps({**message, 'stopReason': 'end_turn', 'usage': {}, 'metrics': {}}).encode()
-        return b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s' % (len(body), body)
-
-    said = asyncio.Event()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await reader.readuntil(b'\r\n\r\n')
-        await reader.readexactly(int(head.lower().partition(b'content-length: ')[2].partition(b'\r')[0]))
-        writer.write(answer('asked for'))
-        if not said.is_set():
-            await writer.drain()
-            await answered.wait()
-            writer.write(answer('not asked for'))
-            said.set()
-        await reader.read()
-        writer.close()
-
-    answered = asyncio.Event()
-    server = await asyncio.start_server(serve, '127.0.0.1', 0)
-    port = server.sockets[0].getsockname()[1]
-    client = runtime(bedrock, pool, base_url=f'http://127.0.0.1:{port}', config=ONE_ATTEMPT, **keys_of(bedrock))
-    assert text_of(await client.converse(**hello())) == 'asked for'
-    answered.set()
-    await said.wait()
-    (idle,) = transport_of(client)._open_session().connector._conns.values()
-    await eventually(lambda: idle[0][0].should_close)
-    assert text_of(await client.converse(**hello())) == 'asked for'
-    await pool.aclose()
-    server.close()
-    await server.wait_closed()
-
-
 class Resolver(AbstractResolver):
     """A name server with one name."""
 
@@ -257,44 +179,6 @@ async def failure(client: BedrockRuntime) -> BaseException:
     return caught.value
 
 
-async def test_a_connection_that_is_refused_is_an_endpoint_connection_error(
-    bedrock: LocalBedrock, pool: SessionPool, keys: dict[str, str]
-) -> None:
-    client = runtime(bedrock, pool, base_url=f'http://127.0.0.1:{free_port()}', config=ONE_ATTEMPT, **keys)
-    with pytest.raises(EndpointConnectionError):
-        await client.converse(**hello())
-
-
-async def test_a_name_that_is_not_found_is_an_endpoint_connection_error(
-    bedrock: LocalBedrock, pool: SessionPool, keys: dict[str, str]
-) -> None:
-    class NoSuchName(Resolver):
-        async def resolve(self, host: str, *_: Any, **__: Any) -> list[ResolveResult]:
-            raise OSError(socket.EAI_NONAME, 'Name or service not known')
-
-    config = AioConfig(retries={'total_max_attempts': 1}, connector_args={'resolver': NoSuchName('')})
-    client = runtime(bedrock, pool, base_url='http://bedrock.invalid', config=config, **keys)
-    with pytest.raises(EndpointConnectionError):
-        await client.converse(**hello())
-
-
-@pytest.mark.parametrize('then', ['reset', 'close'])
-async def test_a_connection_that_breaks_before_the_response_is_a_connection_closed_error(
-    bedrock: LocalBedrock, pool: SessionPool, keys: dict[str, str], then: Any
-) -> None:
-    bedrock.fault(NoResponse(then))
-    client = runtime(bedrock, pool, config=ONE_ATTEMPT, **keys)
-    assert type(await failure(client)) is ConnectionClosedError
-
-
-async def test_a_body_that_breaks_off_is_a_connection_closed_error(
-    bedrock: LocalBedrock, pool: SessionPool, keys: dict[str, str]
-) -> None:
-    bedrock.reply(RawReply(b'{"output": {}}', truncate_at=5, then='close'))
-    client = runtime(bedrock, pool, config=ONE_ATTEMPT, **keys)
-    assert type(await failure(client)) is ConnectionClosedError
-
-
 @asynccontextmanager
 async def answering(answer: bytes) -> AsyncIterator[tuple[int, list[bytes]]]:
     """Serve one answer to whatever is asked; yield the port and the requests."""
@@ -340,37 +224,6 @@ async def test_header_lines_of_up_to_64_kib_are_read(pool: SessionPool, bedrock:
     assert response['output']['message']['content'] == [{'text': 'Hello'}]
 
 
-async def test_names_are_looked_up_while_the_default_executor_is_busy(
-    bedrock: LocalBedrock, pool: SessionPool, keys: dict[str, str]
-) -> None:
-    released = threading.Event()
-    loop = asyncio.get_running_loop()
-    with ThreadPoolExecutor(1) as executor:
-        loop.set_default_executor(executor)
-        busy = loop.run_in_executor(None, released.wait)
-        client = runtime(bedrock, pool, base_url=bedrock.base_url.replace('127.0.0.1', 'localhost'), **keys)
-        try:
-            async with asyncio.timeout(30):
-                assert text_of(await client.converse(**hello()))
-            assert not busy.done()
-        finally:
-            released.set()
-            await busy
-
-
-async def test_a_name_that_has_no_address_is_an_error_of_the_connection(
-    bedrock: LocalBedrock, pool: SessionPool, keys: dict[str, str]
-) -> None:
-    client = runtime(bedrock, pool, base_url='http://bedrock.invalid', config=ONE_ATTEMPT, **keys)
-    assert type(await failure(client)) is EndpointConnectionError
-
-
-async def test_silence_is_a_read_timeout(bedrock: LocalBedrock, pool: SessionPool, keys: dict[str, str]) -> None:
-    bedrock.fault(NoResponse('hang'))
-    client = runtime(bedrock, pool, aws_read_timeout=0.1, config=ONE_ATTEMPT, **keys)
-    assert type(await failure(client)) is ReadTimeoutError
-
-
 async def test_a_connection_that_is_not_accepted_in_time_is_a_connect_timeout(
     bedrock: LocalBedrock, pool: SessionPool, keys: dict[str, str]
 ) -> None:
@@ -382,96 +235,3 @@ async def test_a_connection_that_is_not_accepted_in_time_is_a_connect_timeout(
     config = AioConfig(retries={'total_max_attempts': 1}, connector_args={'resolver': SlowName('')})
     client = runtime(bedrock, pool, base_url='http://slow.test', aws_connect_timeout=0.1, config=config, **keys)
     assert type(await failure(client)) is ConnectTimeoutError
-
-
-@pytest.mark.parametrize('fault', ['refused', 'reset', 'silent'])
-async def test_an_agent_sees_pydantic_ais_errors(
-    bedrock: LocalBedrock, pool: SessionPool, keys: dict[str, str], fault: str
-) -> None:
-    if fault != 'refused':
-        bedrock.fault(NoResponse('reset' if fault == 'reset' else 'hang'))
-    provider = BedrockProvider(
-        region_name='us-east-1',
-        base_url=f'http://127.0.0.1:{free_port()}' if fault == 'refused' else bedrock.base_url,
-        aws_read_timeout=0.1,
-        config=ONE_ATTEMPT,
-        pool=pool,
-        **keys,
-    )
-    expected = ModelTimeoutError if fault == 'silent' else ModelConnectionError
-    with pytest.raises(expected):
-        await Agent(BedrockConverseModel(MODEL, provider=provider)).run('hello')
-
-
-# Connections that are opened ahead
-
-
-async def test_warm_up_opens_the_client_and_so_many_connections(
-    bedrock: LocalBedrock, pool: SessionPool, keys: dict[str, str]
-) -> None:
-    provider = BedrockProvider(region_name='us-east-1', base_url=bedrock.base_url, pool=pool, **keys)
-    await provider.warm_up(connections=20)
-    assert pool.stats().opened == 1
-    assert pool.stats().leases == 0
-    assert pool.stats().connections == bedrock.stats().open_connections == 20
-    gate = asyncio.Barrier(20)
-
-    async def together(_: object) -> Reply:
-        await gate.wait()
-        return Reply('done')
-
-    bedrock.reply(together, times=None)
-    client = provider.client
-    answers = await asyncio.gather(*(client.converse(**hello()) for _ in range(20)))
-    assert [text_of(answer) for answer in answers] == ['done'] * 20
-    assert bedrock.stats().connections == 20
-
-
-async def test_warm_up_counts_the_connections_that_there_are(
-    bedrock: LocalBedrock, pool: SessionPool, keys: dict[str, str]
-) -> None:
-    client = runtime(bedrock, pool, **keys)
-    await client.warm_up(3)
-    await client.warm_up(5)
-    assert bedrock.stats().connections == 5
-
-
-async def test_warm_up_opens_no_more_connections_than_calls_may_be_in_flight(
-    bedrock: LocalBedrock, pool: SessionPool, keys: dict[str, str]
-) -> None:
-    client = runtime(bedrock, pool, max_connections=4, **keys)
-    await client.warm_up(10)
-    assert bedrock.stats().connections == 4
-
-
-async def test_warm_up_refuses_to_open_no_connection(bedrock: LocalBedrock, pool: SessionPool) -> None:
-    with pytest.raises(ValueError, match='`connections` must be positive, not 0'):
-        await runtime(bedrock, pool).warm_up(0)
-
-
-async def test_warm_up_fails_as_a_call_would(bedrock: LocalBedrock, pool: SessionPool, keys: dict[str, str]) -> None:
-    client = runtime(bedrock, pool, base_url=f'http://127.0.0.1:{free_port()}', **keys)
-    with pytest.raises(EndpointConnectionError):
-        await client.warm_up(5)
-
-
-async def test_a_cancelled_warm_up_leaves_nothing_in_use(pool: SessionPool, bedrock: LocalBedrock) -> None:
-    connected = asyncio.Event()
-
-    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connected.set()
-        await reader.read()
-        writer.close()
-
-    server = await asyncio.start_server(silent, '127.0.0.1', 0)
-    port = server.sockets[0].getsockname()[1]
-    client = runtime(bedrock, pool, base_url=f'http://127.0.0.1:{port}', **keys_of(bedrock))
-    warming = asyncio.create_task(client.warm_up(5))
-    await connected.wait()
-    warming.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await warming
-    assert pool.stats().leases == 0
-    await eventually(lambda: pool.stats().connections == 0)
-    server.close()
-    await server.wait_closed()

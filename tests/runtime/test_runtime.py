@@ -1,32 +1,23 @@
-"""Bedrock Runtime without pydantic-ai: the provider's own client, and clients that the user brings."""
+"""Bedrock Runtime without pydantic-ai: the client of a provider."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from aiobotocore.session import AioSession
 from botocore.exceptions import ClientError, EventStreamError, NoCredentialsError, ResponseStreamingError
-from botocore.loaders import Loader
 from generation import EndlessGeneration, eventually
-from pydantic_ai import Agent, ModelRequest
-from pydantic_ai.exceptions import ModelAPIError, ModelHTTPError, UserError
-from pydantic_ai.models import ModelRequestParameters
 from served_bedrock import make_provider
-from sessions import aioboto3_session, client_of
 
-from local_bedrock import LocalBedrock, Reply, ToolCall, Truncate, exception_event
+from local_bedrock import LocalBedrock, Reply, exception_event
 from pydantic_ai_aiobedrock import (
-    BedrockConverseModel,
-    BedrockEmbeddingModel,
     BedrockProvider,
     PoolClosedError,
     SessionPool,
-    WrongLoopError,
 )
 from pydantic_ai_aiobedrock._client.event_stream import ConverseEventStream
 from pydantic_ai_aiobedrock._runtime.runtime import BedrockRuntime
@@ -34,8 +25,6 @@ from pydantic_ai_aiobedrock._runtime.runtime import BedrockRuntime
 NOVA = 'us.amazon.nova-lite-v1:0'
 CLAUDE = 'anthropic.claude-sonnet-4-20250514-v1:0'
 TITAN = 'amazon.titan-embed-text-v2:0'
-LOADER = Loader()
-"""Botocore's data, read once for all clients that the tests open themselves."""
 HELLO: dict[str, Any] = {'modelId': NOVA, 'messages': [{'role': 'user', 'content': [{'text': 'Hello.'}]}]}
 
 
@@ -165,21 +154,11 @@ async def close(stream: ConverseEventStream) -> None:
     stream.close()
 
 
-async def aclose(stream: ConverseEventStream) -> None:
-    await read_two(stream)
-    await stream.aclose()
-
-
-async def leave_the_context(stream: ConverseEventStream) -> None:
-    async with stream:
-        await read_two(stream)
-
-
 async def close_unread(stream: ConverseEventStream) -> None:
     stream.close()
 
 
-@pytest.mark.parametrize('leave', [close, aclose, leave_the_context, close_unread])
+@pytest.mark.parametrize('leave', [close, close_unread])
 async def test_a_stream_that_is_closed_early_is_cut_at_once(
     bedrock: LocalBedrock, runtime: BedrockRuntime, leave: Callable[[ConverseEventStream], Any]
 ) -> None:
@@ -207,26 +186,6 @@ async def test_a_stream_that_is_forgotten_is_cut_when_it_is_collected(
     await eventually(lambda: runtime.pool.stats().leases == 0)
     await endless.until_ended()
     await eventually(lambda: bedrock.stats().streams_generating == 0)
-
-
-async def test_a_cancelled_read_cuts_the_stream(bedrock: LocalBedrock, runtime: BedrockRuntime) -> None:
-    endless = EndlessGeneration()
-    bedrock.reply(endless)
-    stream = (await runtime.converse_stream(**HELLO))['stream']
-
-    seen: set[str] = set()
-
-    async def read() -> None:
-        async for event in stream:
-            seen.update(event)
-
-    reader = asyncio.create_task(read())
-    await eventually(lambda: 'contentBlockDelta' in seen)
-    reader.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await reader
-    assert runtime.pool.stats().leases == 0
-    await endless.until_ended()
 
 
 async def test_a_read_that_waits_fails_when_another_task_closes_the_stream(
@@ -281,187 +240,6 @@ async def test_the_endpoint_that_is_said_is_the_one_that_is_used(
     with await pool.lease(client.spec) as lease:
         assert lease.client.meta.endpoint_url == endpoint
     await pool.aclose()
-
-
-# Clients that are brought along
-
-
-@pytest.fixture(params=['aioboto3', 'aiobotocore'])
-async def brought(request: pytest.FixtureRequest, bedrock: LocalBedrock) -> AsyncIterator[Any]:
-    """Yield a client that the user has opened."""
-    arguments: dict[str, Any] = {
-        'region_name': bedrock.region_name,
-        'endpoint_url': bedrock.base_url,
-        'aws_access_key_id': bedrock.aws_access_key_id,
-        'aws_secret_access_key': bedrock.aws_secret_access_key,
-    }
-    session = AioSession()
-    session.register_component('data_loader', LOADER)
-    if request.param == 'aioboto3':
-        context: Any = aioboto3_session(botocore_session=session).client('bedrock-runtime', **arguments)
-    else:
-        context = session.create_client('bedrock-runtime', **arguments)
-    async with context as client:
-        yield client
-
-
-async def test_a_brought_client_is_used_as_it_is(bedrock: LocalBedrock, brought: Any) -> None:
-    model = BedrockConverseModel(NOVA, provider=BedrockProvider(bedrock_client=brought))
-    assert model.base_url == bedrock.base_url
-    assert model.client.meta is brought.meta
-    bedrock.reply('Hello.')
-    assert (await Agent(model).run('Hi.')).output == 'Hello.'
-
-
-async def test_a_brought_client_streams(bedrock: LocalBedrock, brought: Any) -> None:
-    bedrock.reply(Reply('Two words.', thinking='Hm.', chunks=['Two', ' words.']))
-    model = BedrockConverseModel(NOVA, provider=BedrockProvider(bedrock_client=brought))
-    async with Agent(model).run_stream('Hi.') as result:
-        assert [text async for text in result.stream_text(delta=True, debounce_by=None)] == ['Two', ' words.']
-    assert result.response.provider_response_id == bedrock.requests[0].request_id
-    assert result.response.state == 'complete'
-
-
-async def test_a_brought_client_calls_tools(bedrock: LocalBedrock, brought: Any) -> None:
-    agent = Agent(BedrockConverseModel(NOVA, provider=BedrockProvider(bedrock_client=brought)))
-
-    @agent.tool_plain
-    def weather(city: str) -> str:
-        return f'Sunny in {city}.'
-
-    bedrock.reply(Reply(tool_calls=[ToolCall('weather', {'city': 'Rome'}, id='call-1')]), 'It is sunny.')
-    assert (await agent.run('The weather in Rome?')).output == 'It is sunny.'
-    assert bedrock.requests[1].tool_results[0]['content'] == [{'text': 'Sunny in Rome.'}]
-
-
-async def test_a_brought_client_counts_tokens_and_embeds(bedrock: LocalBedrock, brought: Any) -> None:
-    provider = BedrockProvider(bedrock_client=brought)
-    model = BedrockConverseModel(CLAUDE, provider=provider)
-    usage = await model.count_tokens([ModelRequest.user_text_prompt('Hi.')], None, ModelRequestParameters())
-    assert usage.input_tokens > 0
-    result = await BedrockEmbeddingModel(TITAN, provider=provider).embed(['a', 'b'], input_type='query')
-    assert len(result.embeddings) == 2
-    assert result.usage.input_tokens > 0
-
-
-async def test_a_brought_client_sends_extra_headers_signed(bedrock: LocalBedrock, brought: Any) -> None:
-    agent = Agent(BedrockConverseModel(NOVA, provider=BedrockProvider(bedrock_client=brought)))
-    await agent.run('Hi.', model_settings={'extra_headers': {'X-Tenant': 'a'}})
-    await agent.run('Hi.')
-    assert [request.headers.get('X-Tenant') for request in bedrock.requests] == ['a', None]
-    assert 'x-tenant' in bedrock.requests[0].headers['Authorization']
-
-
-async def test_a_client_can_be_brought_by_several_providers(bedrock: LocalBedrock, brought: Any) -> None:
-    agents = [Agent(BedrockConverseModel(NOVA, provider=BedrockProvider(bedrock_client=brought))) for _ in range(3)]
-    await asyncio.gather(
-        *(
-            agent.run('Hi.', model_settings={'extra_headers': {'X-Tenant': f'{number}'}})
-            for number, agent in enumerate(agents)
-        )
-    )
-    headers: list[Any] = [request.headers for request in bedrock.requests]
-    assert sorted(each.getall('X-Tenant')[0] for each in headers) == ['0', '1', '2']
-    assert all(len(each.getall('X-Tenant')) == 1 for each in headers)
-
-
-async def test_a_provider_does_not_close_the_client_that_was_brought(bedrock: LocalBedrock, brought: Any) -> None:
-    agent = Agent(BedrockConverseModel(NOVA, provider=BedrockProvider(bedrock_client=brought)))
-    async with agent:
-        await agent.run('Hi.')
-    bedrock.reply('Still here.')
-    assert (await agent.run('Hi.')).output == 'Still here.'
-
-
-async def test_a_stream_of_a_brought_client_that_is_left_early_is_cut_at_once(
-    bedrock: LocalBedrock, brought: Any
-) -> None:
-    endless = EndlessGeneration()
-    bedrock.reply(endless)
-    model = BedrockConverseModel(NOVA, provider=BedrockProvider(bedrock_client=brought))
-    async with Agent(model).run_stream('Hi.') as result:
-        async for text in result.stream_text(debounce_by=None):
-            if text == 'Once upon':
-                await result.cancel()
-        assert result.response.state == 'interrupted'
-    await endless.until_ended()
-    await eventually(lambda: bedrock.stats().streams_generating == 0)
-
-
-@pytest.mark.parametrize('fault', [Truncate(300, 'close'), Truncate(300, 'reset')], ids=str)
-async def test_a_broken_stream_of_a_brought_client_is_a_model_error(
-    bedrock: LocalBedrock, brought: Any, fault: Truncate
-) -> None:
-    bedrock.fault(fault)
-    model = BedrockConverseModel(NOVA, provider=BedrockProvider(bedrock_client=brought))
-
-    async def read() -> None:
-        async with Agent(model).run_stream('Hi.') as result:
-            await result.get_output()
-
-    with pytest.raises(ModelAPIError):
-        await read()
-
-
-async def test_an_error_through_a_brought_client_is_a_model_error(brought: Any) -> None:
-    model = BedrockConverseModel('no-such-model', provider=BedrockProvider(bedrock_client=brought))
-    with pytest.raises(ModelHTTPError) as raised:
-        await Agent(model).run('Hi.')
-    assert raised.value.status_code == 400
-
-
-async def test_a_brought_client_keeps_what_else_it_offers(brought: Any) -> None:
-    client: Any = BedrockProvider(bedrock_client=brought).client
-    assert client.exceptions.ThrottlingException is brought.exceptions.ThrottlingException
-    with pytest.raises(AttributeError):
-        _ = client.not_there
-
-
-# On the wrong loop
-
-
-def test_a_brought_client_is_refused_on_another_loop(bedrock: LocalBedrock) -> None:
-    context = client_of(bedrock)
-
-    async def open_and_use() -> BedrockProvider:
-        provider = BedrockProvider(bedrock_client=await context.__aenter__())
-        await provider.client.converse(**HELLO)
-        return provider
-
-    async def misuse(provider: BedrockProvider) -> None:
-        for call in (provider.client.converse, provider.client.converse_stream):
-            with pytest.raises(WrongLoopError, match='belongs to another event loop than the one it is used on now'):
-                await call(**HELLO)
-        model = BedrockConverseModel(NOVA, provider=provider)
-        with pytest.raises(UserError, match='a BedrockProvider opens its own client on each loop'):
-            await Agent(model).run('Hi.')
-        with pytest.raises(UserError, match='a BedrockProvider opens its own client on each loop'):
-            await BedrockEmbeddingModel(TITAN, provider=provider).embed('Hi.', input_type='query')
-
-    with asyncio.Runner() as its_own:
-        provider = its_own.run(open_and_use())
-        with asyncio.Runner() as another:
-            another.run(misuse(provider))
-        its_own.run(context.__aexit__(None, None, None))
-    assert len(bedrock.requests) == 1
-
-
-def test_a_brought_client_that_was_never_used_is_refused_on_another_loop_too(bedrock: LocalBedrock) -> None:
-    context = client_of(bedrock)
-
-    async def bring() -> BedrockProvider:
-        return BedrockProvider(bedrock_client=await context.__aenter__())
-
-    async def misuse(provider: BedrockProvider) -> None:
-        with pytest.raises(WrongLoopError):
-            await provider.client.converse(**HELLO)
-
-    with asyncio.Runner() as its_own:
-        provider = its_own.run(bring())
-        with asyncio.Runner() as another:
-            another.run(misuse(provider))
-        its_own.run(context.__aexit__(None, None, None))
-    assert bedrock.requests == []
 
 
 def test_the_providers_own_client_works_on_any_number_of_loops(bedrock: LocalBedrock) -> None:
