@@ -28,9 +28,6 @@ def model(provider: BedrockProvider) -> BedrockConverseModel:
     return BedrockConverseModel(NOVA, provider=provider)
 
 
-# What a model says of itself
-
-
 def test_the_names_that_programs_import_with_the_model_are_upstreams() -> None:
     for name in ('BedrockModelName', 'LatestBedrockModelNames'):
         assert getattr(pydantic_ai_aiobedrock, name) is getattr(upstream_models, name)

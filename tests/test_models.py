@@ -189,34 +189,20 @@ async def test_concurrent_runs_share_one_client_and_do_not_wait_for_each_other(
     assert provider.client.pool.stats().opened == 1
 
 
-# Tools and structured output
+# Counting tokens, requests without an agent
 
 
-async def test_a_tool_is_called_and_its_result_goes_back(bedrock: LocalBedrock, model: BedrockConverseModel) -> None:
-    agent = Agent(model)
-
-    @agent.tool_plain
-    def weather(city: str) -> str:
-        """Tell the weather."""
-        return f'Sunny in {city}.'
-
-    bedrock.reply(Reply(tool_calls=[ToolCall('weather', {'city': 'Rome'}, id='call-1')]), 'It is sunny.')
-    assert (await agent.run('The weather in Rome?')).output == 'It is sunny.'
-    first, second = bedrock.requests
-    assert list(first.tools) == ['weather']
-    assert first.tools['weather']['description'] == 'Tell the weather.'
-    assert second.messages[1:] == [
-        {
-            'role': 'assistant',
-            'content': [{'toolUse': {'toolUseId': 'call-1', 'name': 'weather', 'input': {'city': 'Rome'}}}],
-        },
-        {
-            'role': 'user',
-            'content': [
-                {'toolResult': {'toolUseId': 'call-1', 'content': [{'text': 'Sunny in Rome.'}], 'status': 'success'}}
-            ],
-        },
-    ]
+async def test_count_tokens_asks_bedrock(bedrock: LocalBedrock, provider: BedrockProvider) -> None:
+    model = BedrockConverseModel(CLAUDE, provider=provider)
+    bedrock.reply(Reply(usage={'inputTokens': 321}), operation='CountTokens')
+    usage = await model.count_tokens([ModelRequest.user_text_prompt('Hello.')], None, ModelRequestParameters())
+    assert usage.input_tokens == 321
+    (request,) = bedrock.requests
+    assert request.operation == 'CountTokens'
+    assert request.model_id == CLAUDE.removeprefix('us.')
+    assert request.body == {
+        'input': {'converse': {'messages': [{'role': 'user', 'content': [{'text': 'Hello.'}]}], 'system': []}}
+    }
 
 
 async def test_a_token_limit_is_kept_before_the_request_is_sent(

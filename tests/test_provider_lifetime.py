@@ -23,9 +23,6 @@ REQUEST = ([ModelRequest.user_text_prompt('Hello.')], None, ModelRequestParamete
 HELLO: dict[str, Any] = {'modelId': NOVA, 'messages': [{'role': 'user', 'content': [{'text': 'Hello.'}]}]}
 
 
-# Sharing, and the life of the client
-
-
 def test_providers_share_one_pool_unless_they_are_given_another() -> None:
     one, two = BedrockProvider(region_name='us-east-1'), BedrockProvider(region_name='us-east-1')
     assert isinstance(one.client, BedrockRuntime)

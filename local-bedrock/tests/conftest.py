@@ -23,6 +23,7 @@ from guards import (
     nothing_left_behind,
 )
 from served_bedrock import authority, bedrock, bedrock_on_the_loop, recorded, tls, trusted_tls
+from support.admin_client import AdminClient
 from support.requests import NOVA, MakeClient, Post, user
 
 from local_bedrock import LocalBedrock
@@ -186,3 +187,8 @@ async def recorder(aws: LocalBedrock, file: Path) -> AsyncIterator[LocalBedrock]
         file, region_name='us-east-1', endpoint_url=aws.base_url, session=session
     ) as recorder:
         yield recorder
+
+
+@pytest.fixture
+def admin(http: aiohttp.ClientSession, bedrock: LocalBedrock) -> AdminClient:
+    return AdminClient(http, bedrock)

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-import ssl
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import version
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
-import trustme
-from botocore.exceptions import EndpointConnectionError
+from refusing import Refusing, serving
 
 from local_bedrock import (
     ACCESS_DENIED,
@@ -30,33 +25,10 @@ from local_bedrock import (
     exception_event,
 )
 from pydantic_ai_aiobedrock.__main__ import main
-from pydantic_ai_aiobedrock._doctor.diagnosis import Circumstances, clock_skew, diagnose, is_of_another_geography
+from pydantic_ai_aiobedrock._doctor.diagnosis import clock_skew, is_of_another_geography
 from pydantic_ai_aiobedrock._upstream import seam
 
 Doctor = Callable[..., tuple[int, dict[str, Any]]]
-
-
-@pytest.fixture
-def bedrock() -> Any:
-    """Serve in a thread: the doctor has an event loop of its own."""
-    with LocalBedrock() as bedrock:
-        yield bedrock
-
-
-@pytest.fixture
-def in_environment(bedrock: LocalBedrock, monkeypatch: pytest.MonkeyPatch) -> LocalBedrock:
-    for name, value in bedrock.environment.items():
-        monkeypatch.setenv(name, value)
-    return bedrock
-
-
-@pytest.fixture
-def doctor(capsys: pytest.CaptureFixture[str]) -> Doctor:
-    def run(*options: str) -> tuple[int, dict[str, Any]]:
-        status = main(['doctor', '--json', *options])
-        return status, json.loads(capsys.readouterr().out)
-
-    return run
 
 
 def codes(report: dict[str, Any]) -> list[str]:
@@ -289,32 +261,6 @@ def test_an_endpoint_that_can_not_be_reached_is_said(
     assert 'http://127.0.0.1:1' in report['problems'][0]['meaning']
 
 
-class Refusing(BaseHTTPRequestHandler):
-    """A proxy that lets nothing through."""
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers['content-length']))
-        self.send_response(403)
-        self.send_header('content-length', '16')
-        self.end_headers()
-        self.wfile.write(b'<p>Forbidden</p>')
-
-    def log_message(self, format: str, *args: object) -> None:
-        return
-
-
-@contextmanager
-def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
-    with ThreadingHTTPServer(('127.0.0.1', 0), handler) as proxy:
-        thread = Thread(target=proxy.serve_forever, kwargs={'poll_interval': 0.01})
-        thread.start()
-        try:
-            yield f'http://127.0.0.1:{proxy.server_port}'
-        finally:
-            proxy.shutdown()
-            thread.join()
-
-
 def test_a_region_that_does_not_exist_is_said(
     in_environment: LocalBedrock, monkeypatch: pytest.MonkeyPatch, doctor: Doctor
 ) -> None:
@@ -352,65 +298,6 @@ def test_a_proxy_that_refuses_a_tunnel_is_said_with_its_reason(
         _, report = doctor()
     assert codes(report) == ['blocked_by_proxy']
     assert said in report['problems'][0]['meaning']
-
-
-def test_what_can_not_be_reached_through_a_proxy_is_the_proxy() -> None:
-    """As when its name leads nowhere: to the endpoint itself no connection is opened then."""
-    under = Circumstances('us-east-1', 'a-model', 'https://bedrock.example', 'SSO', proxy='http://proxy.example:3128')
-    problem = diagnose(EndpointConnectionError(endpoint_url='https://bedrock.example'), under)
-    assert problem.code == 'blocked_by_proxy'
-    assert 'Correct its address' in problem.meaning
-
-
-def test_a_proxy_that_is_not_there_is_said_without_its_password(
-    in_environment: LocalBedrock, monkeypatch: pytest.MonkeyPatch, doctor: Doctor
-) -> None:
-    monkeypatch.setenv('AWS_ENDPOINT_URL_BEDROCK_RUNTIME', 'http://bedrock.example')
-    monkeypatch.setenv('HTTP_PROXY', 'http://user:hunter2@127.0.0.1:1')
-    _, report = doctor()
-    assert codes(report) == ['blocked_by_proxy']
-    assert report['resolved']['proxy'] == 'http://***@127.0.0.1:1'
-    assert 'hunter2' not in json.dumps(report)
-
-
-@pytest.mark.parametrize(
-    'password', ['hunter2', 'hunt/er2', '8/hunter2', 'hunter2#x', 'x?hunter2', 'a@hunter2', 'hunter2ü']
-)
-@pytest.mark.parametrize('scheme', ['', 'http://', '//'])
-def test_the_password_of_a_proxy_is_shown_nowhere(
-    in_environment: LocalBedrock,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    scheme: str,
-    password: str,
-) -> None:
-    monkeypatch.setenv('AWS_ENDPOINT_URL_BEDROCK_RUNTIME', 'http://bedrock.example')
-    monkeypatch.setenv('HTTP_PROXY', f'{scheme}user:{password}@127.0.0.1:1')
-    for options in ([], ['--json']):
-        assert main(['doctor', *options]) == 1
-    shown = capsys.readouterr()
-    assert f'{scheme}***@127.0.0.1:1' in shown.out
-    assert 'hunt' not in shown.out + shown.err
-    assert 'Traceback' not in shown.out + shown.err
-
-
-def test_a_proxy_that_answers_itself_is_said(
-    in_environment: LocalBedrock, monkeypatch: pytest.MonkeyPatch, doctor: Doctor
-) -> None:
-    monkeypatch.setenv('AWS_ENDPOINT_URL_BEDROCK_RUNTIME', 'http://bedrock.example')
-    with serving(Refusing) as url:
-        monkeypatch.setenv('HTTP_PROXY', url)
-        _, report = doctor()
-    assert codes(report) == ['blocked_by_proxy']
-
-
-def test_a_certificate_that_is_not_trusted_is_said(monkeypatch: pytest.MonkeyPatch, doctor: Doctor) -> None:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    trustme.CA().issue_cert('127.0.0.1').configure_cert(context)
-    with LocalBedrock(tls=context) as bedrock:
-        for name, value in bedrock.environment.items():
-            monkeypatch.setenv(name, value)
-        assert codes(doctor()[1]) == ['tls']
 
 
 def test_an_untested_pydantic_ai_is_said_and_tried_nonetheless(

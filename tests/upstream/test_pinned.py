@@ -32,9 +32,6 @@ def parameters(function: Any) -> list[str]:
     return list(inspect.signature(function).parameters)
 
 
-# What is pinned
-
-
 def test_pinned_call_bedrock() -> None:
     upstream = models._call_bedrock
     assert parameters(upstream) == ['client', 'method', 'params', 'extra_headers']
