@@ -350,7 +350,7 @@ async def test_nothing_is_left_of_a_job_when_the_server_closes(state: Any) -> No
             bedrock.reply(think)
         else:
             bedrock.jobs.hold(state)
-        queue = bedrock._endpoint.jobs
+        queue = bedrock._handler.jobs
         job = queue.create(request())
         await job.at_rest.wait()
         assert job.status == (state if state != 'Reply' else 'InProgress')

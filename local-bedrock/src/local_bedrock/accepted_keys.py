@@ -9,7 +9,7 @@ from local_bedrock.keys import AccessKey
 class AcceptsKeys:
     """An endpoint as the owner of the keys that it accepts."""
 
-    _endpoint: Handler
+    _handler: Handler
 
     @property
     def aws_access_key_id(self) -> str:
@@ -33,34 +33,34 @@ class AcceptsKeys:
         Raises:
             RuntimeError: None is accepted.
         """
-        if self._endpoint.keyring.latest_api_key is None:
+        if self._handler.keyring.latest_api_key is None:
             raise RuntimeError('LocalBedrock accepts no API key: none was given.')
-        return self._endpoint.keyring.latest_api_key
+        return self._handler.keyring.latest_api_key
 
     @property
     def _key(self) -> AccessKey:
-        if self._endpoint.keyring.latest_access_key is None:
+        if self._handler.keyring.latest_access_key is None:
             raise RuntimeError('LocalBedrock accepts no access key: none was given.')
-        return self._endpoint.keyring.latest_access_key
+        return self._handler.keyring.latest_access_key
 
     def accept(self, access_key_id: str, secret_access_key: str, session_token: str | None = None) -> AccessKey:
         """Accept another access key, or a new secret of a known key."""
         key = AccessKey(access_key_id, secret_access_key, session_token)
-        self._endpoint.keyring.accept(key)
+        self._handler.keyring.accept(key)
         return key
 
     def expire(self, *names: str) -> None:
         """Treat these access key ids and API keys as expired from now on."""
-        self._endpoint.keyring.expire(*names)
+        self._handler.keyring.expire(*names)
 
     def revoke(self, *names: str) -> None:
         """Treat these access key ids and API keys as unknown from now on."""
-        self._endpoint.keyring.revoke(*names)
+        self._handler.keyring.revoke(*names)
 
     def rotate_credentials(self, *, temporary: bool = False) -> AccessKey:
         """Make a new access key and let all others expire."""
-        return self._endpoint.keyring.rotate_access_key(temporary=temporary)
+        return self._handler.keyring.rotate_access_key(temporary=temporary)
 
     def rotate_api_key(self) -> str:
         """Make a new API key and let all others expire."""
-        return self._endpoint.keyring.rotate_api_key()
+        return self._handler.keyring.rotate_api_key()

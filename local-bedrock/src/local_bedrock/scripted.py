@@ -21,7 +21,7 @@ F = TypeVar('F', bound=Fault)
 class Scripted:
     """An endpoint as tests script and observe it."""
 
-    _endpoint: Handler
+    _handler: Handler
 
     def reply(
         self,
@@ -45,7 +45,7 @@ class Scripted:
         Returns:
             The rules, which count their uses and can be removed.
         """
-        script = self._endpoint.runtime.script
+        script = self._handler.runtime.script
         return [
             script.add(
                 Rule(
@@ -100,35 +100,35 @@ class Scripted:
             operations=None if operation is None else (operation,),
             when=when,
             probability=probability,
-            chance=random.Random(self._endpoint.runtime.manner.seed if seed is None else seed),
+            chance=random.Random(self._handler.runtime.manner.seed if seed is None else seed),
             times=times,
         )
         if not isinstance(fault, FailConnection):
-            return cast('Script[F]', self._endpoint.faults).add(rule)
+            return cast('Script[F]', self._handler.faults).add(rule)
         if not model is operation is when is None:
             raise ValueError('A connection fails before it has a request: leave out model, operation and when.')
-        return cast('Script[F]', self._endpoint.connection_faults).add(rule)
+        return cast('Script[F]', self._handler.connection_faults).add(rule)
 
     @property
     def requests(self) -> list[RecordedRequest]:
         """The requests so far, in order of arrival."""
-        return self._endpoint.requests
+        return self._handler.requests
 
     @property
     def failures(self) -> list[Exception]:
         """Exceptions that reply functions have raised."""
-        return self._endpoint.runtime.failures
+        return self._handler.runtime.failures
 
     @property
     def throttles(self) -> list[Throttle]:
         """The requests that quotas have refused, in order: the latest 100,000."""
-        return list(self._endpoint.runtime.quotas.throttles)
+        return list(self._handler.runtime.quotas.throttles)
 
     def stats(self) -> LocalBedrockStats:
         """Return the counts of this moment."""
-        return self._endpoint.stats()
+        return self._handler.stats()
 
     @property
     def objects(self) -> ObjectStore:
         """Objects stored in S3."""
-        return self._endpoint.objects
+        return self._handler.objects

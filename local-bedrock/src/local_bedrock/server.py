@@ -106,7 +106,7 @@ class LocalBedrock(AcceptsKeys, Scripted):
         objects = ObjectStore(buckets)
         self._s3_endpoint_url = s3_endpoint_url
         other_s3 = None if s3_endpoint_url is None else OtherS3(s3_endpoint_url, region_name, lambda: self._key)
-        self._endpoint = Handler(
+        self._handler = Handler(
             region_name=region_name,
             keyring=Keyring.of(credentials, api_keys),
             runtime=runtime,
@@ -117,7 +117,8 @@ class LocalBedrock(AcceptsKeys, Scripted):
             max_body_bytes=max_body_bytes,
             receive_timeout=receive_timeout,
         )
-        self._endpoint.admin = Admin(self, self._endpoint)
+        start_over = partial(self.start_over, keep_connections=True)
+        self._handler.own_api = Admin(self, self._handler, lambda: self.base_url, start_over)
         self._host, self._port, self._tls = host, port, tls
         self._serving: Lifetime | None = None
         self._thread: LoopThread | None = None
@@ -158,7 +159,7 @@ class LocalBedrock(AcceptsKeys, Scripted):
 
         forwarder = Forwarder(ExchangeFile(to, mask_account_ids=mask_account_ids), region_name, endpoint_url, session)
         bedrock = cls(region_name=forwarder.region_name, host=host, port=port)
-        bedrock._endpoint.runtime.source = forwarder
+        bedrock._handler.runtime.source = forwarder
         return bedrock
 
     @classmethod
@@ -182,7 +183,7 @@ class LocalBedrock(AcceptsKeys, Scripted):
             port: Port to listen on; 0 takes a free one.
         """
         bedrock = cls(region_name=region_name, host=host, port=port)
-        bedrock._endpoint.runtime.source = Replay([Path(file) for file in files])
+        bedrock._handler.runtime.source = Replay([Path(file) for file in files])
         return bedrock
 
     def __repr__(self) -> str:
@@ -204,12 +205,12 @@ class LocalBedrock(AcceptsKeys, Scripted):
     @property
     def region_name(self) -> str:
         """Region of the endpoint."""
-        return self._endpoint.region_name
+        return self._handler.region_name
 
     @property
     def environment(self) -> dict[str, str]:
         """Environment variables that point an AWS client at the endpoint."""
-        services = MODEL_SERVICES if self._endpoint.runtime.source is not None else ALL_SERVICES
+        services = MODEL_SERVICES if self._handler.runtime.source is not None else ALL_SERVICES
         environment = client_environment(self.base_url, self.region_name, self._key, services)
         if self._s3_endpoint_url is not None:
             environment['AWS_ENDPOINT_URL_S3'] = self._s3_endpoint_url
@@ -225,7 +226,7 @@ class LocalBedrock(AcceptsKeys, Scripted):
     @property
     def jobs(self) -> JobControl:
         """Control of the progress of batch inference jobs."""
-        return JobControl(self._endpoint.jobs, self._act)
+        return JobControl(self._handler.jobs, self._act)
 
     def set_quotas(self, *quotas: Quota) -> None:
         """Replace the quotas, from now on; none lifts them.
@@ -238,7 +239,7 @@ class LocalBedrock(AcceptsKeys, Scripted):
         Raises:
             ValueError: Two of them set the same limit for the same models.
         """
-        self._act(partial(self._endpoint.runtime.quotas.set, quotas))
+        self._act(partial(self._handler.runtime.quotas.set, quotas))
 
     def stop_accepting(self, how: Refusal = 'refuse') -> None:
         """Accept no more connections until `start_accepting`; those that are open stay.
@@ -258,7 +259,7 @@ class LocalBedrock(AcceptsKeys, Scripted):
 
     def reset(self) -> None:
         """Forget scripted replies, faults, requests and failures; connections, keys, jobs and objects stay."""
-        self._endpoint.forget()
+        self._handler.forget()
 
     def start_over(self, *, keep_connections: bool = False) -> None:
         """Return to the state at the start of serving: the keys, quotas and replies of then; nothing seen or stored.
@@ -283,7 +284,7 @@ class LocalBedrock(AcceptsKeys, Scripted):
     async def __aenter__(self) -> LocalBedrock:
         if self._serving is not None:
             raise RuntimeError('LocalBedrock is serving already.')
-        serving = Lifetime(self._endpoint, self._tls)
+        serving = Lifetime(self._handler, self._tls)
         await serving.start(self._host, self._port)
         self._serving = serving
         return self

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import asdict
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 from aiohttp import web
 from pydantic_core import from_json, to_json
@@ -17,11 +17,9 @@ from local_bedrock._admin.conditions import OPERATIONS
 from local_bedrock._admin.faults import read_faults
 from local_bedrock._admin.forms import InputError
 from local_bedrock._admin.replies import read_replies
+from local_bedrock._http.handler import Handler
 from local_bedrock.routing import Service
-
-if TYPE_CHECKING:
-    from local_bedrock._http.handler import Handler
-    from local_bedrock.server import LocalBedrock
+from local_bedrock.scripted import Scripted
 
 HEALTH = '/health'
 PREFIX = '/_local/'
@@ -41,12 +39,17 @@ class Admin:
     """The admin API of an endpoint.
 
     Args:
-        bedrock: The endpoint, as tests in Python use it.
-        endpoint: Its handler of requests.
+        bedrock: The endpoint, as tests in Python script and observe it.
+        handler: Its handler of requests.
+        base_url: Returns the URL of the endpoint.
+        start_over: Returns the endpoint to its start, and leaves connections open.
     """
 
-    def __init__(self, bedrock: LocalBedrock, endpoint: Handler) -> None:
-        self._bedrock, self._endpoint = bedrock, endpoint
+    def __init__(
+        self, bedrock: Scripted, handler: Handler, base_url: Callable[[], str], start_over: Callable[[], None]
+    ) -> None:
+        self._bedrock, self._handler = bedrock, handler
+        self._base_url, self._start_over = base_url, start_over
         self._routes: dict[str, dict[str, Callable[[web.BaseRequest, Any], Any]]] = {
             'replies': {'GET': self._replies, 'POST': self._add_replies, 'DELETE': self._clear_replies},
             'faults': {'GET': self._faults, 'POST': self._add_faults, 'DELETE': self._clear_faults},
@@ -75,7 +78,7 @@ class Admin:
     async def _answer(self, http: web.BaseRequest) -> Any:
         if http.raw_path == HEALTH:
             return {'status': 'ok', 'version': version('local-bedrock')}
-        reason = refusal(http, self._bedrock.base_url, self._endpoint.keyring)
+        reason = refusal(http, self._base_url(), self._handler.keyring)
         if reason is not None:
             raise _RefusedInputError(403, reason)
         methods = self._routes.get(http.path.removeprefix(PREFIX))
@@ -87,10 +90,10 @@ class Admin:
             raise _RefusedInputError(405, f'{http.path} takes {" and ".join(methods)}, not {http.method}.')
         if http.method not in ('POST', 'PUT'):
             return act(http, None)
-        return act(http, await _body(http, self._endpoint.receive_timeout))
+        return act(http, await _body(http, self._handler.receive_timeout))
 
     def _replies(self, http: web.BaseRequest, body: object) -> dict[str, int]:
-        return {'pending': self._endpoint.runtime.script.pending}
+        return {'pending': self._handler.runtime.script.pending}
 
     def _add_replies(self, http: web.BaseRequest, body: object) -> dict[str, int]:
         # Nothing is scripted unless all of it can be read.
@@ -99,11 +102,11 @@ class Admin:
         return self._replies(http, None)
 
     def _clear_replies(self, http: web.BaseRequest, body: object) -> dict[str, int]:
-        self._endpoint.runtime.script.clear()
+        self._handler.runtime.script.clear()
         return self._replies(http, None)
 
     def _faults(self, http: web.BaseRequest, body: object) -> dict[str, int]:
-        return {'pending': self._endpoint.faults.pending + self._endpoint.connection_faults.pending}
+        return {'pending': self._handler.faults.pending + self._handler.connection_faults.pending}
 
     def _add_faults(self, http: web.BaseRequest, body: object) -> dict[str, int]:
         for fault in read_faults(body):
@@ -111,23 +114,23 @@ class Admin:
         return self._faults(http, None)
 
     def _clear_faults(self, http: web.BaseRequest, body: object) -> dict[str, int]:
-        self._endpoint.faults.clear()
-        self._endpoint.connection_faults.clear()
+        self._handler.faults.clear()
+        self._handler.connection_faults.clear()
         return self._faults(http, None)
 
     def _quotas(self, http: web.BaseRequest, body: object) -> dict[str, Any]:
-        return quotas.shown(self._endpoint.runtime.quotas)
+        return quotas.shown(self._handler.runtime.quotas)
 
     def _set_quotas(self, http: web.BaseRequest, body: object) -> dict[str, Any]:
         read = quotas.read_quotas(body)
         try:
-            self._bedrock.set_quotas(*read)
+            self._handler.runtime.quotas.set(read)
         except ValueError as error:
             raise InputError(f'quotas: {error}') from None
         return self._quotas(http, None)
 
     def _lift_quotas(self, http: web.BaseRequest, body: object) -> dict[str, Any]:
-        self._bedrock.set_quotas()
+        self._handler.runtime.quotas.set(())
         return self._quotas(http, None)
 
     def _requests(self, http: web.BaseRequest, body: object) -> bytes:
@@ -152,7 +155,7 @@ class Admin:
         return views.shown(found[-limit:])
 
     def _forget_requests(self, http: web.BaseRequest, body: object) -> dict[str, Any]:
-        self._endpoint.requests.clear()
+        self._handler.requests.clear()
         return self._stats(http, None)
 
     def _stats(self, http: web.BaseRequest, body: object) -> dict[str, Any]:
@@ -162,7 +165,7 @@ class Admin:
         }
 
     def _reset(self, http: web.BaseRequest, body: object) -> dict[str, Any]:
-        self._bedrock.start_over(keep_connections=True)
+        self._start_over()
         return self._stats(http, None)
 
 

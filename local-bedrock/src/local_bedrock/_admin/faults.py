@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic_core import CoreSchema
 from pydantic_core.core_schema import float_schema, int_schema
@@ -28,9 +28,7 @@ from local_bedrock._admin.forms import (
 )
 from local_bedrock._admin.replies import ENDING, ERROR, error_reply
 from local_bedrock.frames import StreamEvent
-
-if TYPE_CHECKING:
-    from local_bedrock.server import LocalBedrock
+from local_bedrock.scripted import Scripted
 
 _INTEGER = int_schema(strict=True)
 # The length of a frame has 32 bits; this leaves room for its headers.
@@ -85,7 +83,7 @@ class ScriptedFault:
     conditions: Mapping[str, Any]
     place: str
 
-    def put(self, bedrock: LocalBedrock) -> None:
+    def put(self, bedrock: Scripted) -> None:
         """Script the fault.
 
         Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 from pydantic_core import CoreSchema
 from pydantic_core.core_schema import (
@@ -40,9 +40,7 @@ from local_bedrock._admin.forms import (
     optional,
 )
 from local_bedrock.replies import AnyReply, Ending, EventsReply, RawReply, Reply, ToolCall
-
-if TYPE_CHECKING:
-    from local_bedrock.server import LocalBedrock
+from local_bedrock.scripted import Scripted
 
 _STATUS = int_schema(strict=True, ge=200, le=599)
 _INPUT = union_schema(
@@ -175,7 +173,7 @@ class ScriptedReply:
     reply: AnyReply
     conditions: Mapping[str, Any]
 
-    def put(self, bedrock: LocalBedrock) -> None:
+    def put(self, bedrock: Scripted) -> None:
         """Script the reply."""
         bedrock.reply(self.reply, **self.conditions)
 

@@ -25,9 +25,9 @@ _ALERT = b'\x15\x03\x03\x00\x02\x02\x28'
 class Connections(web.Server):
     """aiohttp's server, which takes connections that have been accepted already."""
 
-    def __init__(self, endpoint: Handler, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, handler: Handler, tls: ssl.SSLContext | None) -> None:
         super().__init__(self._handle, handler_cancellation=True)
-        self._endpoint, self._tls = endpoint, tls
+        self._handler, self._tls = handler, tls
         self._transports: dict[asyncio.BaseProtocol, asyncio.Transport] = {}
         self._none_left = asyncio.Event()
         self._opening: set[asyncio.Task[None]] = set()
@@ -44,7 +44,7 @@ class Connections(web.Server):
         self._unlimit(connection)
         self._busy.add(connection)
         try:
-            return await self._endpoint.handle(http)
+            return await self._handler.handle(http)
         finally:
             self._busy.discard(connection)
 
@@ -52,7 +52,7 @@ class Connections(web.Server):
         """Take note of bytes from a client: outside of a request, they begin the head of the next."""
         if connection in self._busy or connection in self._heads:
             return
-        self._heads[connection] = self._loop.call_later(self._endpoint.receive_timeout, self._expire, connection)
+        self._heads[connection] = self._loop.call_later(self._handler.receive_timeout, self._expire, connection)
 
     def _expire(self, connection: asyncio.BaseProtocol) -> None:
         self._heads.pop(connection, None)
@@ -65,7 +65,7 @@ class Connections(web.Server):
 
     def take(self, connection: socket.socket) -> None:
         """Serve a connection, after the TLS handshake if there is one, or let it fail."""
-        rule = self._endpoint.connection_faults.choose(None)
+        rule = self._handler.connection_faults.choose(None)
         self._untouched.add(connection)
         opening = self._loop.create_task(self._open(connection, None if rule is None else rule.action))
         self._opening.add(opening)
@@ -80,21 +80,21 @@ class Connections(web.Server):
                     self,
                     connection,
                     ssl=self._tls,
-                    ssl_handshake_timeout=None if self._tls is None else self._endpoint.receive_timeout,
+                    ssl_handshake_timeout=None if self._tls is None else self._handler.receive_timeout,
                 )
             else:
                 await self._loop.connect_accepted_socket(lambda: _Failing(fault, self), connection)
 
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
         """Count a connection that is about to be served."""
-        self._endpoint.opened += 1
-        self._endpoint.connections[id(handler)] = self._endpoint.opened
+        self._handler.opened += 1
+        self._handler.connections[id(handler)] = self._handler.opened
         self.note(handler, transport)
         super().connection_made(handler, transport)
 
     def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
         """Forget a connection that was served."""
-        self._endpoint.connections.pop(id(handler), None)
+        self._handler.connections.pop(id(handler), None)
         self._unlimit(handler)
         self.forget(handler)
         super().connection_lost(handler, exc)
@@ -123,7 +123,7 @@ class Connections(web.Server):
     async def close(self) -> None:
         """Cancel requests under way, and return when no connection is left."""
         self.pre_shutdown()
-        under_way: list[asyncio.Task[Any]] = [*self._endpoint.handling, *self._opening]
+        under_way: list[asyncio.Task[Any]] = [*self._handler.handling, *self._opening]
         for task in under_way:
             task.cancel()
         if under_way:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from time import monotonic
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, Protocol, cast
 
 from aiohttp import web
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -36,9 +36,6 @@ from local_bedrock.requests import LocalBedrockStats, RecordedRequest
 from local_bedrock.response import Response, SourceError, WrittenResponse, write_response
 from local_bedrock.routing import CATALOGUE_OPERATIONS, Service, target
 from local_bedrock.rules import Script
-
-if TYPE_CHECKING:
-    from local_bedrock._admin.api import Admin
 
 _ATTEMPT = re.compile(r'attempt=(\d+)')
 _SECRET_HEADERS = ('x-amz-security-token',)
@@ -71,6 +68,18 @@ def _unread(refused: RefusedError, record: RecordedRequest) -> Response:
     return response
 
 
+class OwnAPI(Protocol):
+    """The endpoint's own API, beside those of AWS."""
+
+    def concerns(self, http: web.BaseRequest) -> bool:
+        """Return True if a request is for this API."""
+        ...
+
+    async def handle(self, http: web.BaseRequest) -> web.Response:
+        """Answer a request."""
+        ...
+
+
 @dataclass
 class Handler:
     """The handler of requests: the keys that it accepts, the script that it follows, the requests that it has seen."""
@@ -84,7 +93,7 @@ class Handler:
     requests: RememberedRequests
     max_body_bytes: int
     receive_timeout: float
-    admin: Admin | None = None
+    own_api: OwnAPI | None = None
     faults: Script[Fault] = field(default_factory=Script[Fault])
     connection_faults: Script[FailConnection] = field(default_factory=Script[FailConnection])
     handling: set[asyncio.Task[Any]] = field(default_factory=set[asyncio.Task[Any]])
@@ -130,8 +139,8 @@ class Handler:
 
     async def handle(self, http: web.BaseRequest) -> web.StreamResponse:
         """Answer a request."""
-        if self.admin is not None and self.admin.concerns(http):
-            return await self.admin.handle(http)
+        if self.own_api is not None and self.own_api.concerns(http):
+            return await self.own_api.handle(http)
         task = cast('asyncio.Task[Any]', asyncio.current_task())
         self.handling.add(task)
         self.in_flight += 1

@@ -22,11 +22,11 @@ _START_SECONDS = 30.0
 class Lifetime:
     """Resources that are open from the start to the end."""
 
-    def __init__(self, endpoint: Handler, tls: ssl.SSLContext | None) -> None:
-        self._endpoint, self._tls = endpoint, tls
+    def __init__(self, handler: Handler, tls: ssl.SSLContext | None) -> None:
+        self._handler, self._tls = handler, tls
         self._loop = asyncio.get_running_loop()
         self._open = AsyncExitStack()
-        self._connections = Connections(endpoint, tls)
+        self._connections = Connections(handler, tls)
         self._listener = Listener(self._connections.take)
         self.base_url: str = ''
 
@@ -37,19 +37,19 @@ class Lifetime:
             OSError: The address cannot be had.
         """
         async with AsyncExitStack() as stack:
-            if (source := self._endpoint.runtime.source) is None:
+            if (source := self._handler.runtime.source) is None:
                 # Reads and decodes megabytes of JSON.
-                self._endpoint.runtime.service_model = await asyncio.to_thread(ServiceModel.load)
+                self._handler.runtime.service_model = await asyncio.to_thread(ServiceModel.load)
             else:
-                await source.open(self._endpoint.keyring)
+                await source.open(self._handler.keyring)
                 stack.push_async_callback(source.close)
-            stack.push_async_callback(self._endpoint.jobs.close)
+            stack.push_async_callback(self._handler.jobs.close)
             stack.push_async_callback(self._connections.close)
             bound = await self._listener.open(host, port)
             stack.callback(self._listener.close)
             self.base_url = f'{"https" if self._tls else "http"}://{f"[{host}]" if ":" in host else host}:{bound}'
-            self._keyring = self._endpoint.keyring.copy()
-            self._endpoint.runtime.script.keep()
+            self._keyring = self._handler.keyring.copy()
+            self._handler.runtime.script.keep()
             self._open = stack.pop_all()
 
     async def close(self) -> None:
@@ -76,7 +76,7 @@ class Lifetime:
         self._listener.resume()
         if not keep_connections:
             self._connections.drop()
-        self._endpoint.start_over(self._keyring.copy())
+        self._handler.start_over(self._keyring.copy())
 
     def act(self, act: Callable[[], None]) -> None:
         """Do something to the open parts, on the loop that it belongs to; another thread waits until it is done."""
