@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 
 import pytest
 
-from pydantic_ai_aiobedrock._core.turns import Turns
+from pydantic_ai_aiobedrock._core.turns import Turns, turns
 
 
 async def test_the_first_of_a_turn_do_not_wait() -> None:
-    turns = Turns(asyncio.get_running_loop(), 2)
+    turns = Turns(2)
     for _ in range(2):
         taking = turns.take()
         with pytest.raises(StopIteration):
@@ -18,7 +20,7 @@ async def test_the_first_of_a_turn_do_not_wait() -> None:
 
 
 async def test_tasks_go_on_in_their_order_a_few_in_each_turn_of_the_loop() -> None:
-    turns = Turns(asyncio.get_running_loop(), 3)
+    turns = Turns(3)
     went_on: list[int] = []
     by_turn: list[int] = []
 
@@ -37,7 +39,7 @@ async def test_tasks_go_on_in_their_order_a_few_in_each_turn_of_the_loop() -> No
 
 
 async def test_a_task_that_is_cancelled_in_the_queue_takes_no_turn() -> None:
-    turns = Turns(asyncio.get_running_loop(), 1)
+    turns = Turns(1)
     going, leaving, staying = (asyncio.create_task(turns.take()) for _ in range(3))
     await asyncio.sleep(0)
     assert (going.done(), leaving.done()) == (True, False)
@@ -48,9 +50,22 @@ async def test_a_task_that_is_cancelled_in_the_queue_takes_no_turn() -> None:
 
 
 async def test_the_turns_of_a_quiet_loop_wake_nobody() -> None:
-    loop = asyncio.get_running_loop()
-    turns = Turns(loop, 1)
+    turns = Turns(1)
     await turns.take()
     for _ in range(3):
         await asyncio.sleep(0)
     assert not turns._scheduled
+
+
+def test_a_loop_that_has_ended_is_not_kept() -> None:
+    async def main() -> weakref.ref[asyncio.AbstractEventLoop]:
+        async def encode() -> None:
+            async with turns().encodings:
+                await asyncio.sleep(0)
+
+        await asyncio.gather(*(turns().reads.take() for _ in range(100)), encode(), encode())
+        return weakref.ref(asyncio.get_running_loop())
+
+    loop = asyncio.run(main())
+    gc.collect()
+    assert loop() is None

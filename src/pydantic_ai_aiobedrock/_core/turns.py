@@ -11,6 +11,8 @@ from collections import deque
 from typing import Final
 from weakref import WeakKeyDictionary
 
+import anyio
+
 CALLS_PER_TURN: Final = 4
 """Calls that are sent, or answered, in a turn of the loop: each may cost an agent a millisecond."""
 
@@ -21,9 +23,8 @@ READS_PER_TURN: Final = 24
 class Turns:
     """Lets a few tasks go on in each turn of an event loop."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, per_turn: int) -> None:
-        """Share out the turns of a loop."""
-        self._loop = loop
+    def __init__(self, per_turn: int) -> None:
+        """Let so many tasks go on in each turn."""
         self._per_turn = per_turn
         self._used = 0
         self._scheduled = False
@@ -35,9 +36,9 @@ class Turns:
             self._used += 1
             if not self._scheduled:
                 self._scheduled = True
-                self._loop.call_soon(self._next)
+                asyncio.get_running_loop().call_soon(self._next)
             return
-        turn: asyncio.Future[None] = self._loop.create_future()
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
         await turn
 
@@ -49,20 +50,20 @@ class Turns:
                 turn.set_result(None)
                 self._used += 1
         if self._used:
-            self._loop.call_soon(self._next)
+            asyncio.get_running_loop().call_soon(self._next)
         else:
             self._scheduled = False
 
 
 class LoopTurns:
-    """The turns of an event loop, by the cost of their work."""
+    """The turns of an event loop, by the cost of their work. Nothing in here refers to the loop, which may go."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.requests: Turns = Turns(loop, CALLS_PER_TURN)
-        self.sends: Turns = Turns(loop, CALLS_PER_TURN)
-        self.answers: Turns = Turns(loop, CALLS_PER_TURN)
-        self.reads: Turns = Turns(loop, READS_PER_TURN)
-        self.encodings: asyncio.Lock = asyncio.Lock()
+    def __init__(self) -> None:
+        self.requests: Turns = Turns(CALLS_PER_TURN)
+        self.sends: Turns = Turns(CALLS_PER_TURN)
+        self.answers: Turns = Turns(CALLS_PER_TURN)
+        self.reads: Turns = Turns(READS_PER_TURN)
+        self.encodings: anyio.Lock = anyio.Lock()
         """One large request at a time is encoded in a thread."""
 
 
@@ -73,5 +74,5 @@ def turns() -> LoopTurns:
     """Return the turns of the running event loop."""
     loop = asyncio.get_running_loop()
     if (found := _loops.get(loop)) is None:
-        found = _loops[loop] = LoopTurns(loop)
+        found = _loops[loop] = LoopTurns()
     return found
