@@ -13,7 +13,6 @@ from copy import copy
 from typing import Any, cast
 from weakref import WeakSet
 
-from aiobotocore.awsrequest import AioAWSResponse
 from aiobotocore.config import AioConfig
 from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.httpxsession import HttpxSession
@@ -22,7 +21,7 @@ from aiobotocore.utils import AioContainerMetadataFetcher, AioIMDSFetcher
 from botocore.config import Config
 from botocore.utils import get_environ_proxies
 
-from pydantic_ai_aiobedrock._client.transport import HTTPSession, PreparedRequest
+from pydantic_ai_aiobedrock._client.transport import HTTPSession, PreparedRequest, Response
 from pydantic_ai_aiobedrock._config.call_options import NO_OPTIONS, CallOptions, on_own_behalf
 from pydantic_ai_aiobedrock._config.login_session import check_login_session
 
@@ -66,7 +65,7 @@ def verify_requests(session: AioSession) -> None:
 class CredentialHTTPSession(HTTPSession):
     """Sends a request for credentials, to which the options of the call that needs them do not apply."""
 
-    async def send(self, request: PreparedRequest, options: CallOptions | None = None) -> AioAWSResponse:
+    async def send(self, request: PreparedRequest, options: CallOptions | None = None) -> Response:
         """Send a request, like `HTTPSession`."""
         return await super().send(request, NO_OPTIONS if options is None else options)
 

@@ -12,11 +12,12 @@ import ssl
 import weakref
 from collections.abc import Mapping
 from contextlib import suppress
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from typing import Any, Protocol, Self
 
 import aiohttp
 from aiobotocore.awsrequest import AioAWSResponse
+from botocore.awsrequest import HeadersDict
 from botocore.exceptions import InvalidConfigError
 from botocore.httpsession import ProxyConfiguration
 from multidict import CIMultiDict
@@ -41,6 +42,28 @@ IDLE_SECONDS = 12
 """An idle connection is closed after this, before Bedrock does so, after some 20 s, under a request on its way."""
 
 _CLOSED = 'The client was closed while the call was in flight.'
+
+
+class Response(AioAWSResponse):
+    """A response as botocore takes it, with its headers as a plain dict, too.
+
+    Attributes:
+        fields: The headers, by their names in lower case.
+    """
+
+    def __init__(self, url: str, status: int, fields: dict[str, str], raw: aiohttp.ClientResponse) -> None:
+        """Take a response of aiohttp, whose body has not been read."""
+        # The headers that botocore's own initializer would make cost more than all the rest, and most calls need none.
+        self.url = url
+        self.status_code = status
+        self.fields: dict[str, str] = fields
+        self.raw = raw
+        self._content = None
+
+    @cached_property
+    def headers(self) -> HeadersDict:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The headers, by their names in any case."""
+        return HeadersDict(self.fields)
 
 
 class PreparedRequest(Protocol):
@@ -127,7 +150,7 @@ class HTTPSession:
             finally:
                 await session.close()
 
-    async def send(self, request: PreparedRequest, options: CallOptions | None = None) -> AioAWSResponse:
+    async def send(self, request: PreparedRequest, options: CallOptions | None = None) -> Response:
         """Send a signed request; read the whole body unless it is streamed.
 
         Args:
@@ -183,7 +206,7 @@ class HTTPSession:
                 allow_redirects=False,
             )
             fields = {_field_name(name): value.decode('latin-1') for name, value in response.raw_headers}
-            sent: Any = AioAWSResponse(request.url, response.status, fields, response)  # pyright: ignore
+            sent: Any = Response(request.url, response.status, fields, response)
             if not request.stream_output or response.status >= 300:
                 await sent.content
         except asyncio.CancelledError:

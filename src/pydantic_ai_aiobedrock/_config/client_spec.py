@@ -98,6 +98,12 @@ class ClientSpec:
     config: AioConfig | None = field(default=None, repr=False)
     environment: tuple[tuple[str, str], ...] = field(default_factory=aws_environment, repr=False)
 
+    def __hash__(self) -> int:
+        # Of few fields: each call looks its client up several times, and the environment is long.
+        return hash(
+            (self.region_name, self.endpoint_url, self.profile_name, self.aws_access_key_id, self.api_key, self.session)
+        )
+
     @property
     def endpoint(self) -> str:
         """The endpoint, as messages name it."""

@@ -23,14 +23,14 @@ def reserved_tokens(params: Mapping[str, Any]) -> float:
 def max_tokens(params: Mapping[str, Any]) -> float:
     """Return the most tokens that a request may generate."""
     limits: Any = params.get('inferenceConfig')
-    limit: Any = limits.get('maxTokens') if isinstance(limits, Mapping) else None  # pyright: ignore
+    limit: Any = limits.get('maxTokens') if isinstance(limits, dict) else None  # pyright: ignore
     return float(limit) if isinstance(limit, int | float) else DEFAULT_MAX_TOKENS
 
 
 def used_tokens(response: Mapping[str, Any]) -> float | None:
     """Return the tokens of a quota that a Converse response has used, or None if it does not say."""
     usage: Any = response.get('usage')
-    if not isinstance(usage, Mapping):
+    if not isinstance(usage, dict):
         return None
     counts: list[Any] = [usage.get(name) for name in _COUNTED]  # pyright: ignore
     return float(sum(count for count in counts if isinstance(count, int | float)))
