@@ -21,12 +21,14 @@ from pydantic_core import from_json
 
 from pydantic_ai_aiobedrock._client import attempt_log, sigv4
 from pydantic_ai_aiobedrock._client.botocore_call import call_botocore
+from pydantic_ai_aiobedrock._client.continued import encode_onward
 from pydantic_ai_aiobedrock._client.encoding import encode
 from pydantic_ai_aiobedrock._client.event_stream import ConverseEventStream
 from pydantic_ai_aiobedrock._client.listeners import Listeners
 from pydantic_ai_aiobedrock._client.throttling import is_throttling
 from pydantic_ai_aiobedrock._client.transport import HTTPSession
 from pydantic_ai_aiobedrock._config.call_options import CallOptions
+from pydantic_ai_aiobedrock._config.conversation import current_conversation
 from pydantic_ai_aiobedrock._core import telemetry
 from pydantic_ai_aiobedrock._wire.converse import decode_response
 
@@ -138,7 +140,7 @@ class FastPath:
         key = operation_name, params['modelId']
         if (template := self._templates.get(key)) is None:
             return await self._learn(key, params, options)
-        body = await encode(params)
+        body = encode_onward(params, current_conversation.get()) or await encode(params)
         headers = dict(template.headers)
         if (signature := template.signature) is None:
             headers['Authorization'] = await self._bearer()
@@ -167,7 +169,7 @@ class FastPath:
             del outcome
             return await self._through_botocore(operation_name, params, options, call)
         if logged is not None:
-            logged.answered(outcome.status_code, outcome.headers)
+            logged.answered(outcome.status_code, outcome.fields)
         return await self._answered(operation, template, outcome, sent_at, len(body))
 
     async def _raise_throttled(
@@ -184,7 +186,7 @@ class FastPath:
             botocore.exceptions.ClientError: The refusal.
         """
         content: bytes = await response.content
-        fields: dict[str, str] = dict(response.headers)
+        fields: dict[str, str] = response.fields
         try:
             described: Any = from_json(content)
             message = str(described.get('message', described.get('Message', '')))
@@ -212,7 +214,7 @@ class FastPath:
         self, operation: _Operation, template: _Template, response: Any, sent_at: float, request_bytes: int
     ) -> dict[str, Any]:
         """Turn a response into the dict that botocore would return."""
-        fields: dict[str, str] = dict(response.headers)
+        fields: dict[str, str] = response.fields
         response_bytes: int | None = None
         answer: dict[str, Any]
         if operation.streams:

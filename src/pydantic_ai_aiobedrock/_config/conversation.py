@@ -1,0 +1,62 @@
+"""Conversation: a place for the encoder to keep the JSON of a conversation, as long as its messages live."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextvars import ContextVar
+from typing import Any, Final
+from weakref import ref
+
+REMEMBERED: Final = 1024
+"""Conversations that are remembered at most; the oldest is forgotten first."""
+
+
+class Conversation:
+    """A conversation that may go on.
+
+    Attributes:
+        encoded: The encoder's own state.
+    """
+
+    __slots__ = ('encoded',)
+
+    def __init__(self) -> None:
+        self.encoded: Any = None
+
+
+class Conversations:
+    """Conversations by their first message, which they end with."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[ref[Any], Conversation]] = {}
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def of(self, messages: Sequence[object]) -> Conversation | None:
+        """Return the conversation that messages belong to; None for messages that cannot be known again.
+
+        That a conversation begins with the same object says nothing about its content: the encoder compares it.
+        """
+        # The first request of a conversation is seldom long.
+        if len(messages) < 3:
+            return None
+        key = id(messages[0])
+        if (found := self._known.get(key)) is not None:
+            return found[1]
+        known, conversation = self._known, Conversation()
+        try:
+            # An id is given to another object only after the death of the first, which this hears of.
+            first = ref(messages[0], lambda _: known.pop(key, None))
+        except TypeError:
+            return None
+        known[key] = first, conversation
+        if len(known) > REMEMBERED:
+            known.pop(next(iter(known), key), None)
+        return conversation
+
+
+conversations: Final = Conversations()
+
+current_conversation: ContextVar[Conversation | None] = ContextVar('current_conversation', default=None)
+"""The conversation of the request that this task sends, where it crosses Pydantic AI's code."""
