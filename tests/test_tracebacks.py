@@ -85,3 +85,16 @@ async def test_a_proxy_that_cannot_be_reached_is_named_with_its_variables(
     )
     error = await failed(provider)
     assert all(name in str(error) for name in ('http://127.0.0.1:1', '`HTTPS_PROXY`', '`NO_PROXY`'))
+    assert len(frames_below_the_agent(error)) < 15
+
+
+async def test_an_endpoint_that_cannot_be_reached_is_said_in_a_few_frames(
+    monkeypatch: pytest.MonkeyPatch, pool: SessionPool
+) -> None:
+    monkeypatch.setenv('AWS_ENDPOINT_URL_BEDROCK_RUNTIME', 'http://127.0.0.1:1')
+    error = await failed(
+        BedrockProvider(region_name='us-east-1', aws_access_key_id='AKIDTEST', aws_secret_access_key='x', pool=pool)
+    )
+    assert 'http://127.0.0.1:1' in str(error)
+    assert type(error.__cause__).__name__ == 'EndpointConnectionError'
+    assert len(frames_below_the_agent(error)) < 15

@@ -18,9 +18,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0 if all is well, 1 if something is wrong. (A wrong option ends with 2.)
     """
     parser = argparse.ArgumentParser(prog='python -m pydantic_ai_aiobedrock', description=__doc__)
-    parser.add_argument(
-        '--version', action='version', version=f'pydantic-ai-aiobedrock {version("pydantic-ai-aiobedrock")}'
-    )
+    shown = f'pydantic-ai-aiobedrock {version("pydantic-ai-aiobedrock")}'
+    parser.add_argument('--version', action='version', version=shown)
     commands = parser.add_subparsers(dest='command', required=True)
     doctor = commands.add_parser(
         'doctor',
@@ -32,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     doctor.add_argument('--profile', help='profile of the AWS configuration (default: AWS_PROFILE, or the default one)')
     doctor.add_argument('--model', default=MODEL, help='Bedrock model id (default: %(default)s)')
     doctor.add_argument('--json', action='store_true', help='write the report as JSON')
+    doctor.add_argument('--version', action='version', version=shown)
     options = parser.parse_args(arguments)
     report = examine(options.region, options.model, options.profile)
     sys.stdout.write((json.dumps(report.as_dict(), indent=2) if options.json else report.as_text().rstrip()) + '\n')

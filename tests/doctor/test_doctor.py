@@ -330,9 +330,10 @@ def test_no_secret_is_shown(
         assert secret not in shown.out + shown.err
 
 
-def test_the_version_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize('options', [['--version'], ['doctor', '--version']], ids=' '.join)
+def test_the_version_is_shown(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
-        main(['--version'])
+        main(options)
     assert exit_.value.code == 0
     assert capsys.readouterr().out == f'pydantic-ai-aiobedrock {version("pydantic-ai-aiobedrock")}\n'
 

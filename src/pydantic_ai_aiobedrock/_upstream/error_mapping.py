@@ -15,6 +15,7 @@ from botocore.exceptions import (
     ConfigNotFound,
     ConfigParseError,
     CredentialRetrievalError,
+    EndpointConnectionError,
     InvalidConfigError,
     InvalidDefaultsMode,
     InvalidRetryConfigurationError,
@@ -23,6 +24,7 @@ from botocore.exceptions import (
     NoRegionError,
     PartialCredentialsError,
     ProfileNotFound,
+    ProxyConnectionError,
     SSOError,
     TokenRetrievalError,
 )
@@ -67,8 +69,16 @@ _CONFIGURATION_ERRORS = (
 )
 
 
-# The way of these through the package and botocore, some twenty frames, explains nothing: their message does.
-_EXPLAINED = (ClientError, NoCredentialsError, SSOError, TokenRetrievalError)
+# The way of these through the package and botocore, some twenty frames, explains nothing: their message does. Nor does
+# that of their causes through aiohttp.
+_EXPLAINED = (
+    ClientError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    ProxyConnectionError,
+    SSOError,
+    TokenRetrievalError,
+)
 
 
 class _OnError(AbstractContextManager[None]):
@@ -89,12 +99,20 @@ class _OnError(AbstractContextManager[None]):
             except Exception as mapped:
                 if mapped is not exc_val and isinstance(exc_val, _EXPLAINED):
                     exc_tb = None
+                    _forget_way_of_causes(exc_val)
                     raise mapped.with_traceback(None)  # noqa: B904 - it has its cause already
                 raise
             finally:
                 # From Python 3.12 on, frames that the mapping adds hold the error; this frame holds the traceback.
                 exc_val.__traceback__ = exc_tb
                 del exc_val, exc_tb
+
+
+def _forget_way_of_causes(error: BaseException) -> None:
+    cause = error.__cause__
+    while cause is not None:
+        cause.__traceback__ = None
+        cause = cause.__cause__
 
 
 def map_api_errors(model_name: str, *args: Any, **kwargs: Any) -> AbstractContextManager[None]:
