@@ -130,7 +130,7 @@ def test_the_table_of_emulators_is_that_of_the_last_run() -> None:
 def test_the_dockerfile_copies_files_that_exist_and_starts_the_console_script() -> None:
     lines = (ROOT / 'Dockerfile').read_text().splitlines()
     copied = [path for line in lines if line.startswith('COPY') for path in line.split()[1:-1]]
-    assert copied == ['pyproject.toml', 'README.md', 'src']
+    assert copied == ['pyproject.toml', 'README.md', 'src', 'healthcheck.py']
     assert all((ROOT / path).exists() for path in copied)
     [entrypoint] = [json.loads(line.partition(' ')[2]) for line in lines if line.startswith('ENTRYPOINT')]
     project = tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']
