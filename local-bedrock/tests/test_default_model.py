@@ -10,7 +10,7 @@ from multidict import CIMultiDict
 from support.requests import assistant, encoded, tool, tool_result, tool_use, user
 
 from local_bedrock import RecordedRequest, Reply, respond
-from local_bedrock._model.tokens import count_tokens, input_tokens, truncate
+from local_bedrock._bodies.tokens import count_tokens, input_tokens, truncate
 
 CITY = {'type': 'object', 'properties': {'city': {'type': 'string'}}, 'required': ['city']}
 WEATHER, TIME, FINAL = tool('get_weather', CITY), tool('get_time'), tool('final_result', CITY)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Literal, cast
 
-from local_bedrock._model.json_access import structure
-from local_bedrock._model.tokens import count_tokens, input_tokens
+from local_bedrock._bodies.json_access import structure
+from local_bedrock._bodies.tokens import count_tokens, input_tokens
 from local_bedrock.errors import THROTTLING, TOO_MANY_TOKENS, TOO_MANY_TOKENS_PER_DAY, ErrorReply, RefusedError
 from local_bedrock.requests import Operation, RecordedRequest
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from multidict import MultiMapping
 
-from local_bedrock._model.json_access import structure, structures
+from local_bedrock._bodies.json_access import structure, structures
 from local_bedrock.keys import AuthScheme
 from local_bedrock.routing import Operation, Service
 

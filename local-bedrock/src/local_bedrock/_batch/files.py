@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from pydantic_core import from_json, to_json
 
-from local_bedrock._model.json_access import structure
+from local_bedrock._bodies.json_access import structure
 from local_bedrock._s3.objects import ObjectStore, StoredObject, parsed
 
 _INPUT = '.jsonl'

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from local_bedrock._batch.files import BatchFile, RecordCounts
-from local_bedrock._model.json_access import structure
+from local_bedrock._bodies.json_access import structure
 
 JobStatus = Literal[
     'Submitted',

@@ -13,7 +13,7 @@ from pydantic_core import from_json, to_json
 
 from local_bedrock._batch.files import BatchRecord
 from local_bedrock._batch.job import Job
-from local_bedrock._model.json_access import structure
+from local_bedrock._bodies.json_access import structure
 from local_bedrock._model.render import error_response
 from local_bedrock._model.runtime import Runtime
 from local_bedrock.errors import RefusedError, validation_error

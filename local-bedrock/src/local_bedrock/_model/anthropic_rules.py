@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, cast
 
+from local_bedrock._bodies.json_access import structure, structures
 from local_bedrock._model.families import Family
-from local_bedrock._model.json_access import structure, structures
 from local_bedrock.errors import RefusedError, validation_error
 
 #: The phrase that Converse puts before the words of a model.

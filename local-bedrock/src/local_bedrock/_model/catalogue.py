@@ -10,8 +10,8 @@ from urllib.parse import parse_qsl
 
 from pydantic_core import to_json
 
+from local_bedrock._bodies.json_access import structure
 from local_bedrock._model.families import bare_id, family_of, is_foundation_model
-from local_bedrock._model.json_access import structure
 from local_bedrock._model.model_ids import known
 from local_bedrock._model.render import json_response
 from local_bedrock._model.validation import ServiceModel

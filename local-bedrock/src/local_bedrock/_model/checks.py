@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from local_bedrock._bodies.json_access import structure
+from local_bedrock._bodies.tokens import input_tokens
 from local_bedrock._model.families import UNKNOWN, family_of
 from local_bedrock._model.invoke import claude
 from local_bedrock._model.invoke.claude_rules import check_messages, with_own_words
 from local_bedrock._model.invoke.formats import format_of
-from local_bedrock._model.json_access import structure
 from local_bedrock._model.message_rules import (
     check_converse,
     check_count_tokens,
     check_on_demand,
     check_prompt_length,
 )
-from local_bedrock._model.tokens import input_tokens
 from local_bedrock._model.validation import ServiceModel
 from local_bedrock.errors import validation_error
 from local_bedrock.requests import RecordedRequest

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from local_bedrock._model.tokens import count_tokens, input_tokens
+from local_bedrock._bodies.tokens import count_tokens, input_tokens
 from local_bedrock.frames import Padding, StreamEvent, encode_event
 from local_bedrock.replies import Reply, ToolCall
 from local_bedrock.requests import RecordedRequest

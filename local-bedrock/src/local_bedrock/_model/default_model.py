@@ -11,9 +11,9 @@ from typing import Any, cast
 
 from pydantic_core import from_json, to_json
 
-from local_bedrock._model.json_access import structure, structures
+from local_bedrock._bodies.json_access import structure, structures
+from local_bedrock._bodies.tokens import count_tokens, truncate
 from local_bedrock._model.schemas import fill_schema
-from local_bedrock._model.tokens import count_tokens, truncate
 from local_bedrock.replies import Reply, ToolCall
 from local_bedrock.requests import RecordedRequest
 

@@ -12,8 +12,8 @@ from uuid import UUID
 
 from pydantic_core import to_json
 
-from local_bedrock._model.invoke.malformed import malformed
-from local_bedrock._model.tokens import count_tokens
+from local_bedrock._bodies.tokens import count_tokens
+from local_bedrock._model.malformed import malformed
 
 _TITAN_DIMENSIONS = (256, 512, 1024)
 _NOVA_DIMENSIONS = (256, 384, 1024, 3072)

@@ -12,9 +12,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from local_bedrock._bodies.json_access import structure, structures
 from local_bedrock._model.anthropic_rules import asks_for_beta, check_anthropic, model_error
 from local_bedrock._model.families import Family, family_of, is_foundation_model
-from local_bedrock._model.json_access import structure, structures
 from local_bedrock.errors import RefusedError, validation_error
 
 _DOCUMENT_NAME = re.compile(r'(?!.*\s{2})[\w\s\-()\[\]]+', re.ASCII)

@@ -8,10 +8,10 @@ from typing import Any, cast
 
 from pydantic_core import to_json
 
+from local_bedrock._bodies.json_access import structure
+from local_bedrock._bodies.tokens import count_tokens
 from local_bedrock._model.converse_bodies import converse_body, frame_event, stream_events
 from local_bedrock._model.invoke.bodies import invoke_body, invoke_chunks
-from local_bedrock._model.json_access import structure
-from local_bedrock._model.tokens import count_tokens
 from local_bedrock._s3.errors import object_error
 from local_bedrock._sts.identity import identity_error
 from local_bedrock.errors import ErrorReply

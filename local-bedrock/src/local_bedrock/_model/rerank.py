@@ -8,8 +8,8 @@ from typing import Any, cast
 
 from pydantic_core import to_json
 
-from local_bedrock._model.invoke.malformed import malformed, required
-from local_bedrock._model.tokens import count_tokens
+from local_bedrock._bodies.tokens import count_tokens
+from local_bedrock._model.malformed import malformed, required
 
 _WORD = re.compile(r'\w+')
 _COHERE_API_VERSION = 2

@@ -12,6 +12,7 @@ from typing import Any, Protocol, cast
 
 from pydantic_core import from_json, to_json
 
+from local_bedrock._bodies.tokens import request_tokens
 from local_bedrock._model.checks import Checks
 from local_bedrock._model.invoke.without_text import invoke_without_text
 from local_bedrock._model.model_ids import known
@@ -24,7 +25,6 @@ from local_bedrock._model.render import (
     render,
     stream_response,
 )
-from local_bedrock._model.tokens import request_tokens
 from local_bedrock._model.validation import ServiceModel
 from local_bedrock.errors import ErrorReply, serialization_error, validation_error
 from local_bedrock.frames import StreamEvent, encode_event

@@ -11,10 +11,10 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
+from local_bedrock._bodies.json_access import structure, structures
 from local_bedrock._model.converse_bodies import stream_events
 from local_bedrock._model.invoke.generation import Generation, present
-from local_bedrock._model.invoke.malformed import required
-from local_bedrock._model.json_access import structure, structures
+from local_bedrock._model.malformed import required
 from local_bedrock.errors import validation_error
 
 _STOP_REASONS = {'content_filtered': 'refusal', 'guardrail_intervened': 'end_turn'}

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from local_bedrock._bodies.json_access import structure
 from local_bedrock._model.anthropic_rules import MODEL_ERROR, check_anthropic
 from local_bedrock._model.families import Family
-from local_bedrock._model.json_access import structure
 from local_bedrock._model.message_rules import check_prefill
 from local_bedrock.errors import ErrorReply, RefusedError, validation_error
 

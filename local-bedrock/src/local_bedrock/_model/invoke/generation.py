@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from local_bedrock._bodies.json_access import structure
 from local_bedrock._model.converse_bodies import stream_events
-from local_bedrock._model.json_access import structure
 from local_bedrock.replies import Reply
 from local_bedrock.requests import RecordedRequest
 

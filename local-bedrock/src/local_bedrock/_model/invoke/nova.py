@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from local_bedrock._bodies.json_access import structure
 from local_bedrock._model.converse_bodies import stream_events
 from local_bedrock._model.invoke.generation import Generation, present
-from local_bedrock._model.invoke.malformed import malformed, required
-from local_bedrock._model.json_access import structure
+from local_bedrock._model.malformed import malformed, required
 
 _MEMBERS = ('schemaVersion', 'messages', 'system', 'inferenceConfig', 'toolConfig')
 

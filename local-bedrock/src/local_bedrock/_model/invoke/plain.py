@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from local_bedrock._bodies.json_access import structure
 from local_bedrock._model.invoke.generation import Generation, present
-from local_bedrock._model.invoke.malformed import malformed, required
-from local_bedrock._model.json_access import structure
+from local_bedrock._model.malformed import malformed, required
 
 _TITAN_MEMBERS = ('inputText', 'textGenerationConfig')
 _TITAN_REASONS = {'max_tokens': 'LENGTH', 'stop_sequence': 'STOP_CRITERIA_MET', 'content_filtered': 'CONTENT_FILTERED'}

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from local_bedrock._model.json_access import structure, structures
+from local_bedrock._bodies.json_access import structure, structures
 
 _IMAGE_TOKENS = 1000
 

@@ -1,0 +1,1 @@
+"""Bodies of requests: access to the members of JSON, and their tokens."""
