@@ -1,4 +1,4 @@
-"""Docstrings and comments are written like those of httpx, anyio and attrs, as far as words can be counted."""
+"""Docstrings, comments and pages are written like those of httpx, anyio and attrs, as far as words can be counted."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SOURCES = (ROOT / 'src', ROOT / 'local-bedrock' / 'src')
+PAGES = (ROOT / 'README.md', ROOT / 'local-bedrock' / 'README.md', *sorted((ROOT / 'docs').glob('*.md')))
 
 MOST = 3
 """The limit of a counted word in 1,000 words of text."""
@@ -56,3 +57,10 @@ def test_a_docstring_begins_with_a_verb_or_a_noun_phrase(folder: Path) -> None:
 def test_docstrings_and_comments_hardly_use_the_word(folder: Path, word: str) -> None:
     texts = [text for file in files(folder) for text in (*docstrings(file), *comments(file))]
     assert rate(word, texts) < MOST
+
+
+@pytest.mark.parametrize('word', ['what', 'one'])
+def test_the_pages_hardly_use_the_word(word: str) -> None:
+    """Their code left out."""
+    prose = [re.sub(r'^```.*?^```', '', page.read_text(), flags=re.DOTALL | re.MULTILINE) for page in PAGES]
+    assert rate(word, prose) < MOST
