@@ -63,7 +63,7 @@ def object_refusal(status: int, code: str, message: str) -> RefusedError:
 
 
 def object_error(reply: ErrorReply, record: RecordedRequest) -> Response:
-    """Return the answer that an error of S3 is; an error of Bedrock becomes S3's own."""
+    """Return the response of an error of S3; an error of Bedrock becomes an error of S3."""
     status, code, message = reply.status, reply.code, reply.message
     for bedrocks, beginning, s3_status, s3_code, s3_message in _IN_WORDS_OF_S3:
         if code == bedrocks and message.startswith(beginning):
@@ -75,7 +75,7 @@ def object_error(reply: ErrorReply, record: RecordedRequest) -> Response:
         f'<Resource>{escape("/" + record.resource)}</Resource><RequestId>{record.request_id}</RequestId>'
         f'<HostId>{record.request_id}</HostId></Error>'
     ).encode()
-    # The answer to HEAD has no body, and so tells nothing but its status.
+    # The response to HEAD has no body, and so reports nothing but its status.
     pieces = () if record.method == 'HEAD' else (body,)
     headers = {'Content-Type': 'application/xml', 'x-amz-request-id': record.request_id, **reply.headers}
     return Response(status, headers, pieces, error_code=code, delay_before=reply.delay_before or 0.0)

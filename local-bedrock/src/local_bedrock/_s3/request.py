@@ -28,12 +28,12 @@ class ObjectRequest:
         self.bucket, _, self.key = record.resource.partition('/')
         self.query = dict(parse_qsl(record.path.partition('?')[2], keep_blank_values=True))
 
-    def answer(self, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-        """Return an answer without a body."""
+    def response(self, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+        """Return a response without a body."""
         return Response(status, {**(headers or {}), **self._identity}, ())
 
     def document(self, name: str, members: Members) -> Response:
-        """Return an answer that is an XML document."""
+        """Return a response that is an XML document."""
         return Response(200, {'Content-Type': 'application/xml', **self._identity}, (document(name, members),))
 
     @property

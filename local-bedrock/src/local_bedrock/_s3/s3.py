@@ -41,18 +41,18 @@ def _create_bucket(request: ObjectRequest) -> Response:
     if not valid_bucket(request.bucket):
         raise object_refusal(400, 'InvalidBucketName', 'The specified bucket is not valid.')
     request.objects.create_bucket(request.bucket)
-    return request.answer(headers={'Location': f'/{request.bucket}'})
+    return request.response(headers={'Location': f'/{request.bucket}'})
 
 
 def _head_bucket(request: ObjectRequest) -> Response:
-    return request.answer()
+    return request.response()
 
 
 def _delete_bucket(request: ObjectRequest) -> Response:
     if request.objects.keys(request.bucket):
         raise object_refusal(409, 'BucketNotEmpty', 'The bucket you tried to delete is not empty')
     request.objects.delete_bucket(request.bucket)
-    return request.answer(204)
+    return request.response(204)
 
 
 def _put_object(request: ObjectRequest) -> Response:
@@ -61,7 +61,7 @@ def _put_object(request: ObjectRequest) -> Response:
         return _copy_object(request)
     stored = StoredObject(request.payload, request.kept_headers)
     request.objects.stored[request.bucket, request.key] = stored
-    return request.answer(headers=_checksums(stored))
+    return request.response(headers=_checksums(stored))
 
 
 def _checksums(stored: StoredObject) -> dict[str, str]:
@@ -75,7 +75,7 @@ def _checksums(stored: StoredObject) -> dict[str, str]:
 def _get_object(request: ObjectRequest) -> Response:
     stored = request.found
     if check_read(request.headers, stored):
-        return request.answer(304, {'ETag': stored.etag})
+        return request.response(304, {'ETag': stored.etag})
     headers = {
         'Content-Type': 'binary/octet-stream',
         'Last-Modified': format_datetime(stored.last_modified, usegmt=True),
@@ -83,7 +83,7 @@ def _get_object(request: ObjectRequest) -> Response:
         'Accept-Ranges': 'bytes',
         **stored.headers,
     }
-    answer = request.answer(headers=headers)
+    response = request.response(headers=headers)
     content = stored.content
     wanted = _RANGE.fullmatch(request.headers.get('Range', ''))
     # A range that ends before it begins is none: https://www.rfc-editor.org/rfc/rfc9110#section-14.1.1
@@ -93,16 +93,16 @@ def _get_object(request: ObjectRequest) -> Response:
         and not (wanted[1] and wanted[2] and int(wanted[2]) < int(wanted[1]))
     ):
         start, end = _extent(wanted, len(content))
-        answer.status = 206
-        answer.headers['Content-Range'] = f'bytes {start}-{end - 1}/{len(content)}'
+        response.status = 206
+        response.headers['Content-Range'] = f'bytes {start}-{end - 1}/{len(content)}'
         content = content[start:end]
     elif request.headers.get('x-amz-checksum-mode') == 'ENABLED':
-        answer.headers |= _checksums(stored)
+        response.headers |= _checksums(stored)
     if request.record.method == 'HEAD':
-        answer.length = len(content)
+        response.length = len(content)
     elif content:
-        answer.pieces = (content,)
-    return answer
+        response.pieces = (content,)
+    return response
 
 
 def _extent(wanted: re.Match[str], size: int) -> tuple[int, int]:
@@ -151,7 +151,7 @@ def _delete_object(request: ObjectRequest) -> Response:
     if 'If-Match' in request.headers:
         check_write(request)
     request.objects.stored.pop((request.bucket, request.key), None)
-    return request.answer(204)
+    return request.response(204)
 
 
 def _delete_objects(request: ObjectRequest) -> Response:
@@ -174,7 +174,7 @@ def _upload_part(request: ObjectRequest) -> Response:
         return _copy_part(request)
     part = StoredObject(request.payload)
     request.upload.parts[int(request.query['partNumber'])] = part
-    return request.answer(headers={'ETag': part.etag, 'x-amz-checksum-crc32': part.checksum})
+    return request.response(headers={'ETag': part.etag, 'x-amz-checksum-crc32': part.checksum})
 
 
 def _copy_part(request: ObjectRequest) -> Response:
@@ -227,7 +227,7 @@ def _complete_upload(request: ObjectRequest) -> Response:
 def _abort_upload(request: ObjectRequest) -> Response:
     _ = request.upload
     del request.objects.uploads[request.query['uploadId']]
-    return request.answer(204)
+    return request.response(204)
 
 
 _OPERATIONS: Mapping[str, Callable[[ObjectRequest], Response]] = {
