@@ -1,6 +1,8 @@
 """Requests and responses of Converse: JSON, encoded and decoded like botocore does."""
 
+import inspect
 import json
+import sys
 from collections import OrderedDict
 from decimal import Decimal
 from enum import IntEnum, StrEnum
@@ -331,3 +333,24 @@ def test_usage_has_every_member_of_the_installed_service_model():
     output: Any = operation('Converse').output_shape
     assert output.members['usage'].members.keys() <= USAGE_MEMBERS
     assert events()['metadata'].members['usage'].members.keys() <= USAGE_MEMBERS
+
+
+def test_a_message_whose_content_is_no_block_is_sent_as_it_is() -> None:
+    messages = [{'role': 'user', 'content': ['text']}]
+    assert json.loads(encode_request({'messages': messages})) == {'messages': messages}
+
+
+def test_nulls_are_dropped_in_a_list_of_a_list_too() -> None:
+    response = decode_response(b'{"output":{"message":{"content":[[{"text":null}]]}}}')
+    assert response['output']['message']['content'] == [[{}]]
+
+
+def test_a_response_that_is_nested_deeper_than_the_stack_is_an_error() -> None:
+    body = b'{"output":{"message":{"content":%b%b}}}' % (150 * b'[', 150 * b']')
+
+    def decode_after(calls: int) -> Any:
+        return decode_after(calls - 1) if calls else decode_response(body)
+
+    assert decode_after(0)['output']
+    with pytest.raises(ConverseDecodeError, match='Nested too deeply'):
+        decode_after(sys.getrecursionlimit() - len(inspect.stack(0)) - 60)

@@ -183,6 +183,13 @@ def test_documents_of_text_are_sent_as_text() -> None:
     ]
 
 
+def test_a_document_of_blocks_is_sent_in_blocks() -> None:
+    document = {'name': 'a', 'source': {'content': [{'text': 'b'}]}}
+    assert asked({'document': document}) == [
+        {'type': 'document', 'source': {'type': 'content', 'content': [{'type': 'text', 'text': 'b'}]}, 'title': 'a'}
+    ]
+
+
 def test_results_of_tools_in_json_are_sent_as_text() -> None:
     [result] = asked({'toolResult': {'toolUseId': 'a', 'content': [{'json': {'b': [1, None]}}], 'status': 'success'}})
     assert result == {
@@ -332,6 +339,12 @@ def test_citations_say_where_they_are_from() -> None:
             }
         }
     ]
+
+
+def test_a_citation_may_have_no_title() -> None:
+    answer = response([{'type': 'text', 'text': 'a', 'citations': [{'type': 'search_result_location'}]}])
+    (content,) = answer['output']['message']['content']
+    assert content['citationsContent']['citations'] == [{'sourceContent': [{'text': ''}]}]
 
 
 def test_content_that_converse_does_not_know_is_an_error() -> None:
