@@ -209,6 +209,26 @@ def test_a_conversation_is_forgotten_with_its_first_message() -> None:
     assert len(conversations) == REMEMBERED
 
 
+def test_beyond_the_memory_for_all_the_oldest_conversation_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr('pydantic_ai_aiobedrock._config.conversation.KEPT_BYTES', 100)
+    conversations = Conversations()
+    messages = [[ModelRequest(parts=[])] * 3 for _ in range(3)]
+    known = [conversations.of(each) for each in messages]
+    for conversation, size in zip(known, (60, 40, 50), strict=True):
+        assert conversation is not None
+        conversations.keep(conversation, 'state', size)
+    remembered = [conversations.of(each) is before for each, before in zip(messages, known, strict=True)]
+    assert remembered == [False, True, True]
+
+
+def test_the_memory_that_a_conversation_takes_is_counted() -> None:
+    conversation = Conversation()
+    request = params(text('assistant'), text('user'), system=[{'text': 'x' * 1000}])
+    check(request, conversation)
+    settled = {'messages': request['messages'][:-1]}
+    assert 1.5 * len(encode_request(settled)) < conversation.size < 3 * len(encode_request(request))
+
+
 def history() -> list[ModelMessage]:
     return [
         ModelRequest(parts=[SystemPromptPart('Be brief.'), UserPromptPart(LONG)]),

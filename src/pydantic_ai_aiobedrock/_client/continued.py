@@ -13,7 +13,7 @@ from hashlib import sha256
 from typing import Any, Final
 
 from pydantic_ai_aiobedrock._client.encoding import LargeBody
-from pydantic_ai_aiobedrock._config.conversation import Conversation
+from pydantic_ai_aiobedrock._config.conversation import Conversation, conversations
 from pydantic_ai_aiobedrock._wire.converse import ConverseEncodeError, encode_in_parts
 
 MIN_BYTES: Final = 64 * 1024
@@ -48,6 +48,11 @@ class _Encoded:
     hashed: Any = field(default_factory=sha256)
     members: bytes = b''
     end: bytes = b''
+
+    @property
+    def size(self) -> int:
+        """Bytes that are kept."""
+        return len(self.fingerprint) + len(self.json) + len(self.members) + len(self.end)
 
 
 def encode_onward(params: Mapping[str, Any], conversation: Conversation | None) -> LargeBody | None:
@@ -86,7 +91,7 @@ def encode_onward(params: Mapping[str, Any], conversation: Conversation | None) 
         known = replace(known, members=of_members, end=end)
     if (last := _after_opening({'messages': messages[-1:]})) is None:
         return None
-    conversation.encoded = known
+    conversations.keep(conversation, known, known.size)
     rest = (b',' if known.count else _OPENING) + last.removesuffix(_CLOSING) + known.end
     hashed = known.hashed.copy()
     hashed.update(rest)

@@ -10,18 +10,23 @@ from weakref import ref
 REMEMBERED: Final = 1024
 """Conversations that are remembered at most; the oldest is forgotten first."""
 
+KEPT_BYTES: Final = 64 * 1024 * 1024
+"""Memory of all their encoders together, at most, though a program may hold on to the histories of all its users."""
+
 
 class Conversation:
     """A conversation that may go on.
 
     Attributes:
         encoded: The encoder's own state.
+        size: Its bytes.
     """
 
-    __slots__ = ('encoded',)
+    __slots__ = ('encoded', 'size')
 
     def __init__(self) -> None:
         self.encoded: Any = None
+        self.size = 0
 
 
 class Conversations:
@@ -54,6 +59,27 @@ class Conversations:
         if len(known) > REMEMBERED:
             known.pop(next(iter(known), key), None)
         return conversation
+
+    def keep(self, conversation: Conversation, encoded: Any, size: int) -> None:
+        """Keep the state of an encoder, and let go of the oldest beyond `KEPT_BYTES`.
+
+        Args:
+            conversation: The conversation that was encoded.
+            encoded: The state.
+            size: Its bytes.
+        """
+        grown = size > conversation.size
+        conversation.encoded, conversation.size = encoded, size
+        if not grown:
+            return
+        # Copied at once: another thread, or the end of a message, may change the dict.
+        known = list(self._known.items())
+        excess = sum(each.size for _, (_, each) in known) - KEPT_BYTES
+        for key, (_, oldest) in known:
+            if excess <= 0:
+                break
+            excess -= oldest.size
+            self._known.pop(key, None)
 
 
 conversations: Final = Conversations()
