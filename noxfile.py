@@ -99,6 +99,16 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def coverage(session: nox.Session) -> None:
+    """Measure the branches of the pool, the runtime and the codec that their own tests take; fail below the floor."""
+    install(session, 'test', 'pytest-cov>=6')
+    # Tests of garbage count objects, those of the tracer among them.
+    ignored = ('--ignore', 'tests/runtime/test_garbage.py')
+    places = ('core', 'pool', 'runtime', 'wire', 'client/test_encoding.py', 'client/test_fast_path.py')
+    session.run('pytest', '-n', 'auto', '--cov', *ignored, *(session.posargs or [f'tests/{place}' for place in places]))
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style and formatting with ruff, imports with import-linter; `-- --fix` repairs the first two."""
     session.install(*nox.project.dependency_groups(PYPROJECT, 'lint'))
