@@ -232,7 +232,7 @@ def complaints(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     guards, patient = re.subn(r'^GRACE_SECONDS = .*', 'GRACE_SECONDS = 0.2', guards, flags=re.MULTILINE)
     assert patient == 1
     (tests / 'guards.py').write_text(guards)
-    for name in ('conftest.py', 'secrecy.py', 'served_bedrock.py'):
+    for name in ('conftest.py', 'generation.py', 'secrecy.py', 'served_bedrock.py'):
         (tests / name).write_text(CONFTEST.with_name(name).read_text())
     (tests / 'test_misbehaviour.py').write_text(MISBEHAVIOUR)
     report = folder / 'report.xml'
