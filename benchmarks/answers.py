@@ -149,6 +149,11 @@ THROTTLED = _json_response(
     b'429 Too Many Requests',
     b'x-amzn-ErrorType: ThrottlingException',
 )
+THROTTLED_BY_TOKENS = _json_response(
+    {'message': 'Too many tokens, please wait before trying again.'},
+    b'429 Too Many Requests',
+    b'x-amzn-ErrorType: ThrottlingException',
+)
 CONVERSE_STREAM = StreamKind(
     head=[_event('messageStart', role='assistant')],
     delta=(b'{"contentBlockIndex":0,"delta":{"text":"', b'"},"p":"%b"}' % PADDING.encode()),

@@ -217,7 +217,8 @@ class Connection(asyncio.Protocol):
         if (quota := bedrock.quota) is not None and not quota.admits():
             bedrock.counts.throttled += 1
             bedrock.counts.throttled_late += time.monotonic() - (quota.began or 0) > 2
-            self._transport.write(answers.THROTTLED)
+            of_tokens = bedrock.behaviour.reserved > 1
+            self._transport.write(answers.THROTTLED_BY_TOKENS if of_tokens else answers.THROTTLED)
             return
         bedrock.counts.in_flight += 1
         bedrock.counts.max_in_flight = max(bedrock.counts.max_in_flight, bedrock.counts.in_flight)
