@@ -28,7 +28,7 @@ from guards import (
 from served_bedrock import authority, bedrock, bedrock_on_the_loop, make_provider, recorded, tls, trusted_tls
 
 from local_bedrock import LocalBedrock
-from pydantic_ai_aiobedrock import BedrockProvider, SessionPool
+from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider, SessionPool
 
 __all__ = (
     'authority',
@@ -107,3 +107,8 @@ async def provider(bedrock: LocalBedrock) -> AsyncIterator[BedrockProvider]:
     """Yield a provider of the LocalBedrock of the test, with a pool of its own."""
     async with make_provider(bedrock) as provider:
         yield provider
+
+
+@pytest.fixture
+def model(provider: BedrockProvider) -> BedrockConverseModel:
+    return BedrockConverseModel('us.amazon.nova-lite-v1:0', provider=provider)

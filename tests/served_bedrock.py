@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -14,6 +15,13 @@ from pytest_asyncio import is_async_test
 from local_bedrock import LocalBedrock
 from pydantic_ai_aiobedrock import BedrockProvider, SessionPool
 from pydantic_ai_aiobedrock._runtime.runtime import BedrockRuntime
+
+
+def free_port() -> int:
+    """Return a port that nothing listens on."""
+    with socket.socket() as sock:
+        sock.bind(('127.0.0.1', 0))
+        return sock.getsockname()[1]
 
 
 def keys_of(bedrock: LocalBedrock) -> dict[str, Any]:

@@ -11,26 +11,16 @@ import pytest
 from generation import EndlessGeneration, assert_given_back, assert_next_answer_is_right, eventually
 from pydantic_ai import Agent, ModelRequest
 from pydantic_ai.direct import model_request_stream
-from pydantic_ai.messages import (
-    PartDeltaEvent,
-)
+from pydantic_ai.messages import PartDeltaEvent
 
-from local_bedrock import (
-    LocalBedrock,
-)
+from local_bedrock import LocalBedrock
 from pydantic_ai_aiobedrock import (
     BedrockConverseModel,
     BedrockProvider,
     SessionPool,
 )
 
-NOVA = 'us.amazon.nova-lite-v1:0'
 PROMPT = [ModelRequest.user_text_prompt('Tell me a story.')]
-
-
-@pytest.fixture
-def model(provider: BedrockProvider) -> BedrockConverseModel:
-    return BedrockConverseModel(NOVA, provider=provider)
 
 
 @pytest.fixture

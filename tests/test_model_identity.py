@@ -23,11 +23,6 @@ NOVA = 'us.amazon.nova-lite-v1:0'
 CLAUDE = 'us.anthropic.claude-sonnet-4-5-20250929-v1:0'
 
 
-@pytest.fixture
-def model(provider: BedrockProvider) -> BedrockConverseModel:
-    return BedrockConverseModel(NOVA, provider=provider)
-
-
 def test_the_names_that_programs_import_with_the_model_are_upstreams() -> None:
     for name in ('BedrockModelName', 'LatestBedrockModelNames'):
         assert getattr(pydantic_ai_aiobedrock, name) is getattr(upstream_models, name)

@@ -36,11 +36,6 @@ NOVA = 'us.amazon.nova-lite-v1:0'
 CLAUDE = 'us.anthropic.claude-sonnet-4-5-20250929-v1:0'
 
 
-@pytest.fixture
-def model(provider: BedrockProvider) -> BedrockConverseModel:
-    return BedrockConverseModel(NOVA, provider=provider)
-
-
 # Ways to run an agent
 
 

@@ -46,11 +46,6 @@ PROMPT = [ModelRequest.user_text_prompt('Tell me a story.')]
 
 
 @pytest.fixture
-def model(provider: BedrockProvider) -> BedrockConverseModel:
-    return BedrockConverseModel(NOVA, provider=provider)
-
-
-@pytest.fixture
 def pool(provider: BedrockProvider) -> SessionPool:
     return provider.client.pool
 

@@ -16,7 +16,6 @@ from pydantic_ai import (
 from local_bedrock import LocalBedrock, Reply, ToolCall
 from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider
 
-NOVA = 'us.amazon.nova-lite-v1:0'
 CLAUDE = 'us.anthropic.claude-sonnet-4-5-20250929-v1:0'
 
 
@@ -25,11 +24,6 @@ class City(BaseModel):
 
     name: str
     population: int
-
-
-@pytest.fixture
-def model(provider: BedrockProvider) -> BedrockConverseModel:
-    return BedrockConverseModel(NOVA, provider=provider)
 
 
 async def test_a_tool_is_called_and_its_result_goes_back(bedrock: LocalBedrock, model: BedrockConverseModel) -> None:

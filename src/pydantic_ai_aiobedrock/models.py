@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, cast
@@ -19,6 +19,7 @@ from pydantic_ai.tools import RunContext
 from pydantic_ai.usage import RequestUsage
 
 from pydantic_ai_aiobedrock._config.call_options import CallOptions, call_options, calling_with
+from pydantic_ai_aiobedrock._config.conversation import conversations
 from pydantic_ai_aiobedrock._core.turns import turns
 from pydantic_ai_aiobedrock._runtime.runtime import BedrockRuntime
 from pydantic_ai_aiobedrock._upstream import batch_records, claude_batches, seam
@@ -258,21 +259,32 @@ class BedrockConverseModel(RunsBatches, seam.ConverseOverrides, _Rebuilt):
         """Map the errors that upstream raises for a response that is not of Converse."""
         return map_shape_errors(self.model_name)
 
-    def sending(self, settings: ModelSettings | None) -> AbstractContextManager[None]:
-        """Send with the timeouts, and the number of attempts, that the settings of a request ask for."""
+    def sending(
+        self, settings: ModelSettings | None, messages: Sequence[ModelMessage] = ()
+    ) -> AbstractContextManager[None]:
+        """Send with the timeouts and attempts of the settings, and encode onward from the last request."""
         client = self.client
-        if not settings or not isinstance(client, BedrockRuntime):
+        if not isinstance(client, BedrockRuntime):
             return nullcontext()
         options: dict[str, Any] = {}
-        if (max_retries := settings.get('max_retries')) is not None:
-            options['max_attempts'] = _attempts(max_retries)
-        if (throttling := settings.get('bedrock_throttling')) is not None:
-            if throttling not in ('wait', 'raise'):
-                raise UserError(f"`bedrock_throttling` must be 'wait' or 'raise', not {throttling!r}.")
-            options['throttling'] = throttling
-        if (timeout := settings.get('timeout')) is not None:
-            options |= _timeouts(timeout, client)
+        if (conversation := conversations.of(messages)) is not None:
+            options['conversation'] = conversation
+        if settings:
+            options |= _options(settings, client)
         return calling_with(CallOptions(**options)) if options else nullcontext()
+
+
+def _options(settings: ModelSettings, client: BedrockRuntime) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    if (max_retries := settings.get('max_retries')) is not None:
+        options['max_attempts'] = _attempts(max_retries)
+    if (throttling := settings.get('bedrock_throttling')) is not None:
+        if throttling not in ('wait', 'raise'):
+            raise UserError(f"`bedrock_throttling` must be 'wait' or 'raise', not {throttling!r}.")
+        options['throttling'] = throttling
+    if (timeout := settings.get('timeout')) is not None:
+        options |= _timeouts(timeout, client)
+    return options
 
 
 def _check_headers(headers: Mapping[Any, Any]) -> None:

@@ -19,7 +19,7 @@ from botocore.exceptions import (
 )
 from credential_sources import MODEL, hello, runtime
 from generation import eventually
-from served_bedrock import keys_of
+from served_bedrock import free_port, keys_of
 
 from local_bedrock import LocalBedrock, RawReply
 from pydantic_ai_aiobedrock import SessionPool
@@ -42,12 +42,6 @@ def transport_of(client: BedrockRuntime) -> HTTPSession:
     assert pooled.opened is not None
     assert pooled.opened._transport is not None
     return pooled.opened._transport
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(('127.0.0.1', 0))
-        return sock.getsockname()[1]
 
 
 # Sockets

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 
 import pytest
 from botocore.exceptions import (
@@ -11,7 +10,7 @@ from botocore.exceptions import (
 )
 from credential_sources import hello, runtime, text_of
 from generation import eventually
-from served_bedrock import keys_of
+from served_bedrock import free_port, keys_of
 
 from local_bedrock import LocalBedrock, Reply
 from pydantic_ai_aiobedrock import BedrockProvider, SessionPool
@@ -20,12 +19,6 @@ from pydantic_ai_aiobedrock import BedrockProvider, SessionPool
 @pytest.fixture
 def keys(bedrock: LocalBedrock) -> dict[str, str]:
     return keys_of(bedrock)
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(('127.0.0.1', 0))
-        return sock.getsockname()[1]
 
 
 async def test_warm_up_opens_the_client_and_so_many_connections(

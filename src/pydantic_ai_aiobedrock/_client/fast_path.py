@@ -28,7 +28,6 @@ from pydantic_ai_aiobedrock._client.listeners import Listeners
 from pydantic_ai_aiobedrock._client.throttling import is_throttling
 from pydantic_ai_aiobedrock._client.transport import HTTPSession
 from pydantic_ai_aiobedrock._config.call_options import CallOptions
-from pydantic_ai_aiobedrock._config.conversation import current_conversation
 from pydantic_ai_aiobedrock._core import telemetry
 from pydantic_ai_aiobedrock._wire.converse import decode_response
 
@@ -140,7 +139,7 @@ class FastPath:
         key = operation_name, params['modelId']
         if (template := self._templates.get(key)) is None:
             return await self._learn(key, params, options)
-        body = encode_onward(params, current_conversation.get()) or await encode(params)
+        body = encode_onward(params, options.conversation) or await encode(params)
         headers = dict(template.headers)
         if (signature := template.signature) is None:
             headers['Authorization'] = await self._bearer()

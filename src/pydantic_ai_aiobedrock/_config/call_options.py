@@ -1,4 +1,4 @@
-"""CallOptions: the timeouts, headers and attempts of a single call, beyond its client's configuration."""
+"""CallOptions: the timeouts, headers, attempts and conversation of a single call, beyond its client's configuration."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Literal
+
+from pydantic_ai_aiobedrock._config.conversation import Conversation
 
 Throttling = Literal['wait', 'raise']
 """The reaction of a throttled call: it waits for as long as other calls of its model get through, or raises at once."""
@@ -25,6 +27,7 @@ class CallOptions:
         pool_timeout: Seconds to wait for a free connection, or None for the pool's.
         max_attempts: Attempts in all, the first included, or None for the client's.
         throttling: To wait while AWS throttles the model, or to raise at once; None for the provider's choice.
+        conversation: The conversation that the call goes on with, or None to encode it whole.
         paced: Throttled attempts end the call below the runtime, which paces them, instead of being retried.
     """
 
@@ -35,6 +38,7 @@ class CallOptions:
     pool_timeout: float | None = None
     max_attempts: int | None = None
     throttling: Throttling | None = None
+    conversation: Conversation | None = None
     paced: bool = False
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextvars import ContextVar
 from typing import Any, Final
 from weakref import ref
 
@@ -83,6 +82,3 @@ class Conversations:
 
 
 conversations: Final = Conversations()
-
-current_conversation: ContextVar[Conversation | None] = ContextVar('current_conversation', default=None)
-"""The conversation of the request that this task sends, where it crosses Pydantic AI's code."""

@@ -29,8 +29,6 @@ from pydantic_ai.models import bedrock as models
 from pydantic_ai.providers import Provider, gateway
 from pydantic_ai.providers import bedrock as providers
 
-from pydantic_ai_aiobedrock._config.conversation import conversations, current_conversation
-
 SUPPORTED = '>=2.33.0,<3'
 """The releases of pydantic-ai-slim whose seam is known; the same range stands in pyproject.toml."""
 
@@ -240,8 +238,8 @@ class ConverseOverrides:
         """True if the model's client is of this package: it sends members that botocore does not know."""
         raise NotImplementedError
 
-    def sending(self, settings: Any) -> AbstractContextManager[None]:
-        """Return the context of a request, made of its settings."""
+    def sending(self, settings: Any, messages: Any) -> AbstractContextManager[None]:
+        """Return the context of a request, made of its settings and messages."""
         raise NotImplementedError
 
     def processing(self) -> AbstractContextManager[None]:
@@ -263,14 +261,8 @@ class ConverseOverrides:
     async def _messages_create(
         self, messages: Any, stream: Any, model_settings: Any, model_request_parameters: Any
     ) -> Any:
-        token = current_conversation.set(conversations.of(messages))
-        try:
-            with self.sending(model_settings):
-                return await cast(Any, super())._messages_create(
-                    messages, stream, model_settings, model_request_parameters
-                )
-        finally:
-            current_conversation.reset(token)
+        with self.sending(model_settings, messages):
+            return await cast(Any, super())._messages_create(messages, stream, model_settings, model_request_parameters)
 
     async def _process_response(self, response: Any) -> Any:
         with self.processing():
