@@ -69,6 +69,9 @@ def isolated_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pyte
 @pytest.fixture(autouse=True)
 def nothing_left_behind() -> Iterator[None]:
     """Fail the test when its loop is closed and a thread or a socket is left, or a loop has reported an exception."""
+    # pytest held on to the fixtures of the test before until now: frozen sooner, its servers would stay in memory.
+    gc.collect()
+    gc.freeze()
     threads = set(threading.enumerate())
     sockets = _open_sockets()
     errors = _ErrorsOfLoops()
@@ -77,7 +80,6 @@ def nothing_left_behind() -> Iterator[None]:
     # What only a finalizer reports (an exception that no one has retrieved, a session that no one has closed) is
     # reported here, and not in some later test.
     gc.collect()
-    gc.freeze()
     left = [
         *_left(lambda: [f'thread {thread!r}' for thread in threading.enumerate() if thread not in threads]),
         *_left(lambda: [f'socket {name}' for inode, name in _open_sockets().items() if inode not in sockets]),
