@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 from collections.abc import Callable
 from copy import deepcopy
@@ -10,7 +11,7 @@ from hashlib import sha256
 from typing import Any
 
 import pytest
-from credential_sources import MODEL
+from credential_sources import MODEL, Gate
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic_ai.messages import (
@@ -29,14 +30,17 @@ from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.tools import ToolDefinition
 from served_bedrock import keys_of
 
-from local_bedrock import SERVICE_UNAVAILABLE, LocalBedrock
+from local_bedrock import SERVICE_UNAVAILABLE, ErrorReply, LocalBedrock
 from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider, SessionPool
 from pydantic_ai_aiobedrock._client.continued import MAX_BYTES, MIN_BYTES, encode_onward
 from pydantic_ai_aiobedrock._config.conversation import REMEMBERED, Conversation, Conversations, conversations
+from pydantic_ai_aiobedrock._runtime.runtime import BedrockRuntime
 from pydantic_ai_aiobedrock._wire.converse import LARGE_BLOB_BYTES, encode_request
 
 LONG = 'é"\\ ' * (MIN_BYTES // 4)
 Message = dict[str, Any]
+
+THROTTLED = ErrorReply(429, 'ThrottlingException', 'Too many requests, please wait before trying again.')
 
 
 def text(role: str, content: object = 'Hello') -> Message:
@@ -299,13 +303,39 @@ async def test_a_history_or_a_tool_that_was_mutated_is_sent_as_it_is_now(
     assert onward.startswith(known.encoded.json)
 
 
-async def test_a_request_that_botocore_sends_again_has_the_same_body(bedrock: LocalBedrock, pool: SessionPool) -> None:
+@pytest.mark.parametrize('refusal', [SERVICE_UNAVAILABLE, THROTTLED], ids=['by botocore', 'by the pacer'])
+async def test_a_request_that_is_sent_again_has_the_same_body(
+    bedrock: LocalBedrock, pool: SessionPool, refusal: ErrorReply
+) -> None:
     model, messages = model_of(bedrock, pool), history()
     parameters = ModelRequestParameters(function_tools=[tool()])
     for _ in range(2):
         await model.request(messages, None, parameters)
-    bedrock.reply(SERVICE_UNAVAILABLE)
+    bedrock.reply(refusal)
     await model.request(messages, None, parameters)
     bodies = [request.raw_body for request in bedrock.requests]
     assert len(bodies) == 4
     assert len(set(bodies)) == 1
+
+
+async def test_mapped_messages_are_let_go_of_while_the_model_thinks(
+    bedrock: LocalBedrock, pool: SessionPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mapped: list[list[Message]] = []
+    call = BedrockRuntime.call
+
+    async def seen(self: BedrockRuntime, operation: Any, params: Any, options: Any) -> dict[str, Any]:
+        mapped.append(params['messages'])
+        return await call(self, operation, params, options)
+
+    monkeypatch.setattr(BedrockRuntime, 'call', seen)
+    model, messages = model_of(bedrock, pool), history()
+    # The first goes through botocore.
+    await model.request(messages, None, ModelRequestParameters(function_tools=[tool()]))
+    gate = Gate(bedrock, 'Done.')
+    task = asyncio.create_task(model.request(messages, None, ModelRequestParameters(function_tools=[tool()])))
+    await gate.reached_by(1)
+    assert len(mapped[0]) == len(messages)
+    assert mapped[1] == []
+    gate.opened.set()
+    assert (await task).parts == [TextPart('Done.')]

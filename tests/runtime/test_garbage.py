@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
+from weakref import ref
 
 import pytest
 from botocore.exceptions import ClientError
@@ -150,6 +151,26 @@ async def test_a_call_that_fails_or_is_given_up_leaves_nothing_of_this_package_f
     # botocore's parser of errors is a cycle, and so is a connection of aiohttp that is cut.
     garbage = await garbage_of(call, bedrock, provider)
     assert [name for name in garbage if name.startswith(OURS)] == []
+
+
+class Params(dict[str, Any]):
+    """Parameters that a weak reference can refer to."""
+
+
+@pytest.mark.parametrize('calls_before', [0, 1], ids=['through botocore', 'fast path'])
+async def test_a_stream_that_has_begun_does_not_hold_on_to_its_request(
+    bedrock: LocalBedrock, provider: BedrockProvider, calls_before: int
+) -> None:
+    client = provider.client
+    for _ in range(calls_before):
+        await stream(bedrock, provider)
+    params = Params(hello())
+    request = ref(params)
+    response = await client.call('converse_stream', params)
+    async with response['stream'] as events:
+        await anext(events)
+        del params
+        assert request() is None
 
 
 async def garbage_of(call: Call, bedrock: LocalBedrock, provider: BedrockProvider) -> Counter[str]:

@@ -29,7 +29,7 @@ from pydantic_ai_aiobedrock._client.throttling import is_throttling
 from pydantic_ai_aiobedrock._client.transport import HTTPSession
 from pydantic_ai_aiobedrock._config.call_options import CallOptions
 from pydantic_ai_aiobedrock._core import telemetry
-from pydantic_ai_aiobedrock._wire.converse import decode_response
+from pydantic_ai_aiobedrock._wire.converse import decode_request, decode_response
 
 REMEMBERED = 256
 """Requests that a client remembers at most, each of an operation and a model; the oldest is forgotten first."""
@@ -139,7 +139,8 @@ class FastPath:
         key = operation_name, params['modelId']
         if (template := self._templates.get(key)) is None:
             return await self._learn(key, params, options)
-        body = encode_onward(params, options.conversation) or await encode(params)
+        onward = encode_onward(params, options.conversation)
+        body = onward or await encode(params)
         headers = dict(template.headers)
         if (signature := template.signature) is None:
             headers['Authorization'] = await self._bearer()
@@ -156,10 +157,16 @@ class FastPath:
         sent_at = perf_counter()
         logged = attempt_log.sent(operation.name, params['modelId'], len(body))
         outcome: Any
+        if released := onward is not None and not operation.streams:
+            # Hundreds of dicts and lists, which the garbage collector would walk through while the model thinks. Only
+            # an attempt after this would need them.
+            params['messages'].clear()
         try:
             outcome = await self._transport.send(_Request(template.url, headers, body, operation.streams), options)
         except Exception as error:
             outcome = error
+        if released and (isinstance(outcome, Exception) or outcome.status_code >= 300):
+            params['messages'].extend(decode_request(bytes(body))['messages'])
         if options.paced and not isinstance(outcome, Exception) and outcome.status_code == 429:
             await self._raise_throttled(operation, outcome, sent_at, len(body), logged)
         if isinstance(outcome, Exception) or not 200 <= outcome.status_code < 300:

@@ -27,7 +27,8 @@ class CallOptions:
         pool_timeout: Seconds to wait for a free connection, or None for the pool's.
         max_attempts: Attempts in all, the first included, or None for the client's.
         throttling: To wait while AWS throttles the model, or to raise at once; None for the provider's choice.
-        conversation: The conversation that the call goes on with, or None to encode it whole.
+        conversation: The conversation that the call goes on with, or None to encode it whole. The list of messages is
+            the call's own then: it is emptied once it is encoded.
         paced: Throttled attempts end the call below the runtime, which paces them, instead of being retried.
     """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError, EventStreamError
@@ -21,118 +22,117 @@ MAX_WAIT_SECONDS: Final = 60
 """A model is left alone no longer than this, even if AWS asks for more with `Retry-After`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request that can be sent again.
+
+    Attributes:
+        params: The parameters of the call, also for the tokens that AWS reserves.
+        take_lease: Waits for a lease.
+        send: Sends the request with it.
+        timeout: Seconds to wait at most before an attempt, or None for as long as other calls get through.
+    """
+
+    params: Mapping[str, Any]
+    take_lease: Callable[[], Awaitable[Lease]]
+    send: Callable[[Lease], Awaitable[dict[str, Any]]]
+    timeout: float | None
+
+
 class PacedCall:
     """A call, which owns its lease until it is released.
 
     A throttled attempt gives its lease back, and waits in the queue of its model. Without a pacer the first throttled
-    attempt is the last.
+    attempt is the last. The request is an argument of each method: a stream that has begun holds on to its call, but
+    not to the conversation that it answers.
     """
 
-    __slots__ = ('_call', '_lease', '_params', '_send', '_take_lease', '_timeout', 'pacer')
+    __slots__ = ('_call', '_lease', '_pacer')
 
-    def __init__(
-        self,
-        pacer: Pacer | None,
-        params: Mapping[str, Any],
-        take_lease: Callable[[], Awaitable[Lease]],
-        send: Callable[[Lease], Awaitable[dict[str, Any]]],
-        timeout: float | None,
-    ) -> None:
-        """Prepare a call; nothing is sent.
-
-        Args:
-            pacer: The pacer of the model, or None to raise at once.
-            params: The parameters of the call, for the tokens that AWS reserves.
-            take_lease: Waits for a lease.
-            send: Sends a request with it.
-            timeout: Seconds to wait at most before an attempt, or None for as long as other calls get through.
-        """
-        self.pacer = pacer
-        self._params = params
-        self._take_lease = take_lease
-        self._send = send
-        self._timeout = timeout
+    def __init__(self, pacer: Pacer | None) -> None:
+        """Take the pacer of the model, or None to raise at once."""
+        self._pacer = pacer
         self._lease: Lease | None = None
         self._call: Call | None = None
 
-    async def send(self) -> dict[str, Any]:
+    async def send(self, request: Request) -> dict[str, Any]:
         """Send the call, for the first time."""
-        pacer = self.pacer
+        pacer = self._pacer
         if pacer is not None:
             tokens = reserved_tokens if pacer.throttling else max_tokens
-            call = Call(tokens(self._params))
+            call = Call(tokens(request.params))
             try:
-                await pacer.admit(call, self._timeout)
+                await pacer.admit(call, request.timeout)
             except PatienceEndedError as error:
                 raise pacer.explained(None) from error
             self._call = call
-        return await self._attempts()
+        return await self._attempts(request)
 
-    async def send_again(self, error: EventStreamError) -> ConverseEventStream:
+    async def send_again(self, request: Request, error: EventStreamError) -> ConverseEventStream:
         """Send a streamed call again whose first event was a refusal, and return the new stream."""
         # Imported with the client that sent this.
         from pydantic_ai_aiobedrock._client.throttling import throttle_of
 
-        if self.pacer is None or (throttle := throttle_of(error)) is None or throttle.is_final:
+        if self._pacer is None or (throttle := throttle_of(error)) is None or throttle.is_final:
             raise error
         self._give_lease_back()
-        await self._wait(error, throttle.resource, throttle.retry_after)
-        return (await self._attempts())['stream']
+        await self._wait(request, error, throttle.resource, throttle.retry_after)
+        return (await self._attempts(request))['stream']
 
     def finished(self, used_tokens: float | None) -> None:
         """End the call, whose answer is complete, with the tokens that it has used."""
         self._give_lease_back()
         call, self._call = self._call, None
-        if call is not None and self.pacer is not None:
-            self.pacer.finished(call, used_tokens)
+        if call is not None and self._pacer is not None:
+            self._pacer.finished(call, used_tokens)
 
     def release(self) -> None:
         """End the call, wherever it is; a second time is harmless."""
         self._give_lease_back()
         call, self._call = self._call, None
-        if call is not None and self.pacer is not None:
-            self.pacer.failed(call)
+        if call is not None and self._pacer is not None:
+            self._pacer.failed(call)
 
-    async def _attempts(self) -> dict[str, Any]:
+    async def _attempts(self, request: Request) -> dict[str, Any]:
         while True:
-            self._lease = lease = await self._take_lease()
+            self._lease = lease = await request.take_lease()
             await turns().sends.take()
-            if self.pacer is not None and self._call is not None and self.pacer.is_early(self._call):
+            if self._pacer is not None and self._call is not None and self._pacer.is_early(self._call):
                 # The throttling became known while the call waited for a connection.
                 self._give_lease_back()
-                await self._recalled(self.pacer, self._call)
+                await self._recalled(self._pacer, self._call, request.timeout)
                 continue
             try:
-                response = await self._send(lease)
+                response = await request.send(lease)
             except ClientError as error:
                 from pydantic_ai_aiobedrock._client.throttling import throttle_of
 
                 throttle = throttle_of(error)
-                if throttle is None or throttle.is_final or self.pacer is None:
+                if throttle is None or throttle.is_final or self._pacer is None:
                     raise
                 self._give_lease_back()
-                await self._wait(error, throttle.resource, throttle.retry_after)
+                await self._wait(request, error, throttle.resource, throttle.retry_after)
             else:
-                if self.pacer is not None and self._call is not None:
-                    self.pacer.admitted(self._call)
+                if self._pacer is not None and self._call is not None:
+                    self._pacer.admitted(self._call)
                 return response
 
-    async def _recalled(self, pacer: Pacer, call: Call) -> None:
+    async def _recalled(self, pacer: Pacer, call: Call, timeout: float | None) -> None:
         self._call = None
         try:
-            await pacer.recall(call, self._timeout)
+            await pacer.recall(call, timeout)
         except PatienceEndedError as error:
             raise pacer.explained(None) from error
         self._call = call
 
-    async def _wait(self, refusal: ClientError, resource: Any, retry_after: float) -> None:
-        pacer, call = self.pacer, self._call
+    async def _wait(self, request: Request, refusal: ClientError, resource: Any, retry_after: float) -> None:
+        pacer, call = self._pacer, self._call
         assert pacer is not None
         assert call is not None
         self._call = None
-        call.tokens = reserved_tokens(self._params)
+        call.tokens = reserved_tokens(request.params)
         try:
-            await pacer.refused(call, refusal, resource, min(retry_after, MAX_WAIT_SECONDS), self._timeout)
+            await pacer.refused(call, refusal, resource, min(retry_after, MAX_WAIT_SECONDS), request.timeout)
         except PatienceEndedError as error:
             raise pacer.explained(refusal) from error
         self._call = call

@@ -14,7 +14,7 @@ from pydantic_ai_aiobedrock._core.awaited import awaited
 from pydantic_ai_aiobedrock._pool.loop_pool import Lease
 from pydantic_ai_aiobedrock._pool.session_pool import SessionPool
 from pydantic_ai_aiobedrock._runtime.auth_retry import send
-from pydantic_ai_aiobedrock._runtime.paced_call import PacedCall
+from pydantic_ai_aiobedrock._runtime.paced_call import PacedCall, Request
 from pydantic_ai_aiobedrock._runtime.pacer import Pacer
 from pydantic_ai_aiobedrock._runtime.token_quota import used_tokens
 from pydantic_ai_aiobedrock.errors import AsyncClientError
@@ -98,9 +98,12 @@ class BedrockRuntime:
         """
         family = _FAMILIES.get(operation, operation)
         with telemetry.Operation(family, params, self.meta.endpoint_url) as measured:
-            call = await self._paced(operation, family, params, options, measured)
+            # Below, a throttled attempt ends the call, even if the caller waits for another.
+            options = PACED if options is NO_OPTIONS else replace(options, paced=True)
+            request = self._request(operation, params, options, measured)
+            call = PacedCall(await self._pacer(family, params, options))
             try:
-                response: dict[str, Any] = await call.send()
+                response: dict[str, Any] = await call.send(request)
                 if operation == 'invoke_model':
                     # Imported with the client that sent this.
                     from pydantic_ai_aiobedrock._client.bodies import read_body
@@ -111,7 +114,7 @@ class BedrockRuntime:
                 raise
             if operation == 'converse_stream':
                 stream: ConverseEventStream = response['stream']
-                stream.own(measured.until_closed(stream.progress, call), call.send_again)
+                stream.own(measured.until_closed(stream.progress, call), partial(call.send_again, request))
             else:
                 call.finished(used_tokens(response))
             return response
@@ -184,22 +187,15 @@ class BedrockRuntime:
             await lease.client.authenticate()
             await lease.client.connect(min(connections, self.spec.max_connections), self.meta.endpoint_url)
 
-    async def _paced(
-        self,
-        operation: Operation,
-        family: str,
-        params: Mapping[str, Any],
-        options: CallOptions,
-        measured: telemetry.Operation,
-    ) -> PacedCall:
-        # Below, a throttled attempt ends the call, even if the caller waits for another.
-        options = PACED if options is NO_OPTIONS else replace(options, paced=True)
-        pacer: Pacer | None = None
-        if (options.throttling or self.throttling) == 'wait':
-            model = str(params.get('modelId'))
-            make = partial(Pacer, family, model, self.spec.region_name)
-            pacer = await self.pool.pacer((self.spec, family, model), make)
+    async def _pacer(self, family: str, params: Mapping[str, Any], options: CallOptions) -> Pacer | None:
+        if (options.throttling or self.throttling) != 'wait':
+            return None
+        model = str(params.get('modelId'))
+        return await self.pool.pacer((self.spec, family, model), partial(Pacer, family, model, self.spec.region_name))
 
+    def _request(
+        self, operation: Operation, params: Mapping[str, Any], options: CallOptions, measured: telemetry.Operation
+    ) -> Request:
         async def take_lease() -> Lease:
             lease = await self.pool.lease(self.spec, options.pool_timeout)
             measured.waited()
@@ -208,4 +204,4 @@ class BedrockRuntime:
         async def send_with(lease: Lease) -> dict[str, Any]:
             return await send(lease, operation, params, options)
 
-        return PacedCall(pacer, params, take_lease, send_with, options.pool_timeout)
+        return Request(params, take_lease, send_with, options.pool_timeout)
