@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 
 import anyio
 
-CALLS_PER_TURN: Final = 4
+CALLS_PER_TURN: Final = 2
 """Calls that are sent, or answered, in a turn of the loop: each may cost an agent a millisecond."""
 
 READS_PER_TURN: Final = 24
