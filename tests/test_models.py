@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from generation import eventually
+from generation import PATIENCE_SECONDS, eventually
 from pydantic_ai import (
     Agent,
     AgentRunResultEvent,
@@ -26,11 +26,12 @@ from pydantic_ai.direct import (
 )
 from pydantic_ai.exceptions import UsageLimitExceeded
 from pydantic_ai.messages import ModelResponse, PartDeltaEvent, PartStartEvent, TextPart, TextPartDelta
-from pydantic_ai.models import ModelRequestParameters
+from pydantic_ai.models import Model, ModelRequestParameters
 from served_bedrock import make_provider
 
 from local_bedrock import LocalBedrock, Reply, ToolCall
 from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider, SessionPool
+from pydantic_ai_aiobedrock._core.turns import CALLS_PER_TURN
 
 NOVA = 'us.amazon.nova-lite-v1:0'
 CLAUDE = 'us.anthropic.claude-sonnet-4-5-20250929-v1:0'
@@ -64,6 +65,29 @@ async def test_run_gives_the_answer_and_all_that_is_known_of_it(
     assert response.finish_reason == 'stop'
     assert response.provider_details == {'finish_reason': 'end_turn'}
     assert datetime.now(UTC) - response.timestamp < timedelta(minutes=1)
+
+
+@pytest.mark.skipif(not hasattr(Model, '_run_scope'), reason='this Pydantic AI does not announce its runs')
+async def test_runs_that_begin_at_once_leave_the_loop_to_others_in_between(model: BedrockConverseModel) -> None:
+    begun = 0
+    agent = Agent(model)
+
+    @agent.instructions
+    def count() -> str:
+        nonlocal begun
+        begun += 1
+        return 'Be short.'
+
+    runs = [asyncio.create_task(agent.run('Hello')) for _ in range(20)]
+    by_turn: list[int] = []
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while begun < len(runs):
+            before = begun
+            await asyncio.sleep(0)
+            by_turn.append(begun - before)
+        await asyncio.gather(*runs)
+    # Those that had to wait, and those that did not, may meet.
+    assert max(by_turn) <= 2 * CALLS_PER_TURN
 
 
 async def test_run_stream_gives_the_words_as_they_come(bedrock: LocalBedrock, model: BedrockConverseModel) -> None:

@@ -59,6 +59,7 @@ class LoopTurns:
     """The turns of an event loop, by the cost of their work. Nothing in here refers to the loop, which may go."""
 
     def __init__(self) -> None:
+        self.runs: Turns = Turns(CALLS_PER_TURN)
         self.requests: Turns = Turns(CALLS_PER_TURN)
         self.sends: Turns = Turns(CALLS_PER_TURN)
         self.answers: Turns = Turns(CALLS_PER_TURN)

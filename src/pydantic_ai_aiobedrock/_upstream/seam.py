@@ -14,7 +14,7 @@ import builtins
 import inspect
 import sys
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager
 from importlib import import_module
 from importlib.metadata import version
@@ -246,6 +246,10 @@ class ConverseOverrides:
         """Return the context in which upstream maps a response."""
         raise NotImplementedError
 
+    async def run_begins(self) -> None:
+        """Wait, at the beginning of a run, until its own work may hold up the event loop."""
+        raise NotImplementedError
+
     def batch_identity(self) -> str:
         """Return an identity shared by models that may look after each other's batches."""
         raise NotImplementedError
@@ -267,6 +271,13 @@ class ConverseOverrides:
     async def _process_response(self, response: Any) -> Any:
         with self.processing():
             return await cast(Any, super())._process_response(response)
+
+    @asynccontextmanager
+    async def _run_scope(self) -> AsyncGenerator[None]:
+        # Older releases do not ask.
+        await self.run_begins()
+        async with cast(Any, super())._run_scope():
+            yield
 
     @property
     def _botocore_supports_strict_tool_param(self) -> bool:
