@@ -3,58 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import re
 import ssl
-import subprocess
-import sys
-import textwrap
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from scripts import run
 
 from local_bedrock import LocalBedrock
-
-PROGRAM = """
-import asyncio, os, signal, sys, threading
-# Shells start what runs in the background without it.
-signal.signal(signal.SIGINT, signal.default_int_handler)
-from pydantic_ai import Agent
-from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider, SessionPool
-
-provider = BedrockProvider()
-pool = provider.client.pool
-agent = Agent(BedrockConverseModel('us.amazon.nova-lite-v1:0', provider=provider))
-"""
 
 
 @pytest.fixture
 def bedrock() -> Iterator[LocalBedrock]:
     with LocalBedrock() as bedrock:
         yield bedrock
-
-
-def run(bedrock: LocalBedrock, program: str, *, exit_status: int = 0, flags: tuple[str, ...] = ()) -> tuple[str, str]:
-    """Run a program as a user's script would be; return what it said on both streams, but for asyncio's slow tasks."""
-    done = subprocess.run(
-        [sys.executable, '-X', 'dev', '-W', 'error', *flags, '-c', PROGRAM + textwrap.dedent(program)],
-        env={**environment(bedrock), 'PYTHONASYNCIODEBUG': '0'},
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert done.returncode == exit_status, done.stderr
-    # In debug mode, asyncio tells of whatever took long.
-    slow = re.compile(r'^Executing <.* took [0-9.]+ seconds\n', re.MULTILINE)
-    return done.stdout, slow.sub('', done.stderr)
-
-
-def environment(bedrock: LocalBedrock) -> dict[str, str]:
-    variables = {**os.environ, **bedrock.environment}
-    variables.pop('AWS_BEARER_TOKEN_BEDROCK', None)
-    return variables
 
 
 def test_a_script_that_closes_nothing_ends_clean(bedrock: LocalBedrock) -> None:

@@ -255,8 +255,7 @@ class LoopPool:
             while queue and pooled is not None and pooled.has_room:
                 waiting = next(iter(queue))
                 del queue[waiting]
-                if not waiting.done():
-                    waiting.set_result(self._grant(pooled))
+                waiting.set_result(self._grant(pooled))
             if not queue:
                 del self._waiting[spec]
                 self._granted_at.pop(spec, None)
@@ -287,14 +286,13 @@ class LoopPool:
 
     def _fail(self, spec: ClientSpec, error: Exception) -> None:
         for waiting in self._waiting.pop(spec, {}):
-            if not waiting.done():
-                waiting.set_exception(error)
+            waiting.set_exception(error)
 
     def _give_up(self, spec: ClientSpec, granted: asyncio.Future[Lease]) -> None:
         """Take a call out of the queue; it may have been granted, or failed, at the last moment."""
         if (queue := self._waiting.get(spec)) is not None and queue.pop(granted, granted) is None:
             self._act(self._settle())
-        elif granted.done() and not granted.cancelled() and granted.exception() is None:
+        elif granted.exception() is None:
             granted.result().release()
 
     def _pool_timeout(self, spec: ClientSpec, limit: float) -> PoolTimeoutError:
