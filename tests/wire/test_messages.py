@@ -167,6 +167,19 @@ def test_a_cache_point_is_a_mark_on_what_is_before_it() -> None:
     ]
 
 
+def test_an_image_is_sent_as_base64() -> None:
+    data = b64encode(b'an image').decode()
+    assert asked({'image': {'format': 'png', 'source': {'bytes': data}}}) == [
+        {'type': 'image', 'source': {'type': 'base64', 'media_type': 'image/png', 'data': data}}
+    ]
+
+
+def test_thinking_is_sent_with_its_signature() -> None:
+    assert asked({'reasoningContent': {'reasoningText': {'text': 'a', 'signature': 'b'}}}) == [
+        {'type': 'thinking', 'thinking': 'a', 'signature': 'b'}
+    ]
+
+
 def test_documents_of_text_are_sent_as_text() -> None:
     source = {'bytes': b64encode('Größe'.encode()).decode()}
     for format in ('txt', 'md', 'csv', 'html'):
