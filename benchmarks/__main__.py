@@ -52,6 +52,9 @@ def main() -> int:
         '--quick', action='store_true', help='short rounds, and of the peers only those that a goal names: a first look'
     )
     parser.add_argument('--rounds', type=int, help='rounds per scenario, at most (2 with --quick)')
+    parser.add_argument(
+        '--python', metavar='VERSION', help='measure on another Python, such as 3.13: a look, which is not saved'
+    )
     parser.add_argument('--resume', action='store_true', help='go on with a run that was interrupted')
     parser.add_argument('--save', action='store_true', help='keep the results, and write the pages and the pictures')
     parser.add_argument('--show', action='store_true', help='show the latest results again; measure nothing')
@@ -66,6 +69,8 @@ def main() -> int:
         return 0
     if unknown := [name for name in arguments.names if name not in names and name != CODEC]:
         parser.error(f'there is no {", ".join(unknown)}: see --list')
+    if arguments.python and (arguments.save or arguments.resume or arguments.behaviour):
+        parser.error('with --python, figures are measured and shown, and neither kept nor compared')
     chosen = [names[name] for name in arguments.names if name != CODEC]
     behaviours = [each for each in chosen if each in BEHAVIOURS]
     if arguments.behaviour or behaviours:
@@ -90,7 +95,7 @@ def main() -> int:
 def present(console: Console, arguments: argparse.Namespace, results: Results) -> int:
     """Show results, save and write what was asked for, and return the exit status."""
     report.show(console, results)
-    if not arguments.write:
+    if not arguments.write and not arguments.python:
         report.show_slower(console, results, Results.load(SAVED))
     if arguments.save:
         keep(results, in_part=bool(arguments.names or arguments.quick))
@@ -143,6 +148,7 @@ def measure(console: Console, arguments: argparse.Namespace, chosen: list[Contes
     """Let all contestants take their turns, and keep what they give as it comes."""
     results = Results.load(LATEST) if arguments.resume else Results()
     results.machine = describe_machine()
+    results.machine['python'] = arguments.python or results.machine['python']
     quick, rounds = arguments.quick, arguments.rounds or (2 if arguments.quick else 100)
     plan = [] if arguments.names == [CODEC] else turns(chosen, rounds, quick, results)
     with_codec = (not chosen or CODEC in arguments.names) and not results.codec
@@ -154,7 +160,11 @@ def measure(console: Console, arguments: argparse.Namespace, chosen: list[Contes
         pythons = {}
         for name in sorted(needed):
             pythons[name] = environments.make(
-                name, ENVIRONMENTS[name], arguments.environments, lambda what: progress.update(task, description=what)
+                name,
+                ENVIRONMENTS[name],
+                arguments.environments,
+                lambda what: progress.update(task, description=what),
+                arguments.python,
             )
             progress.advance(task)
         # The progress bar, too, keeps off the client's core.

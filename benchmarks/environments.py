@@ -13,19 +13,29 @@ from benchmarks.contestants import WEB, Environment
 ROOT = Path(__file__).parent.parent
 
 
-def make(name: str, environment: Environment, folder: Path, say: Callable[[str], None]) -> Path:
+def make(
+    name: str, environment: Environment, folder: Path, say: Callable[[str], None], python_version: str | None = None
+) -> Path:
     """Return the interpreter of the environment, after installing into it what it lacks.
+
+    Args:
+        name: The environment's name.
+        environment: Its requirements.
+        folder: The folder of all environments.
+        say: Told what takes its time.
+        python_version: A version, such as `3.13`; that of this interpreter if omitted.
 
     Raises:
         RuntimeError: pip could not install it.
     """
-    place = folder / name
+    place = folder / (f'{name}-{python_version}' if python_version else name)
     python = place / 'bin' / 'python'
     asked = json.dumps([sys.version, environment.requirements, WEB, environment.without_dependencies])
     stamp = place / 'asked.json'
     if not stamp.exists() or stamp.read_text() != asked:
         say(f'making the environment of {name}')
-        _run([sys.executable, '-m', 'virtualenv', '--quiet', '--clear', str(place)])
+        choice = ('--python', python_version) if python_version else ()
+        _run([sys.executable, '-m', 'virtualenv', '--quiet', '--clear', *choice, str(place)])
         requirements = [str(ROOT) if each == '.' else each for each in environment.requirements]
         _run([str(python), '-m', 'pip', 'install', '--quiet', *requirements, *WEB])
         if environment.without_dependencies:
