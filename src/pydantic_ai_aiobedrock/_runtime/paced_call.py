@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError, EventStreamError
 
+from pydantic_ai_aiobedrock._config.call_options import CallOptions
+from pydantic_ai_aiobedrock._config.client_spec import ClientSpec
+from pydantic_ai_aiobedrock._core import telemetry
 from pydantic_ai_aiobedrock._core.turns import turns
 from pydantic_ai_aiobedrock._pool.loop_pool import Lease
+from pydantic_ai_aiobedrock._pool.session_pool import SessionPool
+from pydantic_ai_aiobedrock._runtime.auth_retry import send
 from pydantic_ai_aiobedrock._runtime.pacer import Pacer, PatienceEndedError
 from pydantic_ai_aiobedrock._runtime.pacing import Call
 from pydantic_ai_aiobedrock._runtime.token_quota import max_tokens, reserved_tokens
@@ -22,21 +27,36 @@ MAX_WAIT_SECONDS: Final = 60
 """A model is left alone no longer than this, even if AWS asks for more with `Retry-After`."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Request:
     """A request that can be sent again.
 
     Attributes:
-        params: The parameters of the call, also for the tokens that AWS reserves.
-        take_lease: Waits for a lease.
-        send: Sends the request with it.
-        timeout: Seconds to wait at most before an attempt, or None for as long as other calls get through.
+        pool: The pool to lease clients from.
+        spec: The recipe of the client.
+        operation: The client's method.
+        params: The parameters of the operation, also for the tokens that AWS reserves.
+        options: The options of the call. Its `pool_timeout` is the longest wait before an attempt; without it, a call
+            waits for as long as other calls get through.
+        measured: The measurement of the whole call.
     """
 
+    pool: SessionPool
+    spec: ClientSpec
+    operation: str
     params: Mapping[str, Any]
-    take_lease: Callable[[], Awaitable[Lease]]
-    send: Callable[[Lease], Awaitable[dict[str, Any]]]
-    timeout: float | None
+    options: CallOptions
+    measured: telemetry.Operation
+
+    async def take_lease(self) -> Lease:
+        """Wait for a lease."""
+        lease = await self.pool.lease(self.spec, self.options.pool_timeout)
+        self.measured.waited()
+        return lease
+
+    async def send(self, lease: Lease) -> dict[str, Any]:
+        """Send the request with a lease."""
+        return await send(lease, self.operation, self.params, self.options)
 
 
 class PacedCall:
@@ -62,7 +82,7 @@ class PacedCall:
             tokens = reserved_tokens if pacer.throttling else max_tokens
             call = Call(tokens(request.params))
             try:
-                await pacer.admit(call, request.timeout)
+                await pacer.admit(call, request.options.pool_timeout)
             except PatienceEndedError as error:
                 raise pacer.explained(None) from error
             self._call = call
@@ -100,7 +120,7 @@ class PacedCall:
             if self._pacer is not None and self._call is not None and self._pacer.is_early(self._call):
                 # The throttling became known while the call waited for a connection.
                 self._give_lease_back()
-                await self._recalled(self._pacer, self._call, request.timeout)
+                await self._recalled(self._pacer, self._call, request.options.pool_timeout)
                 continue
             try:
                 response = await request.send(lease)
@@ -132,7 +152,9 @@ class PacedCall:
         self._call = None
         call.tokens = reserved_tokens(request.params)
         try:
-            await pacer.refused(call, refusal, resource, min(retry_after, MAX_WAIT_SECONDS), request.timeout)
+            await pacer.refused(
+                call, refusal, resource, min(retry_after, MAX_WAIT_SECONDS), request.options.pool_timeout
+            )
         except PatienceEndedError as error:
             raise pacer.explained(refusal) from error
         self._call = call

@@ -11,9 +11,7 @@ from pydantic_ai_aiobedrock._config.call_options import NO_OPTIONS, PACED, CallO
 from pydantic_ai_aiobedrock._config.client_spec import ClientSpec
 from pydantic_ai_aiobedrock._core import telemetry
 from pydantic_ai_aiobedrock._core.awaited import awaited
-from pydantic_ai_aiobedrock._pool.loop_pool import Lease
 from pydantic_ai_aiobedrock._pool.session_pool import SessionPool
-from pydantic_ai_aiobedrock._runtime.auth_retry import send
 from pydantic_ai_aiobedrock._runtime.paced_call import PacedCall, Request
 from pydantic_ai_aiobedrock._runtime.pacer import Pacer
 from pydantic_ai_aiobedrock._runtime.token_quota import used_tokens
@@ -100,7 +98,7 @@ class BedrockRuntime:
         with telemetry.Operation(family, params, self.meta.endpoint_url) as measured:
             # Below, a throttled attempt ends the call, even if the caller waits for another.
             options = PACED if options is NO_OPTIONS else replace(options, paced=True)
-            request = self._request(operation, params, options, measured)
+            request = Request(self.pool, self.spec, operation, params, options, measured)
             call = PacedCall(await self._pacer(family, params, options))
             try:
                 response: dict[str, Any] = await call.send(request)
@@ -192,16 +190,3 @@ class BedrockRuntime:
             return None
         model = str(params.get('modelId'))
         return await self.pool.pacer((self.spec, family, model), partial(Pacer, family, model, self.spec.region_name))
-
-    def _request(
-        self, operation: Operation, params: Mapping[str, Any], options: CallOptions, measured: telemetry.Operation
-    ) -> Request:
-        async def take_lease() -> Lease:
-            lease = await self.pool.lease(self.spec, options.pool_timeout)
-            measured.waited()
-            return lease
-
-        async def send_with(lease: Lease) -> dict[str, Any]:
-            return await send(lease, operation, params, options)
-
-        return Request(params, take_lease, send_with, options.pool_timeout)
