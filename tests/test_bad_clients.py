@@ -136,13 +136,6 @@ async def test_coroutines_of_the_client_in_a_task_group_and_on_a_loop_of_a_threa
     assert len(bedrock.requests) == 3
 
 
-def test_the_events_of_the_client() -> None:
-    meta = BedrockProvider(region_name='us-east-1').client.meta
-    assert not hasattr(meta, 'events')
-    with pytest.raises(AsyncClientError, match=r'`AioSession\(\)\.register\(\.\.\.\)`'):
-        meta.events.register('before-call', print)
-
-
 async def test_handlers_of_botocore_events_that_a_session_brings_are_called(bedrock: LocalBedrock) -> None:
     """The way that the error about `meta.events` names."""
     called: list[str] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -72,7 +73,9 @@ async def test_agents_whose_failures_are_too_few_for_a_job_get_their_own_error(
     from pydantic_ai.capabilities import BatchModelRequests
 
     bedrock.reply(THROTTLING, when=lambda asked: asked.last_user_text == 'No', times=None)
-    batching = BatchModelRequests(max_requests=5, poll_interval=OFTEN, max_poll_interval=OFTEN, max_wait=OFTEN)
+    # The agents begin within this time, also on a busy machine; the request that is sent again waits for it in vain.
+    wait = timedelta(seconds=2)
+    batching = BatchModelRequests(max_requests=5, poll_interval=OFTEN, max_poll_interval=OFTEN, max_wait=wait)
     agent = Agent(like(model, min_records=5), capabilities=[batching])
     texts = ['Yes', 'Yes', 'No', 'Yes', 'Yes']
     results = await asyncio.gather(*(agent.run(text) for text in texts), return_exceptions=True)

@@ -112,22 +112,6 @@ async def test_credentials_that_stay_the_same_are_asked_for_once_by_all_calls_th
     assert times_read(caplog) < 10  # Calls that were sent after the answer have failed apart from the others.
 
 
-async def test_a_call_is_retried_once_and_then_says_that_the_new_credentials_are_refused_too(
-    bedrock: LocalBedrock, pool: SessionPool, credentials_file: Path
-) -> None:
-    client = runtime(bedrock, pool)
-    await client.converse(**hello())
-    write_credentials(credentials_file, bedrock.rotate_credentials())
-    bedrock.revoke(bedrock.aws_access_key_id)
-    with pytest.raises(ClientError, match='new ones from shared-credentials-file, resolved after others were refused'):
-        await client.converse(**hello())
-    assert [request.error_code for request in bedrock.requests] == [
-        None,
-        'ExpiredTokenException',
-        'UnrecognizedClientException',
-    ]
-
-
 async def test_an_agent_sees_the_refusal_of_aws_with_the_source_of_the_credentials(
     bedrock: LocalBedrock, pool: SessionPool, credentials_file: Path
 ) -> None:

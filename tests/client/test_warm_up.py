@@ -59,11 +59,6 @@ async def test_warm_up_opens_no_more_connections_than_calls_may_be_in_flight(
     assert bedrock.stats().connections == 4
 
 
-async def test_warm_up_refuses_to_open_no_connection(bedrock: LocalBedrock, pool: SessionPool) -> None:
-    with pytest.raises(ValueError, match='`connections` must be positive, not 0'):
-        await runtime(bedrock, pool).warm_up(0)
-
-
 async def test_warm_up_fails_as_a_call_would(bedrock: LocalBedrock, pool: SessionPool, keys: dict[str, str]) -> None:
     client = runtime(bedrock, pool, base_url=f'http://127.0.0.1:{free_port()}', **keys)
     with pytest.raises(EndpointConnectionError):

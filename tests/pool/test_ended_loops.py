@@ -6,6 +6,7 @@ import asyncio
 import time
 from typing import Any
 
+import pytest
 from scripts import run
 from served_bedrock import make_runtime
 
@@ -75,3 +76,36 @@ def test_a_script_that_ends_while_the_loop_of_another_thread_runs_ends_clean(bed
     )
     assert out == '1\n'
     assert err == ''
+
+
+def test_a_pool_of_a_loop_that_nest_asyncio_left_open_can_be_collected(bedrock: LocalBedrock) -> None:
+    pytest.importorskip('nest_asyncio', reason='its `run` closes neither the loop nor the async generators of it')
+    out, err = run(
+        bedrock,
+        """
+        import gc, warnings, weakref
+        import nest_asyncio
+        # The loop and the connections are left open.
+        warnings.simplefilter('ignore', ResourceWarning)
+        nest_asyncio.apply()
+        loop = asyncio.get_event_loop_policy().new_event_loop()
+        asyncio.set_event_loop(loop)
+
+        async def call():
+            pool = SessionPool()
+            model = BedrockConverseModel('us.amazon.nova-lite-v1:0', provider=BedrockProvider(pool=pool))
+            await Agent(model).run('hello')
+            return weakref.ref(pool)
+
+        pool_of_the_call = asyncio.run(call())
+        print(loop.is_closed())
+        asyncio.set_event_loop(None)
+        del loop
+        gc.collect()
+        print(pool_of_the_call())
+        """,
+    )
+    assert out == 'False\nNone\n'
+    # That connections are left open is reported; that the pool waits in a finalizer, where it cannot, would be, too.
+    assert 'GeneratorExit' not in err
+    assert 'never awaited' not in err

@@ -157,6 +157,10 @@ def test_a_limit_that_is_not_positive_is_refused_by_name(name: str) -> None:
         SessionPool(**arguments)
 
 
+def test_a_pool_shows_how_long_a_call_waits_in_it() -> None:
+    assert SessionPool(pool_timeout=7).pool_timeout == 7
+
+
 async def test_a_client_that_is_held_but_idle_makes_room_for_another_if_no_other_can(bedrock: LocalBedrock) -> None:
     """Providers that are entered, one per tenant, do not fill the pool for good."""
     pool = SessionPool(max_clients=2, pool_timeout=15)

@@ -70,6 +70,25 @@ async def test_a_file_whose_deletion_takes_too_long_is_named(
     assert f'The file {URI} may be left: deleting it took more than 0.2 s.' in str(refused.value)
 
 
+async def test_a_file_whose_deletion_is_refused_is_named(bedrock: LocalBedrock, files: BatchFiles) -> None:
+    bedrock.fault(REFUSED, operation='PutObject')
+    bedrock.fault(REFUSED, operation='DeleteObject')
+    with pytest.raises(ClientError) as refused:
+        await files.upload(URI, [RECORD])
+    assert f'The file {URI} may be left: deleting it failed (An error occurred (AccessDenied)' in str(refused.value)
+
+
+async def test_uploads_that_a_killed_process_began_for_a_file_are_aborted_and_no_others(
+    bedrock: LocalBedrock, files: BatchFiles
+) -> None:
+    bucket, _, key = URI.removeprefix('s3://').partition('/')
+    abandoned = {bedrock.objects.begin_upload(bucket, key, {}) for _ in range(2)}
+    other = bedrock.objects.begin_upload(bucket, f'{key}.of-another', {})
+    assert bedrock.objects.uploads.keys() == {*abandoned, other}
+    await files.abort_uploads(URI)
+    assert bedrock.objects.uploads.keys() == {other}
+
+
 async def test_parts_whose_removal_is_refused_are_named(
     bedrock: LocalBedrock, files: BatchFiles, in_parts: list[bytes]
 ) -> None:
@@ -105,6 +124,11 @@ async def test_an_upload_that_is_gone_is_complete_only_if_its_file_is_there(
     with pytest.raises(ClientError, match='NoSuchUpload'):
         await files.upload(URI, in_parts)
     assert bedrock.objects.list() == []
+
+
+async def test_a_last_line_without_a_line_feed_is_a_line(bedrock: LocalBedrock, files: BatchFiles) -> None:
+    bedrock.objects.put(URI, b'one\ntwo')
+    assert [line async for line in files.lines(URI)] == [b'one', b'two']
 
 
 async def test_a_download_that_breaks_after_its_last_byte_is_whole(bedrock: LocalBedrock, files: BatchFiles) -> None:

@@ -21,6 +21,7 @@ from pydantic_ai_aiobedrock import (
 )
 from pydantic_ai_aiobedrock._client.event_stream import ConverseEventStream
 from pydantic_ai_aiobedrock._runtime.runtime import BedrockRuntime
+from pydantic_ai_aiobedrock.errors import AsyncClientError
 
 NOVA = 'us.amazon.nova-lite-v1:0'
 CLAUDE = 'anthropic.claude-sonnet-4-20250514-v1:0'
@@ -203,6 +204,21 @@ async def test_a_read_that_waits_fails_when_another_task_closes_the_stream(
         await reader
     with pytest.raises(ResponseStreamingError, match='the stream has been closed'):
         await anext(stream)
+
+
+# Refused
+
+
+def test_the_events_of_botocore_are_refused_with_the_way_to_them() -> None:
+    meta = BedrockProvider(region_name='us-east-1').client.meta
+    assert not hasattr(meta, 'events')
+    with pytest.raises(AsyncClientError, match=r'`AioSession\(\)\.register\(\.\.\.\)`'):
+        meta.events.register('before-call', print)
+
+
+async def test_warm_up_refuses_to_open_no_connection(runtime: BedrockRuntime) -> None:
+    with pytest.raises(ValueError, match='`connections` must be positive, not 0'):
+        await runtime.warm_up(0)
 
 
 # What it says of itself
