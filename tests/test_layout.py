@@ -42,7 +42,8 @@ def module_of(step: str) -> tuple[ModuleType, list[str]]:
     raise AssertionError(f'{step} is in no module')
 
 
-def function_of(step: str) -> FunctionType:
+def function_of(step: str) -> FunctionType | type:
+    """Return the function of a step, or the class whose methods are the step."""
     found: Any
     found, path = module_of(step)
     for name in path:
@@ -50,11 +51,15 @@ def function_of(step: str) -> FunctionType:
     return inspect.unwrap(found)
 
 
-def calls(function: FunctionType) -> Iterator[tuple[str, str, list[str]]]:
-    """Yield each call in a function: the name that is called, the object that it is called on, and the arguments."""
+def calls(function: FunctionType | type) -> Iterator[tuple[str, str, list[str]]]:
+    """Yield each call in a function: the name that is called, the object that it is called on, and the arguments.
+
+    An argument is a name, or an attribute by its name.
+    """
     for node in ast.walk(ast.parse(textwrap.dedent(inspect.getsource(function)))):
         if isinstance(node, ast.Call):
-            arguments = [argument.id for argument in node.args if isinstance(argument, ast.Name)]
+            arguments = [each.id for each in node.args if isinstance(each, ast.Name)]
+            arguments += [each.attr for each in node.args if isinstance(each, ast.Attribute)]
             if isinstance(node.func, ast.Name):
                 yield node.func.id, '', arguments
             elif isinstance(node.func, ast.Attribute):
