@@ -88,7 +88,7 @@ def test_a_pool_of_a_loop_that_nest_asyncio_left_open_can_be_collected(bedrock: 
         # The loop and the connections are left open.
         warnings.simplefilter('ignore', ResourceWarning)
         nest_asyncio.apply()
-        loop = asyncio.get_event_loop_policy().new_event_loop()
+        loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
 
         async def call():
