@@ -142,9 +142,8 @@ REQUEST: dict[str, Any] = {
 
 
 def asked(*blocks: Any) -> list[Any]:
-    return messages_request({**REQUEST, 'messages': [{'role': 'user', 'content': list(blocks)}]})['messages'][0][
-        'content'
-    ]
+    request = messages_request({**REQUEST, 'messages': [{'role': 'user', 'content': list(blocks)}]})
+    return request['messages'][0]['content']
 
 
 def test_a_minimal_request_has_the_members_that_bedrock_requires() -> None:
@@ -174,10 +173,21 @@ def test_an_image_is_sent_as_base64() -> None:
     ]
 
 
-def test_thinking_is_sent_with_its_signature() -> None:
-    assert asked({'reasoningContent': {'reasoningText': {'text': 'a', 'signature': 'b'}}}) == [
-        {'type': 'thinking', 'thinking': 'a', 'signature': 'b'}
-    ]
+def test_system_prompts_settings_and_the_choice_of_a_tool_have_the_names_of_messages() -> None:
+    settings = {'maxTokens': 10, 'temperature': 0.5, 'topP': 0.9, 'stopSequences': ['a']}
+    tools = {'tools': [{'toolSpec': {'name': 'b', 'inputSchema': {'json': {}}}}], 'toolChoice': {'tool': {'name': 'b'}}}
+    asked_of_claude = messages_request(
+        {**REQUEST, 'system': [{'text': 'c'}], 'inferenceConfig': settings, 'toolConfig': tools}
+    )
+    assert asked_of_claude == {
+        **messages_request(REQUEST),
+        'system': [{'type': 'text', 'text': 'c'}],
+        'temperature': 0.5,
+        'top_p': 0.9,
+        'stop_sequences': ['a'],
+        'tools': [{'name': 'b', 'input_schema': {}}],
+        'tool_choice': {'type': 'tool', 'name': 'b'},
+    }
 
 
 def test_documents_of_text_are_sent_as_text() -> None:
@@ -294,10 +304,7 @@ def response(content: list[Any], **members: Any) -> dict[str, Any]:
     return converse_response(answer)
 
 
-answered = st.lists(
-    texts | tool_uses | thinking,
-    max_size=4,
-)
+answered = st.lists(texts | tool_uses | thinking, max_size=4)
 
 
 @property_test
@@ -306,6 +313,28 @@ def test_content_comes_back_as_converse_would_return_it(blocks: list[Any]) -> No
     assert response([part for block in blocks for part in claude._content(block)])['output'] == {
         'message': {'role': 'assistant', 'content': blocks}
     }
+
+
+@pytest.mark.parametrize(
+    ('block', 'block_of_claude'),
+    [
+        ({'text': 'a'}, {'type': 'text', 'text': 'a'}),
+        (
+            {'toolUse': {'toolUseId': 'a', 'name': 'b', 'input': {'c': 1}}},
+            {'type': 'tool_use', 'id': 'a', 'name': 'b', 'input': {'c': 1}},
+        ),
+        (
+            {'reasoningContent': {'reasoningText': {'text': 'a', 'signature': 'b'}}},
+            {'type': 'thinking', 'thinking': 'a', 'signature': 'b'},
+        ),
+    ],
+    ids=['text', 'a call of a tool', 'thinking'],
+)
+def test_an_answer_is_the_same_in_both_formats_wherever_it_stands(
+    block: dict[str, Any], block_of_claude: dict[str, Any]
+) -> None:
+    assert asked(block) == [block_of_claude]
+    assert response([block_of_claude])['output'] == {'message': {'role': 'assistant', 'content': [block]}}
 
 
 @pytest.mark.parametrize('reason', ['end_turn', 'tool_use', 'max_tokens', 'stop_sequence', 'a_new_reason'])
