@@ -187,6 +187,41 @@ def test_closing_cancels_nobody_when_the_loop_of_another_thread_ends_meanwhile(b
     assert out == '<SessionPool closed>\n'
 
 
+def test_closing_leaves_a_loop_that_is_about_to_end_to_its_own_thread(bedrock: LocalBedrock) -> None:
+    program = """
+    import time
+    import pydantic_ai_aiobedrock._pool.session_pool
+    from pydantic_ai_aiobedrock._pool.loop_pool import LoopPool
+    pydantic_ai_aiobedrock._pool.session_pool.ENDING_SECONDS = 15
+    stands_still = threading.Event()
+    closed_by, aclose = [], LoopPool.aclose
+
+    async def seen(loop_pool, grace):
+        closed_by.append(threading.current_thread().name)
+        await aclose(loop_pool, grace)
+
+    LoopPool.aclose = seen
+
+    def call_and_end():
+        runner = asyncio.Runner()
+        runner.run(agent.run('hello'))
+        stands_still.set()
+        while '[' in repr(pool):
+            time.sleep(0.001)
+        runner.close()
+
+    thread = threading.Thread(target=call_and_end, name='its own')
+    thread.start()
+    stands_still.wait(15)
+    asyncio.run(pool.aclose())
+    thread.join()
+    print(closed_by)
+    """
+    out, err = run(bedrock, program)
+    assert err == ''
+    assert out == "['its own']\n"
+
+
 def test_the_repr_and_the_counts_of_a_pool_can_be_asked_for_from_another_thread(bedrock: LocalBedrock) -> None:
     program = """
     sys.setswitchinterval(1e-6)

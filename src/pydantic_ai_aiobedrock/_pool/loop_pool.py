@@ -106,6 +106,12 @@ class LoopPool:
         """The loop was closed, or stands still and the thread that ran it is gone."""
         return self.loop.is_closed() or not (self.loop.is_running() or self._thread.is_alive())
 
+    @property
+    def may_be_ending(self) -> bool:
+        """The loop stands still, but its thread, which is another, lives: `asyncio.run` may be about to close it."""
+        alive = self._thread.is_alive() and self._thread is not threading.current_thread()
+        return alive and not self.loop.is_running() and not self.loop.is_closed()
+
     async def start(self, end_of_loop: AsyncGenerator[None]) -> None:
         """Begin to iterate the generator whose closing, at the end of the loop, closes this pool."""
         self._end_of_loop = end_of_loop

@@ -26,6 +26,9 @@ _Paced = TypeVar('_Paced', bound=Paced)
 CLOSE_SECONDS = 5
 """Closing the clients of another thread's loop may take this long."""
 
+ENDING_SECONDS = 0.5
+"""Between the coroutines that `asyncio.run` runs in the end, a loop stands still, but not as long as this."""
+
 
 @dataclass(frozen=True)
 class PoolStats:
@@ -159,6 +162,11 @@ class SessionPool:
         """
         self._closed = True
         running = asyncio.get_running_loop()
+        # A loop that is about to end closes its clients itself, and must not find itself run by somebody else. Nothing
+        # announces that end in this thread.
+        ended_at = running.time() + ENDING_SECONDS
+        while running.time() < ended_at and any(each.may_be_ending for each in self._open_loops()):  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
         loop_pools = self._open_loops()
         elsewhere = [
             asyncio.wrap_future(asyncio.run_coroutine_threadsafe(loop_pool.aclose(grace), loop_pool.loop))
