@@ -31,7 +31,6 @@ from served_bedrock import make_provider
 
 from local_bedrock import LocalBedrock, Reply, ToolCall
 from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider, SessionPool
-from pydantic_ai_aiobedrock._core.turns import CALLS_PER_TURN
 
 NOVA = 'us.amazon.nova-lite-v1:0'
 CLAUDE = 'us.anthropic.claude-sonnet-4-5-20250929-v1:0'
@@ -86,8 +85,8 @@ async def test_runs_that_begin_at_once_leave_the_loop_to_others_in_between(model
             await asyncio.sleep(0)
             by_turn.append(begun - before)
         await asyncio.gather(*runs)
-    # Those that had to wait, and those that did not, may meet.
-    assert max(by_turn) <= 2 * CALLS_PER_TURN
+    # Runs that were let in by different turns may meet later on; without turns all but one come together.
+    assert max(by_turn) <= len(runs) // 2
 
 
 async def test_run_stream_gives_the_words_as_they_come(bedrock: LocalBedrock, model: BedrockConverseModel) -> None:
