@@ -22,7 +22,7 @@ def make(
         name: The environment's name.
         environment: Its requirements.
         folder: The folder of all environments.
-        say: Told what takes its time.
+        say: A function that is told about slow steps.
         python_version: A version, such as `3.13`; that of this interpreter if omitted.
 
     Raises:

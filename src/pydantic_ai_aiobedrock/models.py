@@ -259,10 +259,6 @@ class BedrockConverseModel(RunsBatches, seam.ConverseOverrides, _Rebuilt):
         """Map the errors that upstream raises for a response that is not of Converse."""
         return map_shape_errors(self.model_name)
 
-    async def run_begins(self) -> None:
-        """Wait for a turn of the event loop, which hundreds of runs that begin at once would hold up."""
-        await turns().runs.take()
-
     def sending(
         self, settings: ModelSettings | None, messages: Sequence[ModelMessage] = ()
     ) -> AbstractContextManager[None]:

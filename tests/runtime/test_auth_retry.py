@@ -10,23 +10,23 @@ from botocore.exceptions import ClientError
 from credential_sources import current, hello, runtime, write_credentials
 
 from local_bedrock import ErrorReply, LocalBedrock
-from pydantic_ai_aiobedrock import SessionPool
+from pydantic_ai_aiobedrock import BedrockRuntime, SessionPool
 
 
 @pytest.fixture
-def credentials_file(bedrock: LocalBedrock) -> Path:
-    """Return the shared credentials file, with the access key that Bedrock accepts in it."""
+async def client(bedrock: LocalBedrock, pool: SessionPool) -> BedrockRuntime:
+    """Return a client whose key Bedrock accepted once, and replaced by that in the credentials file since then."""
     path = Path(os.environ['AWS_SHARED_CREDENTIALS_FILE'])
     write_credentials(path, current(bedrock))
-    return path
+    client = runtime(bedrock, pool)
+    await client.converse(**hello())
+    write_credentials(path, bedrock.rotate_credentials())
+    return client
 
 
 async def test_a_call_is_retried_once_and_then_says_that_the_new_credentials_are_refused_too(
-    bedrock: LocalBedrock, pool: SessionPool, credentials_file: Path
+    bedrock: LocalBedrock, client: BedrockRuntime
 ) -> None:
-    client = runtime(bedrock, pool)
-    await client.converse(**hello())
-    write_credentials(credentials_file, bedrock.rotate_credentials())
     bedrock.revoke(bedrock.aws_access_key_id)
     with pytest.raises(ClientError, match='new ones from shared-credentials-file, resolved after others were refused'):
         await client.converse(**hello())
@@ -38,11 +38,8 @@ async def test_a_call_is_retried_once_and_then_says_that_the_new_credentials_are
 
 
 async def test_a_call_that_fails_otherwise_with_new_credentials_says_nothing_of_them(
-    bedrock: LocalBedrock, pool: SessionPool, credentials_file: Path
+    bedrock: LocalBedrock, client: BedrockRuntime
 ) -> None:
-    client = runtime(bedrock, pool)
-    await client.converse(**hello())
-    write_credentials(credentials_file, bedrock.rotate_credentials())
     # It is met by the second attempt: the key of the first is not accepted.
     bedrock.fault(ErrorReply(400, 'ValidationException', 'Not like this.'))
     with pytest.raises(ClientError, match=r'Not like this\.$'):

@@ -109,8 +109,8 @@ class LoopPool:
     @property
     def may_be_ending(self) -> bool:
         """The loop stands still, but its thread, which is another, lives: `asyncio.run` may be about to close it."""
-        alive = self._thread.is_alive() and self._thread is not threading.current_thread()
-        return alive and not self.loop.is_running() and not self.loop.is_closed()
+        elsewhere = self._thread is not threading.current_thread()
+        return elsewhere and not self.loop.is_running() and not self.has_ended
 
     async def start(self, end_of_loop: AsyncGenerator[None]) -> None:
         """Begin to iterate the generator whose closing, at the end of the loop, closes this pool."""

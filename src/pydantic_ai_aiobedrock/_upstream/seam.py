@@ -29,6 +29,8 @@ from pydantic_ai.models import bedrock as models
 from pydantic_ai.providers import Provider, gateway
 from pydantic_ai.providers import bedrock as providers
 
+from pydantic_ai_aiobedrock._core.turns import turns
+
 SUPPORTED = '>=2.33.0,<3'
 """The releases of pydantic-ai-slim whose seam is known; the same range stands in pyproject.toml."""
 
@@ -246,10 +248,6 @@ class ConverseOverrides:
         """Return the context in which upstream maps a response."""
         raise NotImplementedError
 
-    async def run_begins(self) -> None:
-        """Wait, at the beginning of a run, until its own work may hold up the event loop."""
-        raise NotImplementedError
-
     def batch_identity(self) -> str:
         """Return an identity shared by models that may look after each other's batches."""
         raise NotImplementedError
@@ -274,8 +272,8 @@ class ConverseOverrides:
 
     @asynccontextmanager
     async def _run_scope(self) -> AsyncGenerator[None]:
-        # Older releases do not ask.
-        await self.run_begins()
+        # Hundreds of runs that begin at once would hold up the loop. Older releases do not enter this.
+        await turns().runs.take()
         async with cast(Any, super())._run_scope():
             yield
 
