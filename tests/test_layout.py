@@ -95,7 +95,7 @@ def test_no_file_is_longer_than_400_lines() -> None:
 
 
 def test_each_step_of_a_call_calls_the_next_by_its_name() -> None:
-    assert len(STEPS) == 11
+    assert len(STEPS) == 12
     for step, following in pairwise(STEPS):
         name = following.rpartition('.')[2]
         called = {called for called, _, _ in calls(function_of(step))}
@@ -103,14 +103,14 @@ def test_each_step_of_a_call_calls_the_next_by_its_name() -> None:
 
 
 def test_from_the_seam_on_each_step_hands_the_parameters_on() -> None:
-    for step, following in pairwise(STEPS[3:-1]):
+    for step, following in pairwise(STEPS[3:-2]):
         name = following.rpartition('.')[2]
         handed_on = [arguments for called, _, arguments in calls(function_of(step)) if called == SEAM.get(name, name)]
         assert any('params' in arguments for arguments in handed_on), f'{step} does not hand params to {following}'
 
 
-def test_the_last_step_sends_with_aiohttp() -> None:
-    assert ('request', 'session') in {(called, on) for called, on, _ in calls(function_of(STEPS[-1]))}
+def test_the_last_step_sends_over_a_connection_of_aiohttps() -> None:
+    assert ('connect', 'self._connector') in {(called, on) for called, on, _ in calls(function_of(STEPS[-1]))}
 
 
 def test_upstream_calls_this_package_where_the_way_says_so() -> None:

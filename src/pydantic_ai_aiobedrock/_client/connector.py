@@ -8,6 +8,7 @@ import weakref
 from typing import Any
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
 from botocore.exceptions import InvalidConfigError
 from botocore.httpsession import create_urllib3_context, get_cert_path
 
@@ -42,11 +43,12 @@ class Connector(aiohttp.TCPConnector):
             # aiohttp would take a response that came unasked for the answer to the request that is sent now. What a
             # server says first on a new connection it would say on the next, too.
             if protocol is None or protocol not in self._used or not protocol.should_close:
-                if protocol is not None:
+                if protocol is not None and protocol not in self._used:
                     self._used.add(protocol)
+                    protocol.__class__ = _Protocol
                 self.in_use += 1
                 connection.add_callback(self._given_back)
-                # aiohttp makes its connections itself.
+                # aiohttp makes its connections, like their protocols, itself.
                 connection.__class__ = _Connection
                 self._handed_out.add(connection)
                 return connection
@@ -75,6 +77,19 @@ class Connector(aiohttp.TCPConnector):
             connection.close()
 
 
+class _Protocol(ResponseHandler):
+    """A protocol that does not resume what has not been paused."""
+
+    def resume_reading(self, *args: Any, **kwargs: Any) -> None:
+        # aiohttp calls this for each piece that is read.
+        if self._reading_paused:
+            super().resume_reading(*args, **kwargs)
+
+    def forget(self) -> None:
+        """Forget a response that nobody has taken, and that refers to the protocol: a cycle."""
+        self._buffer.clear()
+
+
 class _Connection(aiohttp.connector.Connection):
     """A connection that is gone as soon as it is given up: over TLS aiohttp's would wait for the peer to agree."""
 
@@ -90,6 +105,8 @@ class _Connection(aiohttp.connector.Connection):
     def _abort(self) -> None:
         if self.transport is not None:
             self.transport.abort()
+        if isinstance(self.protocol, _Protocol):
+            self.protocol.forget()
 
 
 def _mark_closed(transport: Any) -> None:

@@ -11,6 +11,7 @@ from botocore.eventstream import EventStream
 from botocore.exceptions import EventStreamError, ResponseStreamingError
 
 from pydantic_ai_aiobedrock._client.error_translation import translate_reading
+from pydantic_ai_aiobedrock._client.exchange import RawResponse
 from pydantic_ai_aiobedrock._core.telemetry import OwnedLease, StreamProgress
 from pydantic_ai_aiobedrock._core.turns import turns
 from pydantic_ai_aiobedrock._wire.converse import decode_event
@@ -31,7 +32,7 @@ class ConverseEventStream(EventStream):  # pyright: ignore[reportMissingTypeArgu
     See https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ConverseStream.html.
     """
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
+    def __init__(self, response: RawResponse | aiohttp.ClientResponse) -> None:
         """Take over the response whose body the events are read from."""
         # A botocore EventStream by class only, which instrumentations look for.
         self._response = response
@@ -56,7 +57,7 @@ class ConverseEventStream(EventStream):  # pyright: ignore[reportMissingTypeArgu
         self._lease = lease
         self._send_again = send_again
 
-    def hand_over(self) -> tuple[aiohttp.ClientResponse, EventStreamDecoder, Iterator[Message]]:
+    def hand_over(self) -> tuple[RawResponse | aiohttp.ClientResponse, EventStreamDecoder, Iterator[Message]]:
         """Give the response to another stream, and close it no more."""
         self._closed = True
         return self._response, self._decoder, self._messages
@@ -166,7 +167,7 @@ class ConverseEventStream(EventStream):  # pyright: ignore[reportMissingTypeArgu
         self.close()
 
 
-def _close_late(response: aiohttp.ClientResponse, lease: OwnedLease | None) -> None:
+def _close_late(response: RawResponse | aiohttp.ClientResponse, lease: OwnedLease | None) -> None:
     response.close()
     if lease is not None:
         lease.release()

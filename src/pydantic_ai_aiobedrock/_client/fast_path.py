@@ -24,6 +24,7 @@ from pydantic_ai_aiobedrock._client.botocore_call import call_botocore
 from pydantic_ai_aiobedrock._client.continued import encode_onward
 from pydantic_ai_aiobedrock._client.encoding import encode
 from pydantic_ai_aiobedrock._client.event_stream import ConverseEventStream
+from pydantic_ai_aiobedrock._client.exchange import SignedRequest
 from pydantic_ai_aiobedrock._client.listeners import Listeners
 from pydantic_ai_aiobedrock._client.throttling import is_throttling
 from pydantic_ai_aiobedrock._client.transport import HTTPSession
@@ -49,17 +50,6 @@ _HEADERS: Final = frozenset(
 """Headers that are known to be a request's own, or the same in every request; of any other that is not known."""
 
 _METADATA: Final = frozenset({'RequestId', 'HostId', 'HTTPStatusCode', 'HTTPHeaders', 'RetryAttempts'})
-
-
-@dataclass(slots=True)
-class _Request:
-    """A prepared request, as the transport takes it."""
-
-    url: str
-    headers: Mapping[str, str | bytes]
-    body: bytes | bytearray
-    stream_output: bool
-    method: str = 'POST'
 
 
 @dataclass(slots=True)
@@ -162,7 +152,7 @@ class FastPath:
             # an attempt after this would need them.
             params['messages'].clear()
         try:
-            outcome = await self._transport.send(_Request(template.url, headers, body, operation.streams), options)
+            outcome = await self._transport.send(SignedRequest(template.url, headers, body, operation.streams), options)
         except Exception as error:
             outcome = error
         if released and (isinstance(outcome, Exception) or outcome.status_code >= 300):

@@ -25,6 +25,7 @@ from yarl import URL
 
 from pydantic_ai_aiobedrock._client.connector import Connector, FairResponse, ssl_context
 from pydantic_ai_aiobedrock._client.error_translation import translate
+from pydantic_ai_aiobedrock._client.exchange import HEADER_LINE_BYTES, Exchange, RawResponse, SignedRequest
 from pydantic_ai_aiobedrock._client.request_body import PIECE_BYTES, RequestBody, WriteTimedOutError
 from pydantic_ai_aiobedrock._client.resolver import Resolver
 from pydantic_ai_aiobedrock._config.call_options import NO_OPTIONS, PACED, CallOptions, call_options
@@ -34,9 +35,6 @@ from pydantic_ai_aiobedrock.errors import PoolClosedError, WriteTimeoutError
 
 TCP_KEEPALIVE_SECONDS = 60
 """A probe each minute: NAT gateways and network load balancers drop a flow that is silent for 350 s."""
-
-HEADER_LINE_BYTES = 64 * 1024
-"""The longest line of headers of a response, like in http.client, which boto3 uses."""
 
 IDLE_SECONDS = 12
 """An idle connection is closed after this, before Bedrock does so, after some 20 s, under a request on its way."""
@@ -51,8 +49,10 @@ class Response(AioAWSResponse):
         fields: The headers, by their names in lower case.
     """
 
-    def __init__(self, url: str, status: int, fields: dict[str, str], raw: aiohttp.ClientResponse) -> None:
-        """Take a response of aiohttp, whose body has not been read."""
+    def __init__(
+        self, url: str, status: int, fields: dict[str, str], raw: aiohttp.ClientResponse | RawResponse
+    ) -> None:
+        """Take a response, whose body has not been read."""
         # The headers that botocore's own initializer would make cost more than all the rest, and most calls need none.
         self.url = url
         self.status_code = status
@@ -71,9 +71,13 @@ class PreparedRequest(Protocol):
 
     method: str
     url: str
-    headers: Mapping[str, str | bytes]
     body: Any
     stream_output: bool
+
+    @property
+    def headers(self) -> Mapping[str, str | bytes]:
+        """The headers of the request."""
+        ...
 
 
 class HTTPSession:
@@ -115,6 +119,7 @@ class HTTPSession:
         self._make_ssl_context = partial(ssl_context, verify, client_cert)
         self._ssl_context: ssl.SSLContext | None = None
         self._session: aiohttp.ClientSession | None = None
+        self._exchange: Exchange | None = None
         self._closed = False
         # A dict, unlike a WeakSet, can be copied while other threads change it.
         self._sockets: dict[int, weakref.ref[socket.socket]] = {}
@@ -142,7 +147,7 @@ class HTTPSession:
     async def close(self) -> None:
         """Close every connection, in use or idle, and send no more."""
         self._closed = True
-        session, self._session = self._session, None
+        session, self._session, self._exchange = self._session, None, None
         if session is not None:
             try:
                 if isinstance(session.connector, Connector):
@@ -164,17 +169,6 @@ class HTTPSession:
         if self._closed:
             # botocore would retry, over new connections, a call whose connection was closed with the client.
             raise PoolClosedError(_CLOSED)
-        headers = CIMultiDict(
-            [
-                (name, value.decode('utf-8') if isinstance(value, bytes) else value)
-                for name, value in request.headers.items()
-            ]
-        )
-        headers.setdefault('Accept-Encoding', 'identity')
-        # An early refusal is noticed without it, and a server that never asks for the body would be waited for.
-        headers.popall('Expect', None)
-        # Over TLS, botocore streams the bodies of S3, and says so itself; aiohttp takes that from an argument only.
-        chunked = headers.pop('Transfer-Encoding', '').lower() == 'chunked' or None
         options = call_options.get() if options is None else options
         timeout, write_seconds = self._timeout, self._timeout.sock_read
         if options is not NO_OPTIONS and options is not PACED:
@@ -184,27 +178,18 @@ class HTTPSession:
             )
             write_seconds = options.write_timeout or timeout.sock_read
         session = self._open_session()
-        connector = session.connector
         proxy, proxy_headers = self._proxy_for(request.url)
-        if proxy is not None and request.url.startswith('http:'):
-            # There is no tunnel: what is for the proxy goes with the request.
-            headers.update(proxy_headers)
-        body = request.body
-        if body and not (isinstance(body, bytes | str) and len(body) <= PIECE_BYTES):
-            body = RequestBody(body, write_seconds)
+        response: aiohttp.ClientResponse | RawResponse
         try:
-            response = await session.request(
-                request.method,
-                _parsed(request.url),
-                headers=headers,
-                data=body,
-                chunked=chunked,
-                timeout=timeout,
-                proxy=proxy,
-                proxy_headers=proxy_headers,
-                # A signature is good for one URL only.
-                allow_redirects=False,
-            )
+            if (
+                isinstance(request, SignedRequest)
+                and proxy is None
+                and (exchange := self._exchange) is not None
+                and exchange.takes(request)
+            ):
+                response = await exchange.send(request, timeout)
+            else:
+                response = await _request(session, request, timeout, write_seconds, proxy, proxy_headers)
             fields = {_field_name(name): value.decode('latin-1') for name, value in response.raw_headers}
             sent: Any = Response(request.url, response.status, fields, response)
             if not request.stream_output or response.status >= 300:
@@ -216,9 +201,9 @@ class HTTPSession:
                 raise PoolClosedError(_CLOSED) from None
             raise
         except Exception as error:
-            if isinstance(error, aiohttp.ClientConnectorError) and isinstance(connector, aiohttp.TCPConnector):
+            if isinstance(error, aiohttp.ClientConnectorError) and isinstance(session.connector, aiohttp.TCPConnector):
                 # The name may have got another address meanwhile: the next attempt asks again.
-                connector.clear_dns_cache()
+                session.connector.clear_dns_cache()
             if isinstance(error, WriteTimedOutError):
                 raise WriteTimeoutError(endpoint_url=redact_url(request.url), seconds=write_seconds) from None
             raise translate(error, request.url, proxy) from error
@@ -284,7 +269,7 @@ class HTTPSession:
 
         Nothing can be scheduled on it any more, as closing a transport does, so the sockets are closed under them.
         """
-        session, self._session = self._session, None
+        session, self._session, self._exchange = self._session, None, None
         if session is None:
             return
         for sock in self._alive():
@@ -342,6 +327,7 @@ class HTTPSession:
                 max_line_size=HEADER_LINE_BYTES,
                 max_field_size=HEADER_LINE_BYTES,
             )
+            self._exchange = Exchange(self._session)
         return self._session
 
     def _open_socket(self, address: tuple[Any, ...]) -> socket.socket:
@@ -357,6 +343,45 @@ class HTTPSession:
         sockets[key] = weakref.ref(sock, lambda _: sockets.pop(key, None))
         self.connections_opened += 1
         return sock
+
+
+async def _request(
+    session: aiohttp.ClientSession,
+    request: PreparedRequest,
+    timeout: aiohttp.ClientTimeout,
+    write_seconds: float | None,
+    proxy: URL | None,
+    proxy_headers: Mapping[str, str],
+) -> aiohttp.ClientResponse:
+    headers = CIMultiDict(
+        [
+            (name, value.decode('utf-8') if isinstance(value, bytes) else value)
+            for name, value in request.headers.items()
+        ]
+    )
+    headers.setdefault('Accept-Encoding', 'identity')
+    # An early refusal is noticed without it, and a server that never asks for the body would be waited for.
+    headers.popall('Expect', None)
+    # Over TLS, botocore streams the bodies of S3, and says so itself; aiohttp takes that from an argument only.
+    chunked = headers.pop('Transfer-Encoding', '').lower() == 'chunked' or None
+    if proxy is not None and request.url.startswith('http:'):
+        # There is no tunnel: what is for the proxy goes with the request.
+        headers.update(proxy_headers)
+    body = request.body
+    if body and not (isinstance(body, bytes | str) and len(body) <= PIECE_BYTES):
+        body = RequestBody(body, write_seconds)
+    return await session.request(
+        request.method,
+        _parsed(request.url),
+        headers=headers,
+        data=body,
+        chunked=chunked,
+        timeout=timeout,
+        proxy=proxy,
+        proxy_headers=proxy_headers,
+        # A signature is good for one URL only.
+        allow_redirects=False,
+    )
 
 
 @lru_cache(maxsize=256)

@@ -44,7 +44,8 @@ class AdaptedSchemas:
             UserError: Upstream can't adapt a tool's schema.
         """
         if not parameters.function_tools:
-            return customize(parameters)
+            has_schema = parameters.output_tools or parameters.output_object is not None
+            return customize(parameters) if has_schema else parameters
         keys: list[_Key] = [
             (transformer, tool.strict, _as_bytes(tool.parameters_json_schema)) for tool in parameters.function_tools
         ]
