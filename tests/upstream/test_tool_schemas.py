@@ -87,6 +87,34 @@ def test_a_schema_that_was_changed_in_place_is_adapted_anew() -> None:
     assert customized.function_tools[0].parameters_json_schema['properties']['days']['type'] == 'number'
 
 
+def test_what_a_tool_has_beside_its_schema_is_what_it_has_now() -> None:
+    ours = model()
+    changing = tool('one')
+    parameters = ModelRequestParameters(function_tools=[changing])
+    for description in ('Old.', 'New.', 'Old.'):
+        changing.description = description
+        for _ in range(2):
+            (customized,) = ours.customize_request_parameters(parameters).function_tools
+            assert customized.description == description
+    other = tool('one')
+    other.sequential = True
+    (customized,) = ours.customize_request_parameters(ModelRequestParameters(function_tools=[other])).function_tools
+    assert (
+        customized
+        == UpstreamConverseModel.customize_request_parameters(
+            ours, ModelRequestParameters(function_tools=[other])
+        ).function_tools[0]
+    )
+
+
+def test_parameters_without_a_schema_are_left_as_they_are() -> None:
+    ours = model()
+    parameters = ModelRequestParameters()
+    assert ours.customize_request_parameters(parameters) == UpstreamConverseModel.customize_request_parameters(
+        ours, parameters
+    )
+
+
 def test_the_number_of_schemas_that_are_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr('pydantic_ai_aiobedrock._upstream.tool_schemas.REMEMBERED', 3)
     ours = model()

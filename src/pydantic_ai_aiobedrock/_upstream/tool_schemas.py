@@ -6,6 +6,7 @@ import json
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
+from typing import NamedTuple
 
 from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.tools import ToolDefinition
@@ -14,7 +15,14 @@ from pydantic_core import to_json
 REMEMBERED = 1024
 """Schemas that are remembered at most; the oldest is forgotten first."""
 
-_Key = tuple[object, bool | None, bytes]
+_Key = tuple[object, str, bool | None, bytes]
+
+
+class _Adapted(NamedTuple):
+    """A tool as it was given, and as upstream adapted it: replaced as a whole, for threads share what is remembered."""
+
+    fields: dict[str, object]
+    tool: ToolDefinition
 
 
 class AdaptedSchemas:
@@ -25,7 +33,7 @@ class AdaptedSchemas:
     """
 
     def __init__(self) -> None:
-        self._adapted: OrderedDict[_Key, ToolDefinition] = OrderedDict()
+        self._adapted: OrderedDict[_Key, _Adapted] = OrderedDict()
 
     def customize(
         self,
@@ -47,7 +55,8 @@ class AdaptedSchemas:
             has_schema = parameters.output_tools or parameters.output_object is not None
             return customize(parameters) if has_schema else parameters
         keys: list[_Key] = [
-            (transformer, tool.strict, _as_bytes(tool.parameters_json_schema)) for tool in parameters.function_tools
+            (transformer, tool.name, tool.strict, _as_bytes(tool.parameters_json_schema))
+            for tool in parameters.function_tools
         ]
         found = [self._adapted.get(key) for key in keys]
         tools = list(zip(parameters.function_tools, keys, found, strict=True))
@@ -56,15 +65,21 @@ class AdaptedSchemas:
         return replace(
             customized,
             function_tools=[
-                replace(tool, parameters_json_schema=adapted.parameters_json_schema, strict=adapted.strict)
-                if adapted
-                else self._remember(key, next(new))
+                self._again(key, tool, adapted) if adapted else self._remember(key, tool, next(new))
                 for tool, key, adapted in tools
             ],
         )
 
-    def _remember(self, key: _Key, adapted: ToolDefinition) -> ToolDefinition:
-        self._adapted[key] = adapted
+    def _again(self, key: _Key, tool: ToolDefinition, adapted: _Adapted) -> ToolDefinition:
+        if vars(tool) == adapted.fields:
+            return adapted.tool
+        known = adapted.tool
+        return self._remember(
+            key, tool, replace(tool, parameters_json_schema=known.parameters_json_schema, strict=known.strict)
+        )
+
+    def _remember(self, key: _Key, tool: ToolDefinition, adapted: ToolDefinition) -> ToolDefinition:
+        self._adapted[key] = _Adapted(dict(vars(tool)), adapted)
         while len(self._adapted) > REMEMBERED:
             self._adapted.popitem(last=False)
         return adapted
