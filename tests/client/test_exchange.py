@@ -19,7 +19,7 @@ from served_bedrock import keys_of
 
 from local_bedrock import LocalBedrock
 from pydantic_ai_aiobedrock import SessionPool
-from pydantic_ai_aiobedrock._client import exchange
+from pydantic_ai_aiobedrock._client import connector, exchange
 from pydantic_ai_aiobedrock._client.exchange import Exchange, SignedRequest
 from pydantic_ai_aiobedrock._client.request_body import PIECE_BYTES
 from pydantic_ai_aiobedrock._client.transport import HTTPSession
@@ -141,7 +141,23 @@ async def test_connections_that_are_not_to_be_kept_are_not_kept(
     assert (bedrock.stats().connections, len(exchanged)) == (3, 0)
 
 
+async def test_an_aiohttp_that_has_moved_what_this_builds_on_sends_all_by_its_session(
+    bedrock: LocalBedrock, pool: SessionPool, exchanged: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exchange, '_USED', ('moved',))
+    monkeypatch.setattr(connector, '_OVERRIDDEN', ('moved',))
+    client = runtime(bedrock, pool, **keys_of(bedrock))
+    for _ in range(3):
+        await client.converse(**hello())
+        async for _ in (await client.converse_stream(**hello()))['stream']:
+            pass
+    assert (bedrock.stats().connections, len(exchanged)) == (1, 0)
+
+
 # What is sent
+
+
+BROKEN = (b'SSH-2.0-OpenSSH_9.2\r\n', b'HTTP/1.1 200', b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n[')
 
 
 class RawServer:
@@ -151,14 +167,16 @@ class RawServer:
         self.answer = answer
         self.requests: list[bytes] = []
         self.url = ''
+        self.writer: asyncio.StreamWriter | None = None
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.writer = writer
         try:
             while head := await reader.readuntil(b'\r\n\r\n'):
                 length = int(head.lower().partition(b'content-length: ')[2].partition(b'\r\n')[0])
                 self.requests.append(head + await reader.readexactly(length))
                 writer.write(self.answer)
-                if b'Content-Length' not in self.answer and self.answer:
+                if self.answer in BROKEN:
                     return
         except asyncio.IncompleteReadError:
             pass
@@ -238,7 +256,7 @@ async def test_interim_responses_are_passed_over(stream_output: bool) -> None:
 
 
 async def test_a_response_that_is_not_http_is_an_error_without_secrets() -> None:
-    async with answering(b'SSH-2.0-OpenSSH_9.2\r\n') as (raw, session):
+    async with answering(BROKEN[0]) as (raw, session):
         with pytest.raises(UnreadableResponseError) as caught:
             await session.send(signed(raw))
         assert session.connections_in_use == 0
@@ -249,14 +267,14 @@ async def test_a_response_that_is_not_http_is_an_error_without_secrets() -> None
 
 
 async def test_a_connection_that_is_closed_instead_of_an_answer_is_an_error() -> None:
-    async with answering(b'HTTP/1.1 200') as (raw, session):
+    async with answering(BROKEN[1]) as (raw, session):
         with pytest.raises(ConnectionClosedError):
             await session.send(signed(raw))
         assert session.connections_in_use == 0
 
 
 async def test_a_body_that_breaks_off_is_an_error() -> None:
-    async with answering(b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n[') as (raw, session):
+    async with answering(BROKEN[2]) as (raw, session):
         with pytest.raises(ConnectionClosedError):
             await session.send(signed(raw))
         assert session.connections_in_use == 0
@@ -267,6 +285,49 @@ async def test_silence_ends_with_the_read_timeout() -> None:
         with pytest.raises(ReadTimeoutError):
             await session.send(signed(raw), CallOptions(read_timeout=0.05))
         assert session.connections_in_use == 0
+
+
+@asynccontextmanager
+async def streaming(read_timeout: float) -> AsyncIterator[tuple[asyncio.StreamWriter, aiohttp.StreamReader]]:
+    """Open a chunked response, and yield the server's end and the client's."""
+    async with answering(b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n') as (raw, session):
+        request = signed(raw)
+        request.stream_output = True
+        response: Any = await session.send(request, CallOptions(read_timeout=read_timeout))
+        assert raw.writer is not None
+        try:
+            yield raw.writer, response.raw.content
+        finally:
+            response.raw.close()
+
+
+async def test_the_read_timeout_begins_again_with_each_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = asyncio.get_running_loop()
+    now, ahead = loop.time, 0.0
+    monkeypatch.setattr(loop, 'time', lambda: now() + ahead)
+    async with streaming(read_timeout=1000) as (server, content):
+        for _ in range(4):
+            ahead += 600
+            server.write(b'1\r\nx\r\n')
+            assert await content.readany() == b'x'
+        ahead += 1001
+        with pytest.raises(TimeoutError):
+            await content.readany()
+
+
+async def test_a_piece_of_a_response_makes_no_timer_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A timer that is cancelled stays with the loop for a while: thousands of them made the garbage collector run."""
+    loop: Any = asyncio.get_running_loop()
+    timers: list[float] = []
+    call_at = loop.call_at
+    async with streaming(read_timeout=1000) as (server, content):
+        monkeypatch.setattr(
+            loop, 'call_at', lambda when, *args, **kwargs: timers.append(when) or call_at(when, *args, **kwargs)
+        )
+        for _ in range(50):
+            server.write(b'1\r\nx\r\n')
+            assert await content.readany() == b'x'
+    assert timers == []
 
 
 async def test_a_request_that_is_cancelled_gives_up_its_connection() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import weakref
-from typing import Any
+from typing import Any, Final
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
@@ -45,10 +45,10 @@ class Connector(aiohttp.TCPConnector):
             if protocol is None or protocol not in self._used or not protocol.should_close:
                 if protocol is not None and protocol not in self._used:
                     self._used.add(protocol)
-                    protocol.__class__ = _Protocol
+                    _Protocol.take_over(protocol)
                 self.in_use += 1
                 connection.add_callback(self._given_back)
-                # aiohttp makes its connections, like their protocols, itself.
+                # aiohttp makes its connections itself.
                 connection.__class__ = _Connection
                 self._handed_out.add(connection)
                 return connection
@@ -78,16 +78,44 @@ class Connector(aiohttp.TCPConnector):
 
 
 class _Protocol(ResponseHandler):
-    """A protocol that does not resume what has not been paused."""
+    """A protocol that does for each piece of a response only what has to be done for each."""
+
+    _heard_at = 0.0
+
+    @classmethod
+    def take_over(cls, protocol: Any) -> None:
+        """Take over a protocol that aiohttp has made, if it is of the kind that is known here."""
+        if all(hasattr(protocol, name) for name in _OVERRIDDEN):
+            protocol.__class__ = cls
 
     def resume_reading(self, *args: Any, **kwargs: Any) -> None:
-        # aiohttp calls this for each piece that is read.
+        # aiohttp calls this whether it has paused or not, and the parser is run.
         if self._reading_paused:
             super().resume_reading(*args, **kwargs)
 
     def forget(self) -> None:
         """Forget a response that nobody has taken, and that refers to the protocol: a cycle."""
         self._buffer.clear()
+
+    def _reschedule_timeout(self) -> None:
+        # aiohttp makes a timer for each piece, which the loop keeps for a while after it is cancelled.
+        self._heard_at = self._loop.time()
+        if self._read_timeout_handle is None or not self._read_timeout:
+            super()._reschedule_timeout()
+
+    def _on_read_timeout(self) -> None:
+        due = self._heard_at + (self._read_timeout or 0)
+        if self._loop.time() < due:
+            self._read_timeout_handle = self._loop.call_at(due, self._on_read_timeout)
+        else:
+            super()._on_read_timeout()
+
+
+_OVERRIDDEN: Final = (
+    *('resume_reading', '_reschedule_timeout', '_on_read_timeout'),
+    *('_reading_paused', '_read_timeout', '_read_timeout_handle', '_buffer', '_loop'),
+)
+"""Names of aiohttp's that `_Protocol` builds on."""
 
 
 class _Connection(aiohttp.connector.Connection):

@@ -14,6 +14,7 @@ from types import FunctionType
 from typing import Any, Final
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
 from aiohttp.http import HttpProcessingError
 from yarl import URL
 
@@ -35,6 +36,9 @@ def _of_aiohttp(owner: type, name: str) -> object:
     step = getattr(owner, name)
     return step if type(step) is FunctionType and step.__globals__['__name__'].startswith('aiohttp.') else None
 
+
+_USED: Final = ('read', 'set_response_params', 'start_timeout')
+"""Methods of aiohttp's protocol that are called here, beside its documented ones."""
 
 _SESSION: Final[Any] = aiohttp.ClientSession
 _REQUEST: Final = _of_aiohttp(aiohttp.ClientSession, 'request')
@@ -99,12 +103,14 @@ class Exchange:
         self._session = session
         self._connector: Any = session.connector
         self._answers = turns().answers
+        self._is_known = all(hasattr(ResponseHandler, name) for name in _USED)
         self._targets: dict[str, tuple[Any, str]] = {}
 
     def takes(self, request: SignedRequest) -> bool:
         """Return whether a request is short, and other code has no part in it."""
         return (
-            len(request.body) <= PIECE_BYTES
+            self._is_known
+            and len(request.body) <= PIECE_BYTES
             and not self._connector.force_close
             and not self._session.trace_configs
             and not getattr(self._session, '_middlewares', ())
