@@ -187,6 +187,52 @@ def test_closing_cancels_nobody_when_the_loop_of_another_thread_ends_meanwhile(b
     assert out == '<SessionPool closed>\n'
 
 
+def test_closing_never_runs_a_loop_that_ran_when_it_began(bedrock: LocalBedrock) -> None:
+    program = """
+    called, stop, stopped, let_go = (threading.Event() for _ in range(4))
+    ran_in = []
+
+    async def call_until_told():
+        await agent.run('hello')
+        called.set()
+        while not stop.is_set() or len(asyncio.all_tasks()) > 1:
+            await asyncio.sleep(0.001)
+        # For whoever runs this loop next.
+        asyncio.get_running_loop().call_soon(asyncio.get_running_loop().call_soon, lambda: ran_in.append(threading.current_thread()))
+
+    def work():
+        with asyncio.Runner() as runner:
+            runner.run(call_until_told())
+            stopped.set()
+            let_go.wait(15)
+
+    async def close():
+        stream = (await provider.client.converse_stream(
+            modelId='us.amazon.nova-lite-v1:0', messages=[{'role': 'user', 'content': [{'text': 'hello'}]}]
+        ))['stream']
+        thread.start()
+        await asyncio.to_thread(called.wait, 15)
+        closing = asyncio.create_task(pool.aclose(grace=15))
+        while pool.stats().clients > 1:
+            await asyncio.sleep(0.001)
+        stop.set()
+        await asyncio.to_thread(stopped.wait, 15)
+        # What held up the closing of this loop's own client.
+        async for _ in stream:
+            pass
+        await closing
+
+    thread = threading.Thread(target=work)
+    asyncio.run(close())
+    let_go.set()
+    thread.join()
+    print(ran_in == [thread], pool)
+    """
+    out, err = run(bedrock, program)
+    assert err == ''
+    assert out == 'True <SessionPool closed>\n'
+
+
 def test_closing_leaves_a_loop_that_is_about_to_end_to_its_own_thread(bedrock: LocalBedrock) -> None:
     program = """
     import time

@@ -107,10 +107,9 @@ class LoopPool:
         return self.loop.is_closed() or not (self.loop.is_running() or self._thread.is_alive())
 
     @property
-    def may_be_ending(self) -> bool:
-        """The loop stands still, but its thread, which is another, lives: `asyncio.run` may be about to close it."""
-        elsewhere = self._thread is not threading.current_thread()
-        return elsewhere and not self.loop.is_running() and not self.has_ended
+    def may_end_itself(self) -> bool:
+        """The thread of the loop, which is another, lives: while the loop stands still, it may be about to close it."""
+        return self._thread is not threading.current_thread() and self._thread.is_alive() and not self.loop.is_closed()
 
     async def start(self, end_of_loop: AsyncGenerator[None]) -> None:
         """Begin to iterate the generator whose closing, at the end of the loop, closes this pool."""

@@ -165,18 +165,22 @@ class SessionPool:
         # A loop that is about to end closes its clients itself, and must not find itself run by somebody else. Nothing
         # announces that end in this thread.
         ended_at = running.time() + ENDING_SECONDS
-        while running.time() < ended_at and any(each.may_be_ending for each in self._open_loops()):  # noqa: ASYNC110
+        while True:
+            loop_pools = self._open_loops()
+            # Looked at once: a loop may stop or go on at any time.
+            still = [each for each in loop_pools if not each.loop.is_running()]
+            if running.time() > ended_at or not any(each.may_end_itself for each in still):
+                break
             await asyncio.sleep(0.005)
-        loop_pools = self._open_loops()
         elsewhere = [
             asyncio.wrap_future(asyncio.run_coroutine_threadsafe(loop_pool.aclose(grace), loop_pool.loop))
             for loop_pool in loop_pools
-            if loop_pool.loop is not running and loop_pool.loop.is_running()
+            if loop_pool.loop is not running and loop_pool not in still
         ]
         for loop_pool in loop_pools:
             if loop_pool.loop is running:
                 await loop_pool.aclose(grace)
-            elif not loop_pool.loop.is_running():
+            elif loop_pool in still:
                 await _aclose_ended(loop_pool)
         if elsewhere:
             # A loop that ends meanwhile cancels its part, and closes its clients itself.
