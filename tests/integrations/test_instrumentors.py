@@ -1,4 +1,4 @@
-"""OpenTelemetry's instrumentor of botocore, OpenLLMetry's and OpenInference's of Bedrock see each call to its end."""
+"""OpenTelemetry's instrumentors of botocore and of aiohttp, OpenLLMetry's and OpenInference's of Bedrock see each call to its end."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from local_bedrock import LocalBedrock, Reply
 
 PROGRAM = Path(__file__).with_name('instrumented.py')
 BOTOCORE = 'opentelemetry.instrumentation.botocore:AiobotocoreInstrumentor'
+AIOHTTP = 'opentelemetry.instrumentation.aiohttp_client:AioHttpClientInstrumentor'
 OPENLLMETRY = 'opentelemetry.instrumentation.bedrock:BedrockInstrumentor'
 OPENINFERENCE = 'openinference.instrumentation.bedrock:BedrockInstrumentor'
 
 
-@pytest.mark.parametrize('instrumentor', [BOTOCORE, OPENLLMETRY, OPENINFERENCE])
+@pytest.mark.parametrize('instrumentor', [BOTOCORE, AIOHTTP, OPENLLMETRY, OPENINFERENCE])
 def test_each_call_works_and_is_a_span_that_ends(instrumentor: str, bedrock: LocalBedrock) -> None:
     pytest.importorskip(instrumentor.partition(':')[0], reason='the instrumentor is not installed')
     bedrock.reply(
@@ -48,6 +49,6 @@ def test_each_call_works_and_is_a_span_that_ends(instrumentor: str, bedrock: Loc
         ('refuse', 'ModelNotFoundError'),
     ]
     assert [(call, started, ended) for call, _, started, ended, _ in lines] == [(call, 1, 1) for call, *_ in lines]
-    if instrumentor != BOTOCORE:
-        # It knows of the tokens only with boto3.
+    if instrumentor in (OPENLLMETRY, OPENINFERENCE):
+        # That of botocore knows of the tokens only with boto3.
         assert [tokens for call, *_, tokens in lines if call in ('converse', 'run', 'stream')] == [[7]] * 5
