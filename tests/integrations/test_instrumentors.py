@@ -1,4 +1,4 @@
-"""OpenTelemetry's instrumentors of botocore and of aiohttp, OpenLLMetry's and OpenInference's of Bedrock see each call to its end."""
+"""OpenTelemetry's instrumentors, and OpenLLMetry's and OpenInference's of Bedrock, see each call to its end."""
 
 from __future__ import annotations
 

@@ -198,7 +198,8 @@ def test_closing_never_runs_a_loop_that_ran_when_it_began(bedrock: LocalBedrock)
         while not stop.is_set() or len(asyncio.all_tasks()) > 1:
             await asyncio.sleep(0.001)
         # For whoever runs this loop next.
-        asyncio.get_running_loop().call_soon(asyncio.get_running_loop().call_soon, lambda: ran_in.append(threading.current_thread()))
+        loop = asyncio.get_running_loop()
+        loop.call_soon(loop.call_soon, lambda: ran_in.append(threading.current_thread()))
 
     def work():
         with asyncio.Runner() as runner:
