@@ -62,34 +62,33 @@ async def test_a_call_like_an_earlier_one_does_without_aiohttps_session(
     assert bedrock.stats().connections == 1
 
 
+def make_sessions_with(monkeypatch: pytest.MonkeyPatch, **added: Any) -> None:
+    make = aiohttp.ClientSession.__init__
+
+    @wraps(make)
+    def __init__(self: aiohttp.ClientSession, *args: Any, **kwargs: Any) -> None:
+        make(self, *args, **added, **kwargs)
+
+    monkeypatch.setattr(aiohttp.ClientSession, '__init__', __init__)
+
+
 def add_a_trace(monkeypatch: pytest.MonkeyPatch, saw: Callable[[], None]) -> None:
     """Observe requests like OpenTelemetry's instrumentation of aiohttp."""
-    make = aiohttp.ClientSession.__init__
 
     async def on_request_end(*_: object) -> None:
         saw()
 
-    @wraps(make)
-    def __init__(self: aiohttp.ClientSession, *args: Any, **kwargs: Any) -> None:
-        trace = aiohttp.TraceConfig()
-        trace.on_request_end.append(on_request_end)
-        make(self, *args, trace_configs=[trace], **kwargs)
-
-    monkeypatch.setattr(aiohttp.ClientSession, '__init__', __init__)
+    trace = aiohttp.TraceConfig()
+    trace.on_request_end.append(on_request_end)
+    make_sessions_with(monkeypatch, trace_configs=[trace])
 
 
 def add_a_middleware(monkeypatch: pytest.MonkeyPatch, saw: Callable[[], None]) -> None:
-    make = aiohttp.ClientSession.__init__
-
     async def middleware(request: aiohttp.ClientRequest, handler: Any) -> aiohttp.ClientResponse:
         saw()
         return await handler(request)
 
-    @wraps(make)
-    def __init__(self: aiohttp.ClientSession, *args: Any, **kwargs: Any) -> None:
-        make(self, *args, middlewares=[middleware], **kwargs)
-
-    monkeypatch.setattr(aiohttp.ClientSession, '__init__', __init__)
+    make_sessions_with(monkeypatch, middlewares=[middleware])
 
 
 def wrap_the_session(monkeypatch: pytest.MonkeyPatch, saw: Callable[[], None]) -> None:
