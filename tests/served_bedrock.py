@@ -78,12 +78,18 @@ def trusted_tls(
 
 @pytest.fixture
 def bedrock(request: pytest.FixtureRequest, tls: ssl.SSLContext | None) -> Iterator[LocalBedrock]:
-    """Yield a running LocalBedrock: on the loop of the test, or in a thread if the test has none."""
+    """Yield a running LocalBedrock: on the loop of the test, or in a thread if the test has none.
+
+    A test whose reply raises on purpose clears the `failures`; any other such reply fails its test.
+    """
     if is_async_test(request.node):
-        yield request.getfixturevalue('bedrock_on_the_loop')
+        bedrock = request.getfixturevalue('bedrock_on_the_loop')
+        yield bedrock
     else:
         with LocalBedrock(tls=tls) as bedrock:
             yield bedrock
+    if bedrock.failures:
+        raise ExceptionGroup('LocalBedrock could not answer', bedrock.failures)
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 from credential_sources import CredentialSources
-from generation import EndlessGeneration
+from generation import eventually
 
 from local_bedrock import LocalBedrock, RecordedRequest
 
@@ -98,9 +98,18 @@ async def test_a_function_ends_its_run_before_lambda_ends_the_function(
     for name, value in bedrock.environment.items():
         monkeypatch.setenv(name, value)
     function = await start(lambda_thread)
-    bedrock.reply(EndlessGeneration())
+    asked = asyncio.Event()
+
+    async def never(_: RecordedRequest) -> str:
+        asked.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    bedrock.reply(never)
     with pytest.raises(TimeoutError):
-        await invoke(lambda_thread, function, SimpleNamespace(get_remaining_time_in_millis=lambda: 2_100))
+        await invoke(lambda_thread, function, SimpleNamespace(get_remaining_time_in_millis=lambda: 2_500))
+    assert asked.is_set()
+    await eventually(lambda: bedrock.stats().in_flight == 0)
     bedrock.reply('Good morning.')
     assert await invoke(lambda_thread, function) == 'Good morning.'
     await asyncio.get_running_loop().run_in_executor(lambda_thread, function['runner'].close)
