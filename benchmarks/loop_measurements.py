@@ -73,13 +73,16 @@ async def burst_health(
 ) -> Result:
     """How long an unrelated endpoint of the same process takes to answer while runs of agents come at once.
 
-    It is asked from before the runs until some time after them; those answers count that were asked for meanwhile.
+    It is asked from before the runs until some time after them; those answers count that were asked for meanwhile. What
+    the runs do before the first of them sends a request is Pydantic AI's own: what was asked for from then on counts once
+    more by itself, and the longest wait before it.
     """
     prepared = peer.prepare(SHORT)
-    await control(delay=delay)
     async with _fastapi() as port:
         await peer.run(prepared)
         await _settle_down(peer, prepared)
+        await control(reset=True)
+        await control(delay=delay)
         observed = asyncio.get_running_loop().run_in_executor(
             ThreadPoolExecutor(1),
             asyncio.run,
@@ -91,14 +94,22 @@ async def burst_health(
         done, late = await asyncio.wait(tasks, timeout=PATIENCE)
         ended = time.monotonic()
         asked: list[tuple[float, float]] = await observed
+        first: float | None = (await control())['first_request']
     for task in late:
         task.cancel()
-    took = [waited for at, waited in asked if started - waited <= at <= ended]
+    meanwhile = [(at, waited) for at, waited in asked if started - waited <= at <= ended]
+    took = [waited for _, waited in meanwhile]
+    since: dict[str, float] = {}
+    # A model in memory sends none.
+    if first is not None:
+        since['since_first_request'] = percentiles([waited for at, waited in meanwhile if at >= first], 99)[0]
+        since['before_first_request'] = max((waited for at, waited in meanwhile if at < first), default=0.0)
     failed = sum(1 for task in done if task.exception() is not None)
     return {
         'value': percentiles(took, 99)[0],
         'p50': percentiles(took, 50)[0],
         'max': max(took),
+        **since,
         'asked': len(took),
         'wall': ended - started,
         'answered': len(done) - failed,

@@ -33,6 +33,7 @@ _REMARKS: dict[str, Callable[[Round], str]] = {
     'paced': lambda round_: _pace(round_),
     'paced-1000': lambda round_: _pace(round_),
     'health': lambda round_: f'{round_["streaming"]} streaming, {round_["deltas_per_second"]:,.0f} deltas/s',
+    'burst-health': lambda round_: _since_first_request(round_),
     'memory': lambda round_: f'{round_["open"]} open',
     'cancelled': lambda round_: f'of {round_["started"]}',
 }
@@ -41,6 +42,13 @@ _REMARKS: dict[str, Callable[[Round], str]] = {
 def _pace(round_: Round) -> str:
     late = '' if round_['delivered'] > 0.98 else f', {round_["delivered"]:.0%} delivered while it was measured'
     return f'{round_["kept_pace"]} keep pace, {round_["in_flight"]} in flight{late}'
+
+
+def _since_first_request(round_: Round) -> str:
+    if 'since_first_request' not in round_:
+        return 'no request'
+    before, since = (1000 * round_[f'{each}_first_request'] for each in ('before', 'since'))
+    return f'{since:.0f} ms since the first request, {before:.0f} ms at most before it'
 
 
 def figure(unit: Unit, value: float) -> str:

@@ -62,6 +62,8 @@ class Counts:
     """What the server has seen since the last reset, and what goes on now."""
 
     requests: int = 0
+    first_request: float | None = None
+    """When the first of them came, by `time.monotonic`, which all processes of a machine share."""
     refused: int = 0
     in_flight: int = 0
     max_in_flight: int = 0
@@ -214,6 +216,8 @@ class Connection(asyncio.Protocol):
             return
         bedrock = self._bedrock
         bedrock.counts.requests += 1
+        if bedrock.counts.first_request is None:
+            bedrock.counts.first_request = time.monotonic()
         if (quota := bedrock.quota) is not None and not quota.admits():
             bedrock.counts.throttled += 1
             bedrock.counts.throttled_late += time.monotonic() - (quota.began or 0) > 2

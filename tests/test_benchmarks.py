@@ -127,6 +127,8 @@ async def test_the_health_endpoint_answers_beside_a_burst_of_agents(lean: Contro
     assert result['answered'] == 3
     assert result['asked'] > 0
     assert result['p50'] <= result['value'] <= result['max']
+    assert 0 < result['since_first_request'] <= result['max']
+    assert 0 <= result['before_first_request'] <= result['max']
 
 
 def test_the_comparison_shows_what_was_seen_last() -> None:
