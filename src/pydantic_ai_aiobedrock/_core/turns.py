@@ -13,6 +13,9 @@ from weakref import WeakKeyDictionary
 
 import anyio
 
+RUNS_PER_TURN: Final = 1
+"""Runs of agents that begin in a turn of the loop: Pydantic AI takes a millisecond or two until the run asks its model."""
+
 CALLS_PER_TURN: Final = 2
 """Calls that are sent, or answered, in a turn of the loop: each may cost an agent a millisecond."""
 
@@ -59,7 +62,7 @@ class LoopTurns:
     """The turns of an event loop, by the cost of their work. Nothing in here refers to the loop, which may go."""
 
     def __init__(self) -> None:
-        self.runs: Turns = Turns(CALLS_PER_TURN)
+        self.runs: Turns = Turns(RUNS_PER_TURN)
         self.requests: Turns = Turns(CALLS_PER_TURN)
         self.sends: Turns = Turns(CALLS_PER_TURN)
         self.answers: Turns = Turns(CALLS_PER_TURN)
