@@ -10,7 +10,10 @@ import aiohttp
 from aiohttp.abc import AbstractStreamWriter
 
 PIECE_BYTES: Final = 64 * 1024
-"""Written at once, between two turns of the loop. A shorter body fits into the buffers of the connection."""
+"""Written at once, in bounded time. A shorter body fits into the buffers of the connection."""
+
+TURN_BYTES: Final = 4 * PIECE_BYTES
+"""Written in a turn of the loop, if the connection takes it; then the loop looks for an answer."""
 
 
 class WriteTimedOutError(TimeoutError):
@@ -52,15 +55,20 @@ class RequestBody(aiohttp.Payload):
             WriteTimedOutError: A piece could not be written in time.
         """
         protocol = writer.protocol
+        unseen = TURN_BYTES
         async for piece in self._pieces():
-            # asyncio polls the socket once a turn, and TLS hands on in the next turn what has arrived in this.
-            for _ in range(2):
-                await asyncio.sleep(0)
+            if unseen >= TURN_BYTES:
+                # asyncio polls the socket once a turn, and TLS hands on in the next turn what has arrived in this.
+                for _ in range(2):
+                    await asyncio.sleep(0)
+                unseen = 0
+            unseen += len(piece)
             if not protocol.should_close:
                 try:
-                    async with asyncio.timeout(self._seconds):
-                        await writer.write(piece)
-                        await writer.drain()
+                    await writer.write(piece, drain=False)
+                    if writer.transport.get_write_buffer_size():
+                        async with asyncio.timeout(self._seconds):
+                            await writer.drain()
                     continue
                 except TimeoutError:
                     raise WriteTimedOutError from None
