@@ -74,8 +74,8 @@ async def burst_health(
     """How long an unrelated endpoint of the same process takes to answer while runs of agents come at once.
 
     It is asked from before the runs until some time after them; those answers count that were asked for meanwhile. What
-    the runs do before the first of them sends a request is Pydantic AI's own: what was asked for from then on counts once
-    more by itself, and the longest wait before it.
+    the runs do before the first of them sends a request is Pydantic AI's own: what was asked for from then on counts
+    once more by itself, and the longest wait before it.
     """
     prepared = peer.prepare(SHORT)
     async with _fastapi() as port:

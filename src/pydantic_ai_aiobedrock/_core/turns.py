@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 import anyio
 
 RUNS_PER_TURN: Final = 1
-"""Runs of agents that begin in a turn of the loop: Pydantic AI takes a millisecond or two until the run asks its model."""
+"""Runs of agents that begin in a turn of the loop: Pydantic AI takes a millisecond or two until one asks its model."""
 
 CALLS_PER_TURN: Final = 2
 """Calls that are sent, or answered, in a turn of the loop: each may cost an agent a millisecond."""
