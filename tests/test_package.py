@@ -111,3 +111,36 @@ Agent(BedrockConverseModel('us.amazon.nova-lite-v1:0', provider=provider))
 BedrockEmbeddingModel('amazon.titan-embed-text-v2:0', provider=provider)
 """)
     assert modules & {'aiohttp', 'aiobotocore', 'aioboto3'} == set()
+
+
+def test_the_backend_of_anyio_is_not_imported_on_the_loop_of_the_first_call() -> None:
+    modules = modules_after("""
+import asyncio
+from local_bedrock import LocalBedrock
+from pydantic_ai_aiobedrock import BedrockProvider
+with LocalBedrock() as bedrock:
+    provider = BedrockProvider(region_name='us-east-1', base_url=bedrock.base_url, api_key=bedrock.api_key)
+    asyncio.run(provider.client.converse(modelId='us.amazon.nova-lite-v1:0', messages=[
+        {'role': 'user', 'content': [{'text': 'hello'}]}
+    ]))
+""")
+    assert 'aiohttp' in modules
+    assert 'anyio._backends._asyncio' not in modules
+
+
+def test_the_first_model_compiles_no_pattern_of_the_prices() -> None:
+    program = """
+from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider
+import re, sys
+compiled = []
+_compile = re._compiler.compile
+re._compiler.compile = lambda pattern, flags: compiled.append(pattern) or _compile(pattern, flags)
+provider = BedrockProvider(region_name='us-east-1', base_url='http://127.0.0.1:9')
+BedrockConverseModel('us.amazon.nova-lite-v1:0', provider=provider)
+prices = sys.modules['genai_prices.data_snapshot'].get_snapshot()
+patterns = {each.api_pattern for each in prices.providers}
+assert patterns, 'there are none'
+print(patterns & set(compiled))
+"""
+    done = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ('set()\n', '')

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from functools import cached_property
 from typing import Final
 from weakref import WeakKeyDictionary
 
@@ -67,8 +68,14 @@ class LoopTurns:
         self.sends: Turns = Turns(CALLS_PER_TURN)
         self.answers: Turns = Turns(CALLS_PER_TURN)
         self.reads: Turns = Turns(READS_PER_TURN)
-        self.encodings: anyio.Lock = anyio.Lock()
-        """One large request at a time is encoded in a thread."""
+
+    @cached_property
+    def encodings(self) -> anyio.Lock:
+        """One large request at a time is encoded in a thread.
+
+        Made when it is asked for: the first thing of anyio's in a process has its backend imported, for 10 ms.
+        """
+        return anyio.Lock()
 
 
 _loops: WeakKeyDictionary[asyncio.AbstractEventLoop, LoopTurns] = WeakKeyDictionary()

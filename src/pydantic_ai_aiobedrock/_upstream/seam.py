@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import builtins
 import inspect
+import re
 import sys
 import types
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
@@ -383,7 +384,8 @@ _sending_nothing: Callable[..., Any] = _looking_up(
 
 
 check()
-# The first model that is made, or answers, has the prices of all models loaded, for some 20 ms: better now than on an
-# event loop.
+# The first model that is made, or answers, has the prices of all models loaded, and the patterns of their providers'
+# URLs compiled, for some 20 ms: better now than on an event loop.
 if (load_prices := getattr(sys.modules.get('genai_prices.data_snapshot'), 'get_snapshot', None)) is not None:
-    load_prices()
+    for _provider in load_prices().providers:
+        re.compile(_provider.api_pattern)
