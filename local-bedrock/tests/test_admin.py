@@ -253,6 +253,7 @@ async def test_the_counts_and_failures_are_read(admin: AdminClient, post: Post, 
     stats = await admin.ok('GET', '/_local/stats')
     assert (stats['requests'], stats['in_flight']) == (1, 0)
     assert stats['failures'] == ['ZeroDivisionError: division by zero']
+    bedrock.failures.clear()
 
 
 # Reset

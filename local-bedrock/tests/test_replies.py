@@ -275,6 +275,7 @@ async def test_a_function_that_fails_is_answered_as_a_server_error_and_noted(bed
     assert "KeyError('oops') (test_replies.py, line " in json.loads(body)['message']
     assert [kind for kind, _ in await stream(post)] == ['messageStart', 'internalServerException']
     assert [type(error) for error in bedrock.failures] == [KeyError, KeyError]
+    bedrock.failures.clear()
 
 
 async def test_a_reply_that_cannot_answer_is_a_failure(bedrock: LocalBedrock, post: Post) -> None:
@@ -283,6 +284,7 @@ async def test_a_reply_that_cannot_answer_is_a_failure(bedrock: LocalBedrock, po
     assert 'EventsReply cannot answer Converse' in str(bedrock.failures[0])
     assert (await post('converse-stream'))[0] == 500
     assert 'a mapping of one member' in str(bedrock.failures[1])
+    bedrock.failures.clear()
 
 
 # Which request gets which reply
