@@ -106,9 +106,11 @@ def run_tests(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the tests."""
+    """Run the tests; all of them, without `--`, and then the session `coverage`."""
     install(session, 'test')
     run_tests(session)
+    if not session.posargs:
+        session.notify('coverage')
 
 
 @nox.session

@@ -164,6 +164,18 @@ def test_secret_behind_an_error():
         pass
 
 
+async def test_reply_that_fails(bedrock):
+    bedrock.reply(lambda request: 1 / 0)
+    options = {'region_name': 'us-east-1', 'base_url': bedrock.base_url, 'api_key': bedrock.api_key}
+    async with pydantic_ai_aiobedrock.BedrockProvider(**options) as provider:
+        try:
+            await provider.client.converse(
+                modelId='us.amazon.nova-lite-v1:0', messages=[{'role': 'user', 'content': [{'text': 'hello'}]}]
+            )
+        except Exception:
+            pass
+
+
 def test_environment():
     assert {name: value for name, value in os.environ.items() if name.startswith('AWS_')} == {
         'AWS_CONFIG_FILE': f'{Path.home()}/aws_config_file',
@@ -206,6 +218,7 @@ WRONG = {
     'test_coroutine_never_awaited': "RuntimeWarning: coroutine 'sleep' was never awaited",
     'test_warning': 'UserWarning: not so',
     'test_exception_in_a_thread': 'ZeroDivisionError',
+    'test_reply_that_fails': r'LocalBedrock could not answer(.*\n)*.*ZeroDivisionError',
     'test_secret_in_a_log_record': 'local-bedrock-secret-0123 in a log record: at debug local-bedrock-secret-0123',
     'test_secret_in_an_error': 'local-bedrock-session-4567 in UserError',
     'test_secret_behind_an_error': 'bedrock-api-key-local-89 in KeyError',
