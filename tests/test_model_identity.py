@@ -10,22 +10,15 @@ import pytest
 from pydantic_ai import (
     Agent,
 )
-from pydantic_ai.models import bedrock as upstream_models
 from pydantic_ai.models.bedrock import BedrockConverseModel as UpstreamConverseModel
 from pydantic_ai.providers.bedrock import BedrockProvider as UpstreamProvider
 from served_bedrock import make_provider
 
-import pydantic_ai_aiobedrock
 from local_bedrock import LocalBedrock
 from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider, SessionPool
 
 NOVA = 'us.amazon.nova-lite-v1:0'
 CLAUDE = 'us.anthropic.claude-sonnet-4-5-20250929-v1:0'
-
-
-def test_the_names_that_programs_import_with_the_model_are_upstreams() -> None:
-    for name in ('BedrockModelName', 'LatestBedrockModelNames'):
-        assert getattr(pydantic_ai_aiobedrock, name) is getattr(upstream_models, name)
 
 
 @pytest.fixture

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+import re
 import subprocess
 import sys
 import tomllib
 import zipfile
+from fnmatch import fnmatch
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
+from types import ModuleType
+from typing import ParamSpec, TypeVar
+
+import pytest
 
 import pydantic_ai_aiobedrock
 
@@ -17,14 +26,28 @@ PROJECT = tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']
 PUBLIC = {
     'BedrockConverseModel',
     'BedrockEmbeddingModel',
+    'BedrockEmbeddingModelName',
+    'BedrockEmbeddingSettings',
+    'BedrockJsonSchemaTransformer',
     'BedrockModelName',
+    'BedrockModelProfile',
     'BedrockModelSettings',
     'BedrockProvider',
     'BedrockStreamedResponse',
+    'LatestBedrockEmbeddingModelNames',
     'LatestBedrockModelNames',
     'PoolStats',
     'SessionPool',
 }
+
+REPLACED = {
+    'BedrockConverseModel',
+    'BedrockEmbeddingModel',
+    'BedrockModelSettings',
+    'BedrockProvider',
+    'BedrockStreamedResponse',
+}
+"""Names of classes that this package makes of upstream's."""
 
 
 def test_the_version_is_the_installed_one_and_has_its_changes_written_down() -> None:
@@ -35,6 +58,39 @@ def test_the_version_is_the_installed_one_and_has_its_changes_written_down() -> 
 def test_the_public_names_are_there() -> None:
     assert set(pydantic_ai_aiobedrock.__all__) >= PUBLIC
     assert [name for name in pydantic_ai_aiobedrock.__all__ if not hasattr(pydantic_ai_aiobedrock, name)] == []
+
+
+def names_of(module: ModuleType) -> set[str]:
+    """Return the names that a module of upstream defines, or exports again, for its users."""
+    names: list[str] = []
+    for node in ast.parse(inspect.getsource(module)).body:
+        match node:
+            case ast.ClassDef() | ast.FunctionDef():
+                names.append(node.name)
+            case ast.Assign(targets=[ast.Name(name)]):
+                names.append(name)
+            case ast.ImportFrom():
+                names += [each.name for each in node.names if each.name == each.asname]
+            case _:
+                pass
+    variables = (TypeVar, ParamSpec)
+    return {name for name in names if name[0] != '_' and not isinstance(getattr(module, name), variables)}
+
+
+@pytest.mark.parametrize('area', ['models', 'embeddings', 'providers'])
+def test_each_name_of_upstreams_module_is_exported_or_said_to_stay(area: str) -> None:
+    module = import_module(f'pydantic_ai.{area}.bedrock')
+    page = (ROOT / 'docs' / 'moving-over.md').read_text()
+    [staying] = [paragraph for paragraph in page.split('\n\n') if 'stay where they are' in paragraph]
+    patterns = re.findall(r'`([\w*]+)`', staying)
+    names = names_of(module)
+    stay = {name for name in names if any(fnmatch(name, pattern) for pattern in patterns)}
+    exported = names & set(pydantic_ai_aiobedrock.__all__)
+    assert stay | exported == names
+    assert not stay & exported
+    assert exported & REPLACED
+    for name in exported - REPLACED:
+        assert getattr(pydantic_ai_aiobedrock, name) is getattr(module, name)
 
 
 def test_the_wheel_holds_the_package_with_its_types_and_nothing_else(tmp_path: Path) -> None:

@@ -12,7 +12,15 @@ import pytest
 import local_bedrock
 import pydantic_ai_aiobedrock
 
-UPSTREAMS = {'BedrockModelName', 'LatestBedrockModelNames'}
+UPSTREAMS = {
+    'BedrockEmbeddingModelName',
+    'BedrockEmbeddingSettings',
+    'BedrockJsonSchemaTransformer',
+    'BedrockModelName',
+    'BedrockModelProfile',
+    'LatestBedrockEmbeddingModelNames',
+    'LatestBedrockModelNames',
+}
 """Names of Pydantic AI, which documents them."""
 
 ROOT = Path(__file__).parents[1]

@@ -5,7 +5,13 @@ from typing import TYPE_CHECKING
 from pydantic_ai_aiobedrock._core.sandbox import passed_through
 
 with passed_through():
+    from pydantic_ai.embeddings.bedrock import (
+        BedrockEmbeddingModelName,
+        BedrockEmbeddingSettings,
+        LatestBedrockEmbeddingModelNames,
+    )
     from pydantic_ai.models.bedrock import BedrockModelName, LatestBedrockModelNames
+    from pydantic_ai.providers.bedrock import BedrockJsonSchemaTransformer, BedrockModelProfile
 
     from pydantic_ai_aiobedrock._pool.paced import PacingStats
     from pydantic_ai_aiobedrock._pool.session_pool import PoolStats, SessionPool
@@ -31,13 +37,18 @@ __all__ = [
     'BatchInference',
     'BedrockConverseModel',
     'BedrockEmbeddingModel',
+    'BedrockEmbeddingModelName',
+    'BedrockEmbeddingSettings',
+    'BedrockJsonSchemaTransformer',
     'BedrockModelName',
+    'BedrockModelProfile',
     'BedrockModelSettings',
     'BedrockProvider',
     'BedrockRuntime',
     'BedrockStreamedResponse',
     'ConverseEventStream',
     'IncompleteStreamError',
+    'LatestBedrockEmbeddingModelNames',
     'LatestBedrockModelNames',
     'PacingStats',
     'PoolClosedError',
