@@ -163,13 +163,12 @@ def test_a_provider_that_has_another_name() -> None:
 @pytest.mark.parametrize(
     ('name', 'value', 'expected'),
     [
-        ('max_connections', 0, '`max_connections` must be positive, not 0.'),
         ('aws_read_timeout', -1, '`aws_read_timeout` must be a positive number of seconds, not -1.'),
         ('aws_connect_timeout', 'soon', "`aws_connect_timeout` must be a positive number of seconds, not 'soon'."),
     ],
-    ids=['max_connections', 'aws_read_timeout', 'aws_connect_timeout'],
+    ids=['aws_read_timeout', 'aws_connect_timeout'],
 )
-def test_an_argument_that_is_not_usable(name: str, value: object, expected: str) -> None:
+def test_a_timeout_that_is_not_usable(name: str, value: object, expected: str) -> None:
     arguments: Any = {name: value}
     with pytest.raises(UserError) as raised:
         BedrockProvider(region_name=REGION, **arguments)

@@ -195,6 +195,23 @@ async def test_half_a_key_pair_in_the_environment(bedrock: LocalBedrock, monkeyp
     )
 
 
+@pytest.mark.parametrize('name', ['aws_access_key_id', 'aws_secret_access_key', 'aws_session_token'])
+async def test_a_line_break_in_a_key_of_the_environment(
+    bedrock: LocalBedrock, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    for part in ('aws_access_key_id', 'aws_secret_access_key', 'aws_session_token'):
+        monkeypatch.setenv(part.upper(), f'{SECRET}\n' if part == name else ACCESS_KEY_ID)
+    async with provider_for(bedrock) as provider:
+        with pytest.raises(UserError) as raised:
+            await run(provider)
+    assert str(raised.value) == (
+        'The AWS configuration or credentials are not usable: Error when retrieving credentials from env: '
+        f'`{name}` has a line break or another control character, which no HTTP header can carry'
+    )
+    assert SECRET not in repr(raised.value)
+    assert bedrock.requests == []
+
+
 @in_every_way
 async def test_a_wrong_secret_key(bedrock: LocalBedrock, use: Use) -> None:
     keys = {'aws_access_key_id': bedrock.aws_access_key_id, 'aws_secret_access_key': SECRET}

@@ -22,7 +22,7 @@ from pydantic_core import from_json
 from pydantic_ai_aiobedrock._runtime.batch_errors import error_code, say_also
 from pydantic_ai_aiobedrock._runtime.batch_jobs import GIVE_UP_SECONDS
 from pydantic_ai_aiobedrock._upstream import batch_handles, batch_records, embedding_records, seam
-from pydantic_ai_aiobedrock._upstream.batch_inference import BatchInference, output_uris
+from pydantic_ai_aiobedrock._upstream.batch_inference import BatchInference, check_batch_inference, output_uris
 from pydantic_ai_aiobedrock._upstream.error_mapping import map_api_errors, map_other_errors
 from pydantic_ai_aiobedrock.batches import RunsBatches
 from pydantic_ai_aiobedrock.providers import BedrockProvider, as_provider, check_model_name
@@ -94,6 +94,7 @@ class BedrockEmbeddingModel(RunsBatches, _Rebuilt):
                 region; the installed Pydantic AI has no batches yet, or the provider cannot open their files.
         """
         check_model_name(model_name)
+        check_batch_inference(batch_inference)
         self._batch_inference = batch_inference
         super().__init__(model_name, provider=as_provider(provider), settings=settings)
         if batch_inference is not None:

@@ -18,12 +18,13 @@ from pydantic_ai.settings import ModelSettings, merge_model_settings
 from pydantic_ai.tools import RunContext
 from pydantic_ai.usage import RequestUsage
 
+from pydantic_ai_aiobedrock._config.arguments import NOT_IN_HEADERS
 from pydantic_ai_aiobedrock._config.call_options import CallOptions, call_options, calling_with
 from pydantic_ai_aiobedrock._config.conversation import conversations
 from pydantic_ai_aiobedrock._core.turns import turns
 from pydantic_ai_aiobedrock._runtime.runtime import BedrockRuntime
 from pydantic_ai_aiobedrock._upstream import batch_records, claude_batches, seam
-from pydantic_ai_aiobedrock._upstream.batch_inference import InvocationType
+from pydantic_ai_aiobedrock._upstream.batch_inference import InvocationType, check_batch_inference
 from pydantic_ai_aiobedrock._upstream.error_mapping import map_api_errors, map_shape_errors
 from pydantic_ai_aiobedrock._upstream.tool_schemas import AdaptedSchemas
 from pydantic_ai_aiobedrock._wire.converse import decode_response, encode_request
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 _schemas = AdaptedSchemas()
 
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_NOT_IN_HEADERS: Final = re.compile('[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]')
 
 # Timeouts of 0 and None stand for something else further down.
 _AT_ONCE, _NEVER = 0.001, 366 * 86_400.0
@@ -114,6 +114,7 @@ class BedrockConverseModel(RunsBatches, seam.ConverseOverrides, _Rebuilt):
                 the installed Pydantic AI has no batches yet, or the provider can't open their files.
         """
         check_model_name(model_name)
+        check_batch_inference(batch_inference)
         if batch_inference is not None:
             seam.batch_types()
         self._batch_inference = batch_inference
@@ -294,7 +295,7 @@ def _check_headers(headers: Mapping[Any, Any]) -> None:
         # The value may be a secret.
         if not isinstance(value, str):
             raise UserError(f'The value of `{name}` in `extra_headers` must be a str, not {type(value).__name__}.')
-        if found := _NOT_IN_HEADERS.search(value):
+        if found := NOT_IN_HEADERS.search(value):
             raise UserError(
                 f'The value of `{name}` in `extra_headers` contains {found[0]!r}: line breaks and control characters '
                 'cannot be sent in a header.'

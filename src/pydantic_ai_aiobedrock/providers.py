@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
 from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast, overload
@@ -15,6 +13,7 @@ from pydantic_ai.exceptions import UserError
 from pydantic_ai.providers import Provider
 from pydantic_ai.providers.bedrock import BedrockProvider as UpstreamProvider
 
+from pydantic_ai_aiobedrock._config.arguments import api_key_of_environment, check_arguments, seconds, shown
 from pydantic_ai_aiobedrock._config.call_options import Throttling
 from pydantic_ai_aiobedrock._config.client_spec import Aioboto3Session, ApiKey, ClientSpec
 from pydantic_ai_aiobedrock._config.endpoints import check_base_url, resolve_endpoint, resolve_region
@@ -100,7 +99,8 @@ class BedrockProvider(UpstreamProvider):
             aws_secret_access_key: The secret of the access key.
             aws_session_token: The session token of temporary credentials.
             api_key: A Bedrock API key, used instead of signatures, or a function, sync or async, that returns the
-                current key and is called again when it is refused; default: `AWS_BEARER_TOKEN_BEDROCK`.
+                current key and is called again when it is refused; default: `AWS_BEARER_TOKEN_BEDROCK`. Like the parts
+                of the access key, an empty str is like None.
             base_url: The endpoint; default: as configured (`AWS_ENDPOINT_URL_BEDROCK_RUNTIME`), or the region's.
             aws_read_timeout: Seconds between two reads from a connection; default: `AWS_READ_TIMEOUT`, or 300.
             aws_connect_timeout: Seconds to establish a connection; default: `AWS_CONNECT_TIMEOUT`, or 60.
@@ -121,6 +121,23 @@ class BedrockProvider(UpstreamProvider):
         if bedrock_client is not None:
             self._runtime = as_async_client(bedrock_client)
             return
+        _check_arguments(
+            region_name=region_name,
+            profile_name=profile_name,
+            base_url=base_url,
+            aws_access_key_id=aws_access_key_id,
+            aws_secret_access_key=aws_secret_access_key,
+            aws_session_token=aws_session_token,
+            api_key=api_key,
+            session=session,
+            config=config,
+            pool=pool,
+            max_connections=max_connections,
+            throttling=throttling,
+        )
+        # Like in boto3, and in upstream's provider.
+        aws_access_key_id, aws_secret_access_key = aws_access_key_id or None, aws_secret_access_key or None
+        aws_session_token, api_key = aws_session_token or None, api_key or None
         if (aws_access_key_id is None) != (aws_secret_access_key is None):
             missing = 'aws_secret_access_key' if aws_secret_access_key is None else 'aws_access_key_id'
             raise UserError(
@@ -134,15 +151,11 @@ class BedrockProvider(UpstreamProvider):
             )
         if aws_session_token is not None and aws_access_key_id is None:
             raise UserError('`aws_access_key_id` and `aws_secret_access_key` are missing beside `aws_session_token`.')
-        _check_session(session)
-        _check_config(config)
-        if session is None:
-            api_key = api_key or os.getenv('AWS_BEARER_TOKEN_BEDROCK')
-        if throttling not in ('wait', 'raise'):
-            raise UserError(f"`throttling` of a BedrockProvider must be 'wait' or 'raise', not {throttling!r}.")
-        if not max_connections > 0:
-            raise UserError(f'`max_connections` must be positive, not {max_connections!r}.')
         try:
+            if session is None:
+                api_key = api_key or api_key_of_environment()
+            read_timeout = seconds('aws_read_timeout', aws_read_timeout, 300)
+            connect_timeout = seconds('aws_connect_timeout', aws_connect_timeout, 60)
             region_name = resolve_region(region_name, profile_name, session, config)
             endpoint_url = (
                 check_base_url(base_url) if base_url else resolve_endpoint(region_name, profile_name, session, config)
@@ -163,8 +176,8 @@ class BedrockProvider(UpstreamProvider):
             aws_secret_access_key=aws_secret_access_key,
             aws_session_token=aws_session_token,
             api_key=api_key,
-            read_timeout=_seconds('aws_read_timeout', aws_read_timeout, 300),
-            connect_timeout=_seconds('aws_connect_timeout', aws_connect_timeout, 60),
+            read_timeout=read_timeout,
+            connect_timeout=connect_timeout,
             max_connections=max_connections,
             session=session,
             config=config,
@@ -273,11 +286,25 @@ class BedrockProvider(UpstreamProvider):
                 break
 
 
+def _check_arguments(pool: object, **arguments: object) -> None:
+    """Check the arguments of a provider, each by itself.
+
+    Raises:
+        UserError: Any of them is not usable.
+    """
+    if not isinstance(pool, SessionPool | None):
+        raise UserError(f'`pool` of a BedrockProvider must be a SessionPool, not {shown(pool)}.')
+    try:
+        check_arguments(**arguments)
+    except UnusableConfigurationError as error:
+        raise UserError(str(error)) from None
+
+
 def as_provider(provider: str | Provider[Any]) -> Provider[Any]:
     """Return the provider that a model was given, as an object or by name.
 
     Raises:
-        UserError: The provider's client is not asynchronous.
+        UserError: The provider is not one, or its client is not asynchronous.
     """
     if provider == 'bedrock':
         return BedrockProvider()
@@ -285,6 +312,9 @@ def as_provider(provider: str | Provider[Any]) -> Provider[Any]:
         return seam.gateway_provider(BedrockProvider)
     if isinstance(provider, str):
         raise UserError(f"`provider` must be 'bedrock', 'gateway' or a BedrockProvider, not {provider!r}.")
+    if not isinstance(cast(object, provider), Provider):
+        hint = '; pass a client to it, as its `bedrock_client`' if isinstance(provider, BaseClient) else ''
+        raise UserError(f"`provider` must be 'bedrock', 'gateway' or a BedrockProvider, not {shown(provider)}{hint}.")
     if isinstance(provider, UpstreamProvider) and not isinstance(provider, BedrockProvider):
         if (ours := seam.through_gateway(provider, BedrockProvider)) is not None:
             return ours
@@ -296,11 +326,13 @@ def as_provider(provider: str | Provider[Any]) -> Provider[Any]:
 
 
 def check_model_name(model_name: str) -> None:
-    """Check that the name of a model has no prefix of a provider.
+    """Check that the name of a model is text, without the prefix of a provider.
 
     Raises:
-        UserError: It has.
+        UserError: It is not.
     """
+    if not isinstance(cast(object, model_name), str):
+        raise UserError(f'`model_name` must be the id of a model, not {shown(model_name)}.')
     prefix, _, name = model_name.partition(':')
     if prefix == 'bedrock':
         raise UserError(
@@ -345,43 +377,3 @@ def _not_picklable(argument: str) -> TypeError:
         'the provider in the process that uses it, or leave the argument out and let each process find its credentials '
         '(environment, profile, role).'
     )
-
-
-def _check_session(session: object) -> None:
-    if session is None:
-        return
-    from aiobotocore.session import AioSession
-
-    # aioboto3 is optional; the module of a session is imported already.
-    aioboto3 = sys.modules.get('aioboto3')
-    if not isinstance(session, AioSession if aioboto3 is None else (AioSession, aioboto3.Session)):
-        raise _wrong_type('session', session, 'aioboto3.session.Session or aiobotocore.session.AioSession')
-
-
-def _check_config(config: object) -> None:
-    if config is None:
-        return
-    from aiobotocore.config import AioConfig
-
-    if not isinstance(config, AioConfig):
-        raise _wrong_type('config', config, 'aiobotocore.config.AioConfig')
-
-
-def _wrong_type(name: str, value: object, wanted: str) -> UserError:
-    found = f'{type(value).__module__}.{type(value).__qualname__}'
-    return UserError(f'`{name}` of a BedrockProvider must be {wanted}, not {found}.')
-
-
-def _seconds(name: str, value: float | None, default: float) -> float:
-    """Return a timeout: the argument, the environment variable of its name, or the default."""
-    given: object = value
-    if not value:
-        name = name.upper()
-        given = os.getenv(name, default)
-    try:
-        seconds = float(str(given))
-    except ValueError:
-        seconds = 0.0
-    if not seconds > 0:
-        raise UserError(f'`{name}` must be a positive number of seconds, not {given!r}.')
-    return seconds

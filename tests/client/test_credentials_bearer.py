@@ -120,8 +120,12 @@ async def test_an_api_key_given_as_text_fails_with_the_error_of_aws(bedrock: Loc
 
 @pytest.mark.parametrize(
     ('function', 'reason'),
-    [(lambda: '', 'the function returned no key'), (lambda: 1 / 0, 'ZeroDivisionError: division by zero')],
-    ids=['nothing', 'an error'],
+    [
+        (lambda: '', 'the function returned no key'),
+        (lambda: 'key\n', 'the key that the function returned has a line break or another control character'),
+        (lambda: 1 / 0, 'ZeroDivisionError: division by zero'),
+    ],
+    ids=['nothing', 'a line break', 'an error'],
 )
 async def test_a_function_that_gives_no_api_key_is_an_error_of_the_configuration(
     bedrock: LocalBedrock, pool: SessionPool, function: Callable[[], str], reason: str

@@ -89,6 +89,20 @@ def test_half_an_access_key_is_said(monkeypatch: pytest.MonkeyPatch, doctor: Doc
     assert codes(doctor('--region', 'us-east-1')[1]) == ['credentials_unusable']
 
 
+def test_a_line_break_in_a_key_is_said(
+    in_environment: LocalBedrock, monkeypatch: pytest.MonkeyPatch, doctor: Doctor
+) -> None:
+    monkeypatch.setenv('AWS_ACCESS_KEY_ID', 'AKIAEXAMPLE\n')
+    report = doctor()[1]
+    assert codes(report) == ['credentials_unusable']
+    assert '`aws_access_key_id` has a line break' in report['problems'][0]['detail']
+    monkeypatch.setenv('AWS_BEARER_TOKEN_BEDROCK', 'my-key\n')
+    report = doctor()[1]
+    assert codes(report) == ['configuration']
+    assert '`AWS_BEARER_TOKEN_BEDROCK` has a line break' in report['problems'][0]['meaning']
+    assert in_environment.requests == []
+
+
 def test_a_profile_that_does_not_exist_is_said(doctor: Doctor) -> None:
     status, report = doctor('--profile', 'nobody')
     assert (status, codes(report)) == (1, ['no_profile'])

@@ -137,6 +137,8 @@ CASES = (
     by('API key before that of the environment', here(api_key='parity-api-key'), environment={'AWS_BEARER_TOKEN_BEDROCK': 'wrong'}, tls=True),
     by('API key before access keys', here(api_key='parity-api-key'), environment=KEYS, tls=True),
     by('API key and a profile', here(api_key='parity-api-key', profile_name='work'), config='[profile work]\noutput = json\n', tls=True),
+    by('API key, empty', here(api_key=''), environment=KEYS),
+    by('access key, empty', here(aws_access_key_id='', aws_secret_access_key='', aws_session_token=''), environment=KEYS),
     by('timeouts of the environment', here(), environment={**KEYS, 'AWS_READ_TIMEOUT': '30', 'AWS_CONNECT_TIMEOUT': '5'}),
     by('access key over TLS', here(aws_access_key_id='AKIDPARITY', aws_secret_access_key='parity-secret'), tls=True),
     by('no region', {}, own_words=True),

@@ -150,13 +150,6 @@ async def test_a_client_that_is_used_or_held_outlives_the_idle_timeout(bedrock: 
     await pool.aclose()
 
 
-@pytest.mark.parametrize('name', ['max_clients', 'idle_timeout', 'pool_timeout'])
-def test_a_limit_that_is_not_positive_is_refused_by_name(name: str) -> None:
-    arguments: dict[str, Any] = {name: 0}
-    with pytest.raises(ValueError, match=f'`{name}` of a SessionPool must be positive, not 0'):
-        SessionPool(**arguments)
-
-
 def test_a_pool_shows_how_long_a_call_waits_in_it() -> None:
     assert SessionPool(pool_timeout=7).pool_timeout == 7
 

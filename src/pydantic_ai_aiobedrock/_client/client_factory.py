@@ -30,6 +30,7 @@ from pydantic_ai_aiobedrock._client.event_stream import ConverseEventStream
 from pydantic_ai_aiobedrock._client.fast_path import FastPath
 from pydantic_ai_aiobedrock._client.session_lock import share_between_loops
 from pydantic_ai_aiobedrock._client.transport import HTTPSession
+from pydantic_ai_aiobedrock._config.arguments import NOT_SENDABLE, is_sendable
 from pydantic_ai_aiobedrock._config.aws_files import file_versions
 from pydantic_ai_aiobedrock._config.botocore_loader import data_loader, hasten
 from pydantic_ai_aiobedrock._config.call_options import on_own_behalf
@@ -182,6 +183,10 @@ async def _resolve_credentials(spec: ClientSpec) -> Resolved | None:
         raise
     except Exception as error:
         raise CredentialRetrievalError(provider=credentials.method, error_msg=str(error)) from error
+    parts = {'access_key': 'aws_access_key_id', 'secret_key': 'aws_secret_access_key', 'token': 'aws_session_token'}
+    for part, name in parts.items():
+        if not is_sendable(getattr(frozen, part)):
+            raise CredentialRetrievalError(provider=credentials.method, error_msg=f'`{name}` {NOT_SENDABLE}')
     # Of those that can be refreshed; botocore reports only whether it is less than some seconds ahead.
     expiry_time: datetime | None = getattr(credentials, '_expiry_time', None)
     return Resolved(frozen, credentials.method, expiry_time.timestamp() if expiry_time is not None else None)

@@ -18,6 +18,7 @@ from botocore.exceptions import ClientError, CredentialRetrievalError
 from botocore.tokens import FrozenAuthToken
 
 from pydantic_ai_aiobedrock._client.credential_cache import Kept
+from pydantic_ai_aiobedrock._config.arguments import NOT_SENDABLE, is_sendable
 from pydantic_ai_aiobedrock._config.client_spec import ApiKey, NotRenewedError
 from pydantic_ai_aiobedrock._core import telemetry
 from pydantic_ai_aiobedrock._core.in_thread import start_in_thread, start_loop_in_thread
@@ -231,6 +232,9 @@ class BearerToken:
         api_key = await given if inspect.isawaitable(given) else given
         if not isinstance(api_key, str) or not api_key:
             raise CredentialRetrievalError(provider=self.source, error_msg='the function returned no key')
+        if not is_sendable(api_key):
+            reason = f'the key that the function returned {NOT_SENDABLE}: return it without, such as `key.strip()`'
+            raise CredentialRetrievalError(provider=self.source, error_msg=reason)
         self._kept.value = token = FrozenAuthToken(api_key)
         return token
 

@@ -54,6 +54,10 @@ def resolve_region(
     except InvalidRegionError:
         reason = f"{region!r} is not the name of an AWS region, such as 'us-east-1'."
         raise UnusableConfigurationError(reason=reason) from None
+    if region != region.lower():
+        # AWS refuses signatures for it, with words about credentials.
+        reason = f'{region!r} is not the name of an AWS region, which is in lower case: {region.lower()!r}.'
+        raise UnusableConfigurationError(reason=reason)
     return region
 
 

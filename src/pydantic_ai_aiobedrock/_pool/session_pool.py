@@ -14,6 +14,7 @@ from functools import partial
 from typing import TypeVar
 
 from pydantic_ai_aiobedrock._client.credential_cache import CredentialCache
+from pydantic_ai_aiobedrock._config.arguments import is_count, is_positive, shown
 from pydantic_ai_aiobedrock._config.client_spec import ClientSpec
 from pydantic_ai_aiobedrock._core import telemetry
 from pydantic_ai_aiobedrock._core.in_thread import start_in_thread
@@ -79,15 +80,15 @@ class SessionPool:
                 long queue that moves is no fault.
 
         Raises:
-            ValueError: A limit is not positive.
+            ValueError: A limit is not a positive number.
         """
-        for name, value in (
-            ('max_clients', max_clients),
-            ('idle_timeout', idle_timeout),
-            ('pool_timeout', pool_timeout),
-        ):
-            if not value > 0:
-                raise ValueError(f'`{name}` of a SessionPool must be positive, not {value!r}.')
+        if not is_count(max_clients):
+            raise ValueError(
+                f'`max_clients` of a SessionPool must be a positive whole number, not {shown(max_clients)}.'
+            )
+        for name, value in (('idle_timeout', idle_timeout), ('pool_timeout', pool_timeout)):
+            if not is_positive(value):
+                raise ValueError(f'`{name}` of a SessionPool must be a positive number of seconds, not {shown(value)}.')
         self._limits = PoolLimits(max_clients, idle_timeout, pool_timeout)
         self._cache = CredentialCache()
         self._loops: dict[asyncio.AbstractEventLoop, LoopPool] = {}

@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 from pydantic_ai.exceptions import UserError
 
+from pydantic_ai_aiobedrock._config.arguments import shown
+
 InvocationType = Literal['Converse', 'InvokeModel']
 
 # The patterns and limits are those of the service model of CreateModelInvocationJob.
@@ -165,6 +167,16 @@ class BatchInference:
                 'securityGroupIds': list(self.security_group_ids),
             }
         return request
+
+
+def check_batch_inference(value: object) -> None:
+    """Check the argument `batch_inference` of a model.
+
+    Raises:
+        UserError: It is neither a `BatchInference` nor None.
+    """
+    if not isinstance(value, BatchInference | None):
+        raise UserError(f'`batch_inference` must be a BatchInference, not {shown(value)}.')
 
 
 def output_uris(job: Mapping[str, Any]) -> tuple[str, str]:
