@@ -22,7 +22,7 @@ class Controller(Protocol):
 
     def finished(self, call: Call, now: float, used_tokens: float | None = None) -> None: ...
 
-    def recalled(self, call: Call) -> bool: ...
+    def recalled(self, call: Call, now: float) -> bool: ...
 
     def next_wakeup(self, now: float) -> float | None: ...
 
@@ -63,7 +63,7 @@ class Retries:
     def finished(self, call: Call, now: float, used_tokens: float | None = None) -> None:
         self._quota = min(self._quota + (5 if self._attempts[call] > 1 else 1), 500)
 
-    def recalled(self, call: Call) -> bool:
+    def recalled(self, call: Call, now: float) -> bool:
         return False
 
     def next_wakeup(self, now: float) -> float | None:
@@ -110,7 +110,7 @@ class Cubic:
 
     def finished(self, call: Call, now: float, used_tokens: float | None = None) -> None: ...
 
-    def recalled(self, call: Call) -> bool:
+    def recalled(self, call: Call, now: float) -> bool:
         return False
 
     def next_wakeup(self, now: float) -> float | None:

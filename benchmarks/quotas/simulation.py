@@ -120,7 +120,7 @@ class _Client:
             self._clock.at(now + 0.0004 * place, partial(self._leave, call))
 
     def _leave(self, call: Call, now: float) -> None:
-        if self._controller.recalled(call):
+        if self._controller.recalled(call, now):
             self._settle(now)
         else:
             self._clock.at(now + self._one_way(), partial(self._arrive, call))

@@ -17,7 +17,7 @@ from pydantic_ai import ModelRequest
 from pydantic_ai.direct import model_request_stream
 from pydantic_ai.models.instrumented import InstrumentationSettings, InstrumentedModel
 
-from local_bedrock import SERVICE_UNAVAILABLE, THROTTLING, LocalBedrock, NoResponse, Quota, exception_event
+from local_bedrock import SERVICE_UNAVAILABLE, THROTTLING, ErrorReply, LocalBedrock, NoResponse, Quota, exception_event
 from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider, PoolTimeoutError, SessionPool
 from pydantic_ai_aiobedrock._config.call_options import CallOptions
 from pydantic_ai_aiobedrock._runtime.runtime import BedrockRuntime
@@ -91,6 +91,19 @@ async def test_a_call_is_measured_as_a_whole_and_by_attempt(
     (recorded,) = bedrock.requests
     assert only(points, 'http.client.request.body.size').sum == len(recorded.raw_body)
     assert only(points, 'http.client.response.body.size').sum == recorded.bytes_sent
+
+
+async def test_the_wait_for_a_connection_has_neither_pacing_nor_earlier_attempts_in_it(
+    client: BedrockRuntime, bedrock: LocalBedrock, read: Read
+) -> None:
+    await client.converse(**REQUEST)
+    read()
+    bedrock.fault(ErrorReply(429, 'ThrottlingException', 'Not now.', headers={'Retry-After': '1'}), times=1)
+    await client.converse(**REQUEST)
+    wait = only(read(), f'{OWN}.pool.wait_time')
+    assert wait.count == 2
+    # Connections are free.
+    assert wait.sum < 1
 
 
 async def test_a_stream_is_measured_to_its_end(client: BedrockRuntime, bedrock: LocalBedrock, read: Read) -> None:

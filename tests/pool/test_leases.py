@@ -15,6 +15,7 @@ from local_bedrock import THROTTLING, LocalBedrock
 from pydantic_ai_aiobedrock import SessionPool
 from pydantic_ai_aiobedrock._pool import loop_pool
 from pydantic_ai_aiobedrock._runtime.pacer import Pacer
+from pydantic_ai_aiobedrock.errors import PoolTimeoutError
 
 MODEL = 'us.amazon.nova-lite-v1:0'
 HELLO: dict[str, Any] = {'modelId': MODEL, 'messages': [{'role': 'user', 'content': [{'text': 'hello'}]}]}
@@ -85,3 +86,53 @@ async def test_the_pacing_of_too_many_models_is_forgotten_unless_they_are_thrott
     for model in (throttled, other, MODEL):
         await pool.pacer((client.spec, 'chat', model), partial(make, model))
     assert made == [MODEL]
+
+
+async def test_the_bound_of_a_lease_counts_from_where_the_call_began(bedrock: LocalBedrock, pool: SessionPool) -> None:
+    spec = replace(make_runtime(bedrock, pool).spec, max_connections=1)
+    with await pool.lease(spec):
+        an_hour_ago = asyncio.get_running_loop().time() - 3600
+        with pytest.raises(PoolTimeoutError, match='became free in 3600 seconds'):
+            await pool.lease(spec, 3600, an_hour_ago)
+    assert pool.stats().leases == 0
+
+
+async def test_pacers_that_cannot_be_forgotten_are_not_looked_through_for_each_that_is_new(
+    bedrock: LocalBedrock, pool: SessionPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop_pool, 'REMEMBERED_PACERS', 8)
+    looked_at = 0
+
+    class Busy:
+        """A pacer that is always in use."""
+
+        @property
+        def is_idle(self) -> bool:
+            nonlocal looked_at
+            looked_at += 1
+            return False
+
+        def stats(self) -> Any:
+            raise NotImplementedError
+
+        def close(self) -> None:
+            """End."""
+
+    for number in range(512):
+        await pool.pacer((number,), Busy)
+    # Twice as many each time.
+    assert looked_at <= 2 * 512
+
+
+async def test_a_queue_that_has_ended_is_forgotten(bedrock: LocalBedrock, pool: SessionPool) -> None:
+    spec = replace(make_runtime(bedrock, pool).spec, max_connections=1)
+    other = replace(spec, max_connections=2)
+    with await pool.lease(spec):
+        waiting = asyncio.create_task(pool.lease(spec))
+        await eventually(lambda: pool.stats().waiting == 1)
+        # Nobody waits for this client.
+        (await pool.lease(other)).release()
+    (await waiting).release()
+    (loop,) = pool._open_loops()
+    assert not loop._granted_at
+    assert not loop._waiting

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import time
+import weakref
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, EventStreamError
@@ -12,7 +16,7 @@ from credential_sources import hello
 from generation import eventually
 from served_bedrock import make_runtime
 
-from local_bedrock import Quota
+from local_bedrock import THROTTLING, ErrorReply, Quota
 from pydantic_ai_aiobedrock import PoolClosedError
 from pydantic_ai_aiobedrock._config.call_options import CallOptions
 from pydantic_ai_aiobedrock._runtime.pacer import Pacer, PatienceEndedError
@@ -143,18 +147,74 @@ async def test_the_end_of_throttling_is_announced(
     assert [record.getMessage().split(' ')[1] for record in caplog.records] == ['throttles', 'no']
 
 
+async def test_the_end_of_throttling_is_announced_though_nobody_calls(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.WARNING, 'pydantic_ai_aiobedrock')
+    monkeypatch.setattr('pydantic_ai_aiobedrock._runtime.pacing.RECOVERED', 1.0)
+    async with under(Quota(requests_per_second=10, burst=2)) as (_, client):
+        await many(client, 20)
+        await eventually(lambda: not client.pool.stats().pacing[0].throttling)
+    assert [record.getMessage().split(' ')[1] for record in caplog.records] == ['throttles', 'no']
+
+
+async def test_the_pool_timeout_of_a_call_bounds_all_of_its_waits_together() -> None:
+    async with under() as (bedrock, client):
+        await client.converse(**hello())
+        # Each refusal begins a wait, which is shorter than the timeout.
+        refusal = ErrorReply(429, 'ThrottlingException', 'Not now.', headers={'Retry-After': '0.3'})
+        bedrock.fault(refusal)
+        with pytest.raises(ClientError, match='the `timeout` of the call ended before its turn came'):
+            await client.call('converse', hello('late'), CallOptions(pool_timeout=0.8))
+        attempts = [request for request in bedrock.requests if request.last_user_text == 'late']
+        assert 1 < len(attempts) <= 3
+        assert nothing_waits(client)
+
+
+async def test_a_call_that_is_throttled_after_the_pool_was_closed_does_not_wait() -> None:
+    pacer = Pacer('chat', 'a-model', 'us-east-1')
+    await pacer.admit(call := Call(), None)
+    pacer.close()
+    with pytest.raises(PoolClosedError):
+        await pacer.refused(call, REFUSAL, 'requests', 60.0, None)
+    assert (pacer.stats().waiting, pacer._pacing.flying) == (0, 0)
+
+
+async def test_a_throttled_model_holds_on_to_no_conversation() -> None:
+    class Conversation(list[Any]):
+        """A list that can be referred to weakly."""
+
+    async with under() as (bedrock, client):
+        bedrock.fault(THROTTLING, times=1)
+        params = hello()
+        messages = weakref.ref(conversation := Conversation(params['messages']))
+        params['messages'] = conversation
+        await client.converse(**params)
+        del params, conversation
+        gc.collect()
+        assert client.pool.stats().pacing[0].throttled == 1
+        assert messages() is None
+
+
+def test_calls_that_wait_when_their_loop_is_closed_end_quietly() -> None:
+    async def wait() -> Sequence[Coroutine[Any, Any, None]]:
+        pacer, calls = Pacer('chat', 'a-model', 'us-east-1'), (Call(), Call())
+        for call in calls:
+            await pacer.admit(call, None)
+        waits = [pacer.refused(call, REFUSAL, 'requests', 60.0, None) for call in calls]
+        for each in waits:
+            each.send(None)
+        return waits
+
+    loop = asyncio.new_event_loop()
+    waits = loop.run_until_complete(wait())
+    loop.close()
+    for each in waits:
+        # Like the garbage collector.
+        each.close()
+
+
 # The machine beneath
-
-
-def test_a_call_in_flight_for_longer_than_a_refusal_takes_is_progress() -> None:
-    pacing = Pacing(patience=60.0)
-    slow, refused = Call(), Call()
-    pacing.admit(slow, 0.0)
-    pacing.admit(refused, 0.0)
-    pacing.refused(refused, 0.1, retry_after=1000.0)
-    assert pacing.due(500.0).expired == ()
-    pacing.failed(slow, 500.0)
-    assert pacing.due(560.0).expired == (refused,)
 
 
 def test_a_late_refusal_of_the_first_burst_does_not_change_a_rate_that_was_measured() -> None:

@@ -67,7 +67,7 @@ class PacedCalls(RuleBasedStateMachine):
     def recall(self, data: st.DataObject) -> None:
         call = data.draw(st.sampled_from(self.of(State.FLYING)))
         early = self.pacing.throttling and not call.paced
-        assert self.pacing.recalled(call) == early
+        assert self.pacing.recalled(call, self.now) == early
         assert call.state is (State.WAITING if early else State.FLYING)
 
     @precondition(lambda self: self.calls)
@@ -105,7 +105,7 @@ class PacedCalls(RuleBasedStateMachine):
     @invariant()
     def a_waiting_call_has_a_time_to_wake(self) -> None:
         wakeup = self.pacing.next_wakeup(self.now)
-        assert (wakeup is not None) == bool(self.of(State.WAITING))
+        assert (wakeup is not None) == (bool(self.of(State.WAITING)) or self.pacing.throttling)
         assert wakeup is None or self.now <= wakeup <= self.now + PATIENCE + 1e-6
 
     def teardown(self) -> None:
@@ -138,7 +138,7 @@ def test_no_more_calls_are_sent_than_the_rate_allows(refusals: list[float], step
         pacing.refused(call, at)
     now = max(refusals)
     for call in calls[len(refusals) :]:
-        pacing.recalled(call)
+        pacing.recalled(call, now)
     pacing.due(now)
     for passed in steps:
         now += passed
@@ -200,7 +200,7 @@ def test_a_raised_quota_is_found_again(rate: int, factor: int) -> None:
         lambda pacing, call: pacing.refused(call, 1.0),
         lambda pacing, call: pacing.finished(call, 1.0),
         lambda pacing, call: pacing.failed(call, 1.0),
-        lambda pacing, call: pacing.recalled(call),
+        lambda pacing, call: pacing.recalled(call, 1.0),
         lambda pacing, call: pacing.admit(call, 1.0),
     ],
     ids=['admitted', 'refused', 'finished', 'failed', 'recalled', 'admitted again'],

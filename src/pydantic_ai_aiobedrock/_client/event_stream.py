@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from typing import Any, NoReturn, Self
+from collections.abc import Iterator
+from typing import Any, Final, NoReturn, Protocol, Self
 
 import aiohttp
 from botocore.eventstream import EventStream
@@ -12,14 +12,30 @@ from botocore.exceptions import EventStreamError, ResponseStreamingError
 
 from pydantic_ai_aiobedrock._client.error_translation import translate_reading
 from pydantic_ai_aiobedrock._client.exchange import RawResponse
-from pydantic_ai_aiobedrock._core.telemetry import OwnedLease, StreamProgress
+from pydantic_ai_aiobedrock._core.telemetry import StreamProgress
 from pydantic_ai_aiobedrock._core.turns import turns
 from pydantic_ai_aiobedrock._wire.converse import decode_event
 from pydantic_ai_aiobedrock._wire.converse_errors import ConverseStreamError
 from pydantic_ai_aiobedrock._wire.frames import EventStreamDecoder, Message
 from pydantic_ai_aiobedrock.errors import IncompleteStreamError
 
-_THROTTLED = 'throttlingException'
+_THROTTLED: Final = 'throttlingException'
+
+
+class StreamOwner(Protocol):
+    """The call that a stream is the answer to."""
+
+    def begun(self) -> None:
+        """Note that the first event has come, which was no refusal."""
+        ...
+
+    async def send_again(self, refusal: EventStreamError) -> ConverseEventStream:
+        """Send the request again, or raise the refusal that its stream has begun with."""
+        ...
+
+    def release(self) -> None:
+        """End the call; a second time is harmless."""
+        ...
 
 
 class ConverseEventStream(EventStream):  # pyright: ignore[reportMissingTypeArgument]
@@ -40,22 +56,16 @@ class ConverseEventStream(EventStream):  # pyright: ignore[reportMissingTypeArgu
         self._turns = turns().reads
         self._decoder = EventStreamDecoder()
         self._messages: Iterator[Message] = iter(())
-        self._lease: OwnedLease | None = None
-        self._send_again: SendAgain | None = None
+        self._owner: StreamOwner | None = None
+        self._has_begun = False
+        self._sending_again: asyncio.Task[ConverseEventStream] | None = None
         self.progress: StreamProgress = StreamProgress()
         self._ended = False
         self._closed = False
 
-    def own(self, lease: OwnedLease, send_again: SendAgain | None = None) -> None:
-        """Keep a lease until the stream is closed.
-
-        Args:
-            lease: The lease of the connection.
-            send_again: Sends the request again if its first event is a refusal for a quota's sake; it raises that
-                refusal if the request is not to be sent again.
-        """
-        self._lease = lease
-        self._send_again = send_again
+    def own(self, call: StreamOwner) -> None:
+        """Keep a call, and its lease, until the stream is closed."""
+        self._owner = call
 
     def hand_over(self) -> tuple[RawResponse | aiohttp.ClientResponse, EventStreamDecoder, Iterator[Message]]:
         """Give the response to another stream, and close it no more."""
@@ -77,29 +87,28 @@ class ConverseEventStream(EventStream):  # pyright: ignore[reportMissingTypeArgu
             EventStreamDecodeError: The bytes are not an event stream.
             ConverseDecodeError: An event is not of Converse.
         """
-        try:
-            while True:
-                for message in self._messages:
-                    if event := await self._parse_event(message):
-                        self._send_again = None
-                        if 'messageStop' in event:
-                            self.progress.complete = True
-                        return event
-                if self._ended:
-                    break
-                await self._read()
-        except ConverseStreamError as error:
-            refusal = EventStreamError(_parsed(error), 'ConverseStream')
-            if self._send_again is None or error.code != _THROTTLED:
+        while True:
+            try:
+                while True:
+                    for message in self._messages:
+                        if event := await self._parse_event(message):
+                            if not self._has_begun or 'messageStop' in event or 'metadata' in event:
+                                self._note(event)
+                            return event
+                    if self._ended:
+                        break
+                    await self._read()
+            except ConverseStreamError as error:
+                refusal = EventStreamError(_parsed(error), 'ConverseStream')
+                if self._has_begun or self._owner is None or error.code != _THROTTLED:
+                    self.close()
+                    raise refusal from error
+            except BaseException:
                 self.close()
-                raise refusal from error
-        except BaseException:
-            self.close()
-            raise
-        else:
-            raise StopAsyncIteration
-        await self._replace(self._send_again, refusal)
-        return await anext(self)
+                raise
+            else:
+                raise StopAsyncIteration
+            await self._replace(self._owner, refusal)
 
     async def aclose(self) -> None:
         """Close the stream at once: see `close`."""
@@ -115,8 +124,10 @@ class ConverseEventStream(EventStream):  # pyright: ignore[reportMissingTypeArgu
             self._closed = True
             self._messages = iter(())
             self._response.close()
-            if self._lease is not None:
-                self._lease.release()
+            if self._sending_again is not None:
+                self._sending_again.cancel()
+            if self._owner is not None:
+                self._owner.release()
 
     async def __aenter__(self) -> Self:
         return self
@@ -128,24 +139,44 @@ class ConverseEventStream(EventStream):  # pyright: ignore[reportMissingTypeArgu
         # aiohttp keeps a connection alive whose response nobody reads, and the server goes on generating. A finalizer
         # may run in any thread.
         if not getattr(self, '_closed', True) and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(_close_late, self._response, self._lease)
+            self._loop.call_soon_threadsafe(_close_late, self._response, self._owner)
 
     async def _parse_event(self, event: Message) -> dict[str, Any]:
         # Instrumentations of aiobotocore's streams wrap this method of theirs.
         return decode_event(event) or {}
 
-    async def _replace(self, send_again: SendAgain, refusal: EventStreamError) -> None:
+    def _note(self, event: dict[str, Any]) -> None:
+        if 'messageStop' in event:
+            self.progress.complete = True
+        elif 'metadata' in event:
+            self.progress.metadata = event['metadata']
+        if not self._has_begun:
+            self._has_begun = True
+            if self._owner is not None:
+                self._owner.begun()
+
+    async def _replace(self, owner: StreamOwner, refusal: EventStreamError) -> None:
         """Go on with the answer to the same request, sent again."""
         self._response.close()
+        # A task, for `close` to end it: another task may close the stream meanwhile.
+        self._sending_again = sending = asyncio.ensure_future(owner.send_again(refusal))
         try:
-            other = await send_again(refusal)
+            await asyncio.wait([sending])
+            self._check_open()
+            other = sending.result()
         except BaseException:
             self.close()
+            sending.add_done_callback(_close_unread)
             raise
-        if self._closed:
-            other.close()
-            raise ResponseStreamingError(error='the stream has been closed')
+        finally:
+            self._sending_again = None
+            # The traceback of an error holds this frame, and the task the error.
+            del sending
         self._response, self._decoder, self._messages = other.hand_over()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ResponseStreamingError(error='the stream has been closed')
 
     async def _read(self) -> None:
         try:
@@ -153,8 +184,7 @@ class ConverseEventStream(EventStream):  # pyright: ignore[reportMissingTypeArgu
             await self._turns.take()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise translate_reading(error, str(self._response.url)) from error
-        if self._closed:
-            raise ResponseStreamingError(error='the stream has been closed')
+        self._check_open()
         if data:
             self.progress.read(len(data))
             self._decoder.feed(data)
@@ -167,10 +197,15 @@ class ConverseEventStream(EventStream):  # pyright: ignore[reportMissingTypeArgu
         self.close()
 
 
-def _close_late(response: RawResponse | aiohttp.ClientResponse, lease: OwnedLease | None) -> None:
+def _close_unread(sending: asyncio.Task[ConverseEventStream]) -> None:
+    if not sending.cancelled() and sending.exception() is None:
+        sending.result().close()
+
+
+def _close_late(response: RawResponse | aiohttp.ClientResponse, owner: StreamOwner | None) -> None:
     response.close()
-    if lease is not None:
-        lease.release()
+    if owner is not None:
+        owner.release()
 
 
 def _parsed(error: ConverseStreamError) -> Any:
@@ -181,7 +216,3 @@ def _parsed(error: ConverseStreamError) -> Any:
     if error.original_message is not None:
         parsed['originalMessage'] = error.original_message
     return parsed
-
-
-SendAgain = Callable[[EventStreamError], Awaitable[ConverseEventStream]]
-"""Sends a request again, and returns the stream of its answer."""

@@ -7,12 +7,13 @@ costs a call nothing. Names and units are those of OpenTelemetry's semantic conv
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from functools import lru_cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from time import perf_counter
-from typing import Any, Protocol, Self
+from types import MappingProxyType
+from typing import Any, Final, Protocol, Self
 from urllib.parse import urlsplit
 from weakref import WeakSet
 
@@ -118,12 +119,7 @@ class CountedPool(Protocol):
         ...
 
 
-class OwnedLease(Protocol):
-    """A lease that a stream releases when it is closed."""
-
-    def release(self) -> None:
-        """Give it back; a second time is harmless."""
-        ...
+_NONE: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 class StreamProgress:
@@ -131,14 +127,16 @@ class StreamProgress:
 
     Attributes:
         complete: Whether the whole answer has been read.
+        metadata: The event that has the usage, empty until it has come.
         first_read_at: When the first bytes were read, on `time.perf_counter()`.
         bytes_received: Bytes of the body that have been read.
     """
 
-    __slots__ = ('bytes_received', 'complete', 'first_read_at')
+    __slots__ = ('bytes_received', 'complete', 'first_read_at', 'metadata')
 
     def __init__(self) -> None:
         self.complete: bool = False
+        self.metadata: Mapping[str, Any] = _NONE
         self.first_read_at: float | None = None
         self.bytes_received: int = 0
 
@@ -152,7 +150,7 @@ class StreamProgress:
 class Operation:
     """One call, from before its lease to its end. As a context manager it records how long that took."""
 
-    __slots__ = ('_attributes', '_handed_over', '_start')
+    __slots__ = ('_attributes', '_opened_at', '_start')
 
     def __init__(self, name: str, params: Mapping[str, Any], endpoint_url: str) -> None:
         """Begin to measure.
@@ -163,7 +161,7 @@ class Operation:
             endpoint_url: Where it is sent.
         """
         self._start = perf_counter()
-        self._handed_over = False
+        self._opened_at: float | None = None
         self._attributes: dict[str, str | int] = {
             'gen_ai.operation.name': name,
             'gen_ai.provider.name': 'aws.bedrock',
@@ -175,20 +173,17 @@ class Operation:
         return self
 
     def __exit__(self, exc_type: object, error: BaseException | None, traceback: object) -> None:
-        if not self._handed_over:
+        if self._opened_at is None:
             self._end(error)
 
-    def waited(self) -> None:
-        """Record the wait for the lease, which has just been granted."""
-        _wait_time.record(perf_counter() - self._start)
+    def stream_opened(self) -> None:
+        """Let the end of the stream be the end of the operation."""
+        self._opened_at = perf_counter()
 
-    def until_closed(self, progress: StreamProgress, lease: OwnedLease) -> OwnedLease:
-        """Let the end of the stream be the end of the operation; return the lease for the stream to own."""
-        self._handed_over = True
-        return _StreamEnd(partial(self._stream_ended, progress, perf_counter()), lease)
-
-    def _stream_ended(self, progress: StreamProgress, headers_at: float) -> None:
-        _stream_duration.record(perf_counter() - headers_at, self._attributes)
+    def stream_ended(self, progress: StreamProgress) -> None:
+        """Record a stream, while the error that has ended it is handled, if there is one."""
+        assert self._opened_at is not None
+        _stream_duration.record(perf_counter() - self._opened_at, self._attributes)
         _response_size.record(progress.bytes_received, self._attributes)
         if progress.first_read_at is not None:
             _first_chunk.record(progress.first_read_at - self._start, self._attributes)
@@ -201,20 +196,9 @@ class Operation:
         _operation_duration.record(perf_counter() - self._start, self._attributes)
 
 
-class _StreamEnd:
-    """The lease of a stream, which is released once, when the stream is closed."""
-
-    __slots__ = ('_ended', '_lease')
-
-    def __init__(self, ended: Callable[[], None], lease: OwnedLease) -> None:
-        self._ended: Callable[[], None] | None = ended
-        self._lease = lease
-
-    def release(self) -> None:
-        ended, self._ended = self._ended, None
-        if ended is not None:
-            self._lease.release()
-            ended()
+def lease_granted(seconds: float) -> None:
+    """Record the seconds that an attempt has waited for its lease."""
+    _wait_time.record(seconds)
 
 
 def install(client: Any) -> None:

@@ -86,6 +86,7 @@ class LoopPool:
         self._holds: Counter[ClientSpec] = Counter()
         self._granted_at: dict[ClientSpec, float] = {}
         self._pacers: dict[tuple[object, ...], Paced] = {}
+        self._most_pacers = REMEMBERED_PACERS
         self._closing = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._drained = asyncio.Event()
@@ -116,7 +117,7 @@ class LoopPool:
         self._end_of_loop = end_of_loop
         await anext(end_of_loop)
 
-    async def lease(self, spec: ClientSpec, pool_timeout: float | None) -> Lease:
+    async def lease(self, spec: ClientSpec, pool_timeout: float | None, since: float | None = None) -> Lease:
         """Wait for a free connection of the spec's client; see `SessionPool.lease`."""
         pooled = self._clients.get(spec)
         if pooled is not None and pooled.has_room and spec not in self._waiting:
@@ -126,10 +127,11 @@ class LoopPool:
         self._act(self._settle())
         limit = self._limits.pool_timeout if pool_timeout is None else pool_timeout
         began = self.loop.time()
+        bounded_since = None if pool_timeout is None else began if since is None else since
         try:
             while not granted.done():
                 # A long queue that moves is no fault, unless the call has a bound of its own.
-                moved = began if pool_timeout is not None else max(began, self._granted_at.get(spec, began))
+                moved = bounded_since if bounded_since is not None else max(began, self._granted_at.get(spec, began))
                 if (left := moved + limit - self.loop.time()) <= 0:
                     break
                 await asyncio.wait([granted], timeout=left)
@@ -146,8 +148,10 @@ class LoopPool:
         """Return the pacer of a key; see `SessionPool.pacer`."""
         pacer: Any = self._pacers.get(key)
         if pacer is None:
-            if len(self._pacers) >= REMEMBERED_PACERS:
+            if len(self._pacers) >= self._most_pacers:
                 self._pacers = {other: kept for other, kept in self._pacers.items() if not kept.is_idle}
+                # Thousands that cannot be forgotten yet are not looked through for each that is new.
+                self._most_pacers = max(REMEMBERED_PACERS, 2 * len(self._pacers))
             pacer = self._pacers[key] = make()
         return pacer
 
@@ -285,11 +289,12 @@ class LoopPool:
     def _grant(self, pooled: PooledClient) -> Lease:
         self._clients[pooled.spec] = self._clients.pop(pooled.spec)
         pooled.leases += 1
-        if self._waiting:
+        if pooled.spec in self._waiting:
             self._granted_at[pooled.spec] = self.loop.time()
         return Lease(self, pooled)
 
     def _fail(self, spec: ClientSpec, error: Exception) -> None:
+        self._granted_at.pop(spec, None)
         for waiting in self._waiting.pop(spec, {}):
             waiting.set_exception(error)
 

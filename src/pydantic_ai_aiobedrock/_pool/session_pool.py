@@ -109,12 +109,13 @@ class SessionPool:
         """Seconds that a call waits at most for a client and a free connection."""
         return self._limits.pool_timeout
 
-    async def lease(self, spec: ClientSpec, pool_timeout: float | None = None) -> Lease:
+    async def lease(self, spec: ClientSpec, pool_timeout: float | None = None, since: float | None = None) -> Lease:
         """Wait for a client of this spec, and for a free connection of it.
 
         Args:
             spec: The options of the client.
             pool_timeout: Seconds to wait at most, or None for the pool's own limit.
+            since: The time of the event loop that `pool_timeout` counts from, now if omitted.
 
         Returns:
             The lease, to be released by `lease.release()` or by leaving it as a context manager.
@@ -125,7 +126,7 @@ class SessionPool:
             botocore.exceptions.BotoCoreError: The client cannot be opened from this spec.
             botocore.exceptions.ClientError: A service that issues credentials refused.
         """
-        return await (await self._this_loop()).lease(spec, pool_timeout)
+        return await (await self._this_loop()).lease(spec, pool_timeout, since)
 
     async def pacer(self, key: tuple[object, ...], make: Callable[[], _Paced]) -> _Paced:
         """Return the pacer of a key on the running event loop, made at the first call.

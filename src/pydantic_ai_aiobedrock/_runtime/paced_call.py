@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError, EventStreamError
@@ -36,9 +38,10 @@ class Request:
         spec: The recipe of the client.
         operation: The client's method.
         params: The parameters of the operation, also for the tokens that AWS reserves.
-        options: The options of the call. Its `pool_timeout` is the longest wait before an attempt; without it, a call
-            waits for as long as other calls get through.
+        options: The options of the call. Its `pool_timeout` bounds its waits before all of its attempts together;
+            without it, a call waits for as long as other calls get through.
         measured: The measurement of the whole call.
+        began: The loop's time at its beginning.
     """
 
     pool: SessionPool
@@ -47,11 +50,19 @@ class Request:
     params: Mapping[str, Any]
     options: CallOptions
     measured: telemetry.Operation
+    began: float = field(default_factory=lambda: asyncio.get_running_loop().time(), init=False)
+
+    @property
+    def deadline(self) -> float | None:
+        """The loop's time after which the call waits no more, or None."""
+        timeout = self.options.pool_timeout
+        return None if timeout is None else self.began + timeout
 
     async def take_lease(self) -> Lease:
         """Wait for a lease."""
-        lease = await self.pool.lease(self.spec, self.options.pool_timeout)
-        self.measured.waited()
+        asked_at = perf_counter()
+        lease = await self.pool.lease(self.spec, self.options.pool_timeout, self.began)
+        telemetry.lease_granted(perf_counter() - asked_at)
         return lease
 
     async def send(self, lease: Lease) -> dict[str, Any]:
@@ -82,9 +93,9 @@ class PacedCall:
             tokens = reserved_tokens if pacer.throttling else max_tokens
             call = Call(tokens(request.params))
             try:
-                await pacer.admit(call, request.options.pool_timeout)
+                await pacer.admit(call, request.deadline)
             except PatienceEndedError as error:
-                raise pacer.explained(None) from error
+                raise pacer.explained(error, None) from error
             self._call = call
         return await self._attempts(request)
 
@@ -96,8 +107,17 @@ class PacedCall:
         if self._pacer is None or (throttle := throttle_of(error)) is None or throttle.is_final:
             raise error
         self._give_lease_back()
-        await self._wait(request, error, throttle.resource, throttle.retry_after)
-        return (await self._attempts(request))['stream']
+        try:
+            await self._wait(request, error, throttle.resource, throttle.retry_after)
+            return (await self._attempts(request))['stream']
+        except BaseException:
+            self.release()
+            raise
+
+    def admitted(self) -> None:
+        """Note that the call got through: its answer has begun."""
+        if self._pacer is not None and self._call is not None:
+            self._pacer.admitted(self._call)
 
     def finished(self, used_tokens: float | None) -> None:
         """End the call, whose answer is complete, with the tokens that it has used."""
@@ -120,7 +140,7 @@ class PacedCall:
             if self._pacer is not None and self._call is not None and self._pacer.is_early(self._call):
                 # The throttling became known while the call waited for a connection.
                 self._give_lease_back()
-                await self._recalled(self._pacer, self._call, request.options.pool_timeout)
+                await self._recalled(self._pacer, self._call, request.deadline)
                 continue
             try:
                 response = await request.send(lease)
@@ -133,16 +153,17 @@ class PacedCall:
                 self._give_lease_back()
                 await self._wait(request, error, throttle.resource, throttle.retry_after)
             else:
-                if self._pacer is not None and self._call is not None:
-                    self._pacer.admitted(self._call)
+                # The first event of a stream may be a refusal.
+                if request.operation != 'converse_stream':
+                    self.admitted()
                 return response
 
-    async def _recalled(self, pacer: Pacer, call: Call, timeout: float | None) -> None:
+    async def _recalled(self, pacer: Pacer, call: Call, deadline: float | None) -> None:
         self._call = None
         try:
-            await pacer.recall(call, timeout)
+            await pacer.recall(call, deadline)
         except PatienceEndedError as error:
-            raise pacer.explained(None) from error
+            raise pacer.explained(error, None) from error
         self._call = call
 
     async def _wait(self, request: Request, refusal: ClientError, resource: Any, retry_after: float) -> None:
@@ -152,11 +173,9 @@ class PacedCall:
         self._call = None
         call.tokens = reserved_tokens(request.params)
         try:
-            await pacer.refused(
-                call, refusal, resource, min(retry_after, MAX_WAIT_SECONDS), request.options.pool_timeout
-            )
+            await pacer.refused(call, refusal, resource, min(retry_after, MAX_WAIT_SECONDS), request.deadline)
         except PatienceEndedError as error:
-            raise pacer.explained(refusal) from error
+            raise pacer.explained(error, refusal) from error
         self._call = call
 
     def _give_lease_back(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
+from typing import Any, Final, cast
 
 from botocore.exceptions import ClientError
 
@@ -14,9 +14,11 @@ from pydantic_ai_aiobedrock.errors import PoolClosedError
 
 logger: logging.Logger = logging.getLogger('pydantic_ai_aiobedrock')
 
+_CLOSED: Final = 'The SessionPool was closed while the call waited to be sent.'
+
 
 class PatienceEndedError(Exception):
-    """No call of the model got through for too long."""
+    """A call has waited for too long; the message says why."""
 
 
 class Pacer:
@@ -34,6 +36,7 @@ class Pacer:
         # uvloop's handles do not know their time.
         self._wakes_at: float | None = None
         self._announced = False
+        self._closed = False
         self._latest: ClientError | None = None
 
     @property
@@ -46,38 +49,40 @@ class Pacer:
         """Nothing waits or is in flight, and nothing is known that is worth keeping."""
         return not (self._pacing.throttling or self._waiters or self._pacing.flying)
 
-    async def admit(self, call: Call, timeout: float | None) -> None:
+    async def admit(self, call: Call, deadline: float | None) -> None:
         """Wait until a new call may go.
 
         Args:
             call: The call.
-            timeout: Seconds to wait at most, or None for as long as other calls get through.
+            deadline: The loop's time to wait until at most, or None to wait for as long as other calls get through.
 
         Raises:
-            PatienceEndedError: No call of the model got through for too long.
+            PatienceEndedError: No call of the model got through for too long, or the deadline has passed.
+            PoolClosedError: The pool was closed.
         """
         now = self._loop.time()
         if self._pacing.throttling:
             self._settle()
         if not self._pacing.admit(call, now):
-            await self._turn(call, timeout)
+            await self._turn(call, deadline)
 
     def is_early(self, call: Call) -> bool:
         """Return True for a call that is not sent yet and was let go before AWS began to throttle."""
         return self._pacing.throttling and not call.paced
 
-    async def recall(self, call: Call, timeout: float | None) -> None:
+    async def recall(self, call: Call, deadline: float | None) -> None:
         """Let such a call wait again until it may go; like `admit`."""
-        if self._pacing.recalled(call):
-            await self._turn(call, timeout)
+        if self._pacing.recalled(call, self._loop.time()):
+            await self._turn(call, deadline)
 
     async def refused(
-        self, call: Call, error: ClientError, quota: Quota, retry_after: float, timeout: float | None
+        self, call: Call, error: ClientError, quota: Quota, retry_after: float, deadline: float | None
     ) -> None:
         """Wait until a call that was throttled may go again; like `admit`."""
-        self._latest = error
+        # Not the error itself, whose traceback holds the conversation.
+        self._latest = type(error)(cast(Any, error.response), error.operation_name)
         self._pacing.refused(call, self._loop.time(), quota, retry_after or None)
-        await self._turn(call, timeout)
+        await self._turn(call, deadline)
 
     def admitted(self, call: Call) -> None:
         """Note that a call got through: the headers of its answer arrived."""
@@ -95,16 +100,21 @@ class Pacer:
         if self._waiters:
             self._settle()
 
-    def explained(self, error: ClientError | None) -> ClientError:
-        """Return the error for a call whose patience has ended, with the state of the queue in its message."""
-        error = error or self._latest
+    def explained(self, ended: PatienceEndedError, refusal: ClientError | None) -> ClientError:
+        """Return the error for a call that has waited for too long: a refusal, with the state of the queue added.
+
+        Args:
+            ended: The end of the wait.
+            refusal: The latest refusal of the call itself, or None for that of any call.
+        """
+        error = refusal or self._latest
         assert error is not None
         report = self._pacing.report(self._loop.time())
         response: Any = error.response
         message = (
-            f'{response["Error"]["Message"]} (Bedrock throttles {self.model} in {self.region}: no call of it got '
-            f'through for {self._pacing.patience:g} s, {report.throttled} attempts were refused, {report.waiting} '
-            'calls are waiting. Ask for a higher quota, send less at once, or use another region or model.)'
+            f'{response["Error"]["Message"]} (Bedrock throttles {self.model} in {self.region}: {ended}, '
+            f'{report.throttled} attempts were refused, {report.waiting} calls are waiting. Ask for a higher quota, '
+            'send less at once, or use another region or model.)'
         )
         described: Any = {**response, 'Error': {**response['Error'], 'Message': message}}
         return type(error)(described, error.operation_name)
@@ -125,7 +135,8 @@ class Pacer:
         )
 
     def close(self) -> None:
-        """Fail the calls that wait: the pool is closed."""
+        """Fail the calls that wait, and those that would: the pool is closed."""
+        self._closed = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -133,23 +144,23 @@ class Pacer:
         for call, waiter in waiters.items():
             self._pacing.cancelled(call, self._loop.time())
             if not waiter.done():
-                waiter.set_exception(PoolClosedError('The SessionPool was closed while the call waited to be sent.'))
+                waiter.set_exception(PoolClosedError(_CLOSED))
 
-    async def _turn(self, call: Call, timeout: float | None) -> None:
+    async def _turn(self, call: Call, deadline: float | None) -> None:
+        if self._closed:
+            self._pacing.cancelled(call, self._loop.time())
+            raise PoolClosedError(_CLOSED)
         waiter: asyncio.Future[None] = self._loop.create_future()
         self._waiters[call] = waiter
         self._settle()
         try:
-            if timeout is None:
+            async with asyncio.timeout_at(deadline):
                 await waiter
-            else:
-                async with asyncio.timeout(timeout):
-                    await waiter
         except (PatienceEndedError, PoolClosedError):
             raise
         except TimeoutError:
             self._leave(call)
-            raise PatienceEndedError from None
+            raise PatienceEndedError('the `timeout` of the call ended before its turn came') from None
         except BaseException:
             self._leave(call)
             raise
@@ -160,6 +171,8 @@ class Pacer:
 
     def _settle(self) -> None:
         """Let go the calls that are due, and set the timer for the next."""
+        if self._loop.is_closed():
+            return
         now = self._loop.time()
         due = self._pacing.due(now)
         for call in due.released:
@@ -169,9 +182,9 @@ class Pacer:
         for call in due.expired:
             waiter = self._waiters.pop(call)
             if not waiter.done():
-                waiter.set_exception(PatienceEndedError())
+                waiter.set_exception(PatienceEndedError(f'no call of it got through for {self._pacing.patience:g} s'))
         self._announce()
-        wakeup = self._pacing.next_wakeup(now)
+        wakeup = None if self._closed else self._pacing.next_wakeup(now)
         if self._timer is not None and (wakeup is None or self._timer.cancelled() or self._wakes_at != wakeup):
             self._timer.cancel()
             self._timer = None

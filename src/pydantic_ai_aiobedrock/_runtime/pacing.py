@@ -11,7 +11,7 @@ rate that the account was seen to take. A quota is empty whenever it refuses, so
 two refusals, divided by the time between them, are its rate: slow answers need not be awaited to know it.
 Tokens are measured likewise, less the reserved tokens that AWS returns when an answer ends.
 
-Call `due` after `admit` returned False, after every outcome, and at `next_wakeup`.
+Call `due` after `admit` returned False, after every outcome, and at `next_wakeup`. `report` is for other threads, too.
 Times are seconds of one monotonic clock.
 """
 
@@ -60,7 +60,7 @@ RECOVERED = 30.0
 """Seconds without a refusal after which, if no call waits, nothing is held back any more."""
 
 GOT_THROUGH = 1.0
-"""A call that is in flight for these seconds was not refused."""
+"""A call that is in flight for these seconds was not refused: it got through, once."""
 
 
 class State(Enum):
@@ -83,7 +83,7 @@ class Call:
     tokens: float = 0.0
     state: State = field(default=State.NEW, init=False)
     order: int = field(default=-1, init=False)
-    waiting_since: float = field(default=0.0, init=False)
+    waiting_since: float = field(default=float('inf'), init=False)
     paced: bool = field(default=False, init=False)
     sent_at: float = field(default=0.0, init=False)
 
@@ -224,11 +224,10 @@ class Pacing:
             raise ValueError(f'a call is admitted once, this one is {call.state.value}')
         call.order = self._orders
         self._orders += 1
-        call.waiting_since = now
         if not self._meters and not self._waiting and now >= self._hold:
             self._send(call, now)
             return True
-        self._wait(call)
+        self._wait(call, now)
         return False
 
     def due(self, now: float) -> Due:
@@ -248,15 +247,15 @@ class Pacing:
                 break
             heapq.heappop(self._queue)
             self._waiting -= 1
-        if self._meters and not self._waiting and now - self._last_refusal >= RECOVERED:
+        if self._meters and not self._waiting and now >= self._last_refusal + RECOVERED:
             self._meters.clear()
         return Due(tuple(released), tuple(expired))
 
     def next_wakeup(self, now: float) -> float | None:
-        """Return the time to call `due` again, None if nothing waits."""
+        """Return the time to call `due` again, None if nothing waits or is held back."""
         call = self._head()
         if call is None:
-            return None
+            return max(self._last_refusal + RECOVERED, now) if self._meters else None
         at = max([now, self._hold, *(m.updated - m.credit / m.rate for m in self._meters.values() if m.credit < 0)])
         return min(at + 1e-6, max(self._expiry(call, now), now))
 
@@ -292,7 +291,7 @@ class Pacing:
                 meter.refused(self._cost(quota, call), now)
             else:
                 meter.begin(now)
-        self._wait(call)
+        self._wait(call, now)
 
     def finished(self, call: Call, now: float, used_tokens: float | None = None) -> None:
         """End a call that was answered; `used_tokens` are those of its usage, None if unknown."""
@@ -318,7 +317,7 @@ class Pacing:
         elif call.state is State.FLYING:
             self.failed(call, now)
 
-    def recalled(self, call: Call) -> bool:
+    def recalled(self, call: Call, now: float) -> bool:
         """Take a call back that was let go before the throttling was known, and is not sent yet.
 
         Returns:
@@ -328,19 +327,20 @@ class Pacing:
         if call.paced or not self._meters:
             return False
         del self._flights[call.order]
-        self._wait(call)
+        self._wait(call, now)
         return True
 
     def report(self, now: float) -> Report:
-        """Return the figures of now."""
-        call = self._head()
-        quota = min(self._meters, key=lambda kind: self._meters[kind].credit, default=None)
+        """Return the figures of now, and change nothing: it may be asked for in the middle of a change."""
+        meters = dict(self._meters)
+        quota = min(meters, key=lambda kind: meters[kind].credit, default=None)
+        head = min((entry for entry in self._queue.copy() if entry[1].state is State.WAITING), default=None)
         return Report(
-            throttling=self.throttling,
-            rate=self._meters[quota].rate if quota else None,
+            throttling=bool(meters),
+            rate=meters[quota].rate if quota else None,
             quota=quota,
             waiting=self._waiting,
-            longest_wait=max(now - call.waiting_since, 0.0) if call else 0.0,
+            longest_wait=max(now - head[1].waiting_since, 0.0) if head else 0.0,
             flying=self.flying,
             throttled=self.throttled,
         )
@@ -363,8 +363,9 @@ class Pacing:
             meter.advance(now)
             meter.give_back(max(call.tokens, 1.0))
 
-    def _wait(self, call: Call) -> None:
+    def _wait(self, call: Call, now: float) -> None:
         call.state = State.WAITING
+        call.waiting_since = min(call.waiting_since, now)
         self._waiting += 1
         heapq.heappush(self._queue, (call.order, call))
 
@@ -381,11 +382,12 @@ class Pacing:
         del self._flights[call.order]
 
     def _expiry(self, call: Call, now: float) -> float:
-        if self._flights:
-            longest = next(iter(self._flights.values()))
-            if now - longest.sent_at >= GOT_THROUGH:
-                self._progress = max(self._progress, now)
-        return max(call.waiting_since, self._progress) + self.patience
+        since = max(call.waiting_since, self._progress)
+        if now >= since + self.patience:
+            proven = (each.sent_at for each in reversed(self._flights.values()) if now - each.sent_at >= GOT_THROUGH)
+            self._progress = max(self._progress, next(proven, float('-inf')) + GOT_THROUGH)
+            since = max(since, self._progress)
+        return since + self.patience
 
     @staticmethod
     def _cost(kind: Quota, call: Call) -> float:

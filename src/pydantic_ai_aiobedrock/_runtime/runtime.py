@@ -14,6 +14,7 @@ from pydantic_ai_aiobedrock._core.awaited import awaited
 from pydantic_ai_aiobedrock._pool.session_pool import SessionPool
 from pydantic_ai_aiobedrock._runtime.paced_call import PacedCall, Request
 from pydantic_ai_aiobedrock._runtime.pacer import Pacer
+from pydantic_ai_aiobedrock._runtime.streamed_call import StreamedCall
 from pydantic_ai_aiobedrock._runtime.token_quota import used_tokens
 from pydantic_ai_aiobedrock.errors import AsyncClientError
 
@@ -107,14 +108,14 @@ class BedrockRuntime:
                     from pydantic_ai_aiobedrock._client.bodies import read_body
 
                     response = {**response, 'body': await read_body(response['body'], self.meta.endpoint_url)}
+                if operation == 'converse_stream':
+                    stream: ConverseEventStream = response['stream']
+                    stream.own(StreamedCall(call, request, stream.progress))
+                else:
+                    call.finished(used_tokens(response))
             except BaseException:
                 call.release()
                 raise
-            if operation == 'converse_stream':
-                stream: ConverseEventStream = response['stream']
-                stream.own(measured.until_closed(stream.progress, call), partial(call.send_again, request))
-            else:
-                call.finished(used_tokens(response))
             return response
 
     @awaited
