@@ -306,14 +306,17 @@ async def test_retry_after_is_waited_for_no_longer_than_for_an_answer(
     assert sleeps.noted == [pytest.approx(1, abs=0.3)]
 
 
-@pytest.mark.parametrize('also', [{}, {'Retry-After': '7'}])
+MILLISECONDS = {'x-amz-retry-after': '1500'}
+NO_NUMBER = {'x-amz-retry-after': 'nan', 'Retry-After': '1.5'}
+
+
+@pytest.mark.parametrize('headers', [MILLISECONDS, {**MILLISECONDS, 'Retry-After': '7'}, NO_NUMBER])
 async def test_milliseconds_to_retry_after_are_waited_for(
-    bedrock: LocalBedrock, pool: SessionPool, keys: dict[str, str], sleeps: Sleeps, also: dict[str, str]
+    bedrock: LocalBedrock, pool: SessionPool, keys: dict[str, str], sleeps: Sleeps, headers: dict[str, str]
 ) -> None:
     client = runtime(bedrock, pool, **keys)
     await client.warm_up()
     sleeps.noted.clear()
-    headers = {'x-amz-retry-after': '1500', **also}
     bedrock.fault(ErrorReply(500, 'InternalServerException', 'Not now.', headers=headers), times=1)
     await client.converse(**hello())
     assert sleeps.noted == [pytest.approx(1.5, abs=0.3)]
@@ -327,7 +330,7 @@ async def test_a_date_to_retry_after_is_waited_for(
     assert max(sleeps.noted) == pytest.approx(30, abs=2)
 
 
-@pytest.mark.parametrize('nonsense', ['soon', '-5', 'Sun, 22 Nov 2020 22:10:24 GMT', ''])
+@pytest.mark.parametrize('nonsense', ['soon', '-5', 'Sun, 22 Nov 2020 22:10:24 GMT', '1 Jan 99999999999 00:00:00', ''])
 async def test_a_retry_after_that_asks_for_nothing_is_not_waited_for(
     bedrock: LocalBedrock, pool: SessionPool, keys: dict[str, str], sleeps: Sleeps, nonsense: str
 ) -> None:

@@ -132,6 +132,18 @@ async def test_retry_after_holds_the_model_back(monkeypatch: pytest.MonkeyPatch)
         assert asyncio.get_running_loop().time() - began >= 1
 
 
+@pytest.mark.parametrize('header', ['Retry-After', 'x-amz-retry-after'])
+@pytest.mark.parametrize('nonsense', ['Fri, 31 Dec 99999999999 23:59:59 GMT', 'nan'])
+@pytest.mark.parametrize('refusal', [(429, 'ThrottlingException'), (503, 'ServiceUnavailableException')])
+async def test_a_wait_that_cannot_be_read_is_none(header: str, nonsense: str, refusal: tuple[int, str]) -> None:
+    async with under() as (bedrock, client):
+        bedrock.fault(ErrorReply(*refusal, 'Not now.', headers={header: nonsense}), times=1)
+        async with asyncio.timeout(30):
+            await client.converse(**hello())
+        assert [request.status for request in bedrock.requests] == [refusal[0], 200]
+        assert nothing_waits(client)
+
+
 # Where patience ends
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, MutableMapping
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from functools import partial
+from math import isnan
 from time import monotonic, time
 from typing import Any
 
@@ -48,11 +49,19 @@ async def _wait(request: Any, **_: object) -> None:
 
 def asked_for(headers: Mapping[str, str]) -> float:
     """Return the seconds that AWS asks to wait: a header has milliseconds, the other seconds or a date."""
-    with suppress(KeyError, ValueError):
-        return float(headers['x-amz-retry-after']) / 1000
+    if (milliseconds := _number(headers.get('x-amz-retry-after', ''))) is not None:
+        return milliseconds / 1000
     value = headers.get('retry-after', '')
-    with suppress(ValueError):
-        return float(value)
-    with suppress(ValueError):
+    if (seconds := _number(value)) is not None:
+        return seconds
+    # A date with a number of many digits overflows.
+    with suppress(ValueError, OverflowError):
         return parsedate_to_datetime(value).timestamp() - time()
     return 0
+
+
+def _number(value: str) -> float | None:
+    with suppress(ValueError):
+        if not isnan(number := float(value)):
+            return number
+    return None
