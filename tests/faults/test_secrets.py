@@ -6,6 +6,7 @@ The log records of the package are looked at by every test of this suite, and so
 from __future__ import annotations
 
 import asyncio
+import gc
 from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
@@ -22,11 +23,14 @@ from local_bedrock import (
     Fault,
     LocalBedrock,
     NoResponse,
+    RecordedRequest,
     Truncate,
     WrongChecksum,
     exception_event,
 )
 from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider, SessionPool
+from pydantic_ai_aiobedrock._client.connector import FairResponse
+from pydantic_ai_aiobedrock._config.call_options import CallOptions
 
 from .calls import NOVA, Caller, call
 from .outcomes import secrets_in
@@ -84,6 +88,55 @@ async def test_objects_show_no_secret(caller: Caller) -> None:
     lease.release()
     for thing in things:
         assert not secrets_in(f'{thing} {thing!r}', caller.secrets), type(thing)
+
+
+@pytest.mark.parametrize('by', ['api key', 'session token', 'access key'])
+async def test_no_object_of_the_package_shows_a_secret_a_header_or_a_body_by_its_repr(
+    bedrock: LocalBedrock, secrets: list[str], by: str
+) -> None:
+    """Debuggers, and services that collect errors, show the repr of each local variable."""
+    key = bedrock.rotate_credentials(temporary=by == 'session token')
+    arguments: dict[str, Any] = {
+        'aws_access_key_id': key.access_key_id,
+        'aws_secret_access_key': key.secret_access_key,
+        'aws_session_token': key.session_token,
+    }
+    if by == 'api key':
+        arguments = {'api_key': bedrock.api_key}
+    secrets += [value for value in arguments.values() if value is not None]
+    header, prompt = 'secret-of-the-header', 'body-of-the-request'
+    seen: set[str] = set()
+    shown: list[str] = []
+
+    def look() -> None:
+        for each in gc.get_objects():
+            kind = type(each)
+            # The repr of a response is aiohttp's own, and breaks one that has not arrived yet.
+            if not str(kind.__module__).startswith('pydantic_ai_aiobedrock') or kind is FairResponse:
+                continue
+            seen.add(kind.__name__)
+            # The parameters of a call are its caller's, and are shown as long as nothing is sent.
+            unsaid = [header, prompt] if '._client.' in kind.__module__ else [header]
+            shown.extend(f'{kind}: {found}' for found in secrets_in(repr(each), [*secrets, *unsaid]))
+
+    def reply(_: RecordedRequest) -> str:
+        look()
+        return 'answer'
+
+    bedrock.reply(reply, times=None)
+    params = {'modelId': NOVA, 'messages': [{'role': 'user', 'content': [{'text': prompt}]}]}
+    # Objects of earlier tests are not looked at.
+    gc.collect()
+    gc.freeze()
+    try:
+        async with BedrockProvider(region_name='us-east-1', base_url=bedrock.base_url, **arguments) as provider:
+            for options in (CallOptions(), CallOptions(), CallOptions(extra_headers={'X-Header': header})):
+                await provider.client.call('converse', params, options)
+                look()
+    finally:
+        gc.unfreeze()
+    assert {'_Template', '_Call', 'SignedRequest', 'CallOptions', 'ClientSpec'} <= seen
+    assert not shown
 
 
 # Errors around credentials

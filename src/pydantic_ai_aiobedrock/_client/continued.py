@@ -43,11 +43,11 @@ class _Encoded:
     """
 
     count: int = 0
-    fingerprint: bytes = b''
-    json: bytes = b''
+    fingerprint: bytes = field(default=b'', repr=False)
+    json: bytes = field(default=b'', repr=False)
     hashed: Any = field(default_factory=sha256)
-    members: bytes = b''
-    end: bytes = b''
+    members: bytes = field(default=b'', repr=False)
+    end: bytes = field(default=b'', repr=False)
 
     @property
     def size(self) -> int:

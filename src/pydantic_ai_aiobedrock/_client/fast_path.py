@@ -12,7 +12,7 @@ import os
 import uuid
 from collections.abc import Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any, Final, NamedTuple
 
@@ -56,9 +56,9 @@ _METADATA: Final = frozenset({'RequestId', 'HostId', 'HTTPStatusCode', 'HTTPHead
 class _Call:
     """A call that goes through botocore: to learn how it prepares it, or to have it take over after an attempt."""
 
-    request: Any = None
-    outcome: Any = None
-    body: bytes | bytearray = b''
+    request: Any = field(default=None, repr=False)
+    outcome: Any = field(default=None, repr=False)
+    body: bytes | bytearray = field(default=b'', repr=False)
     invocation_id: str = ''
     sent_at: float = 0.0
     logged: attempt_log.LoggedAttempt | None = None
@@ -66,10 +66,13 @@ class _Call:
 
 @dataclass(frozen=True, slots=True)
 class _Template:
-    """A request that botocore prepared, and AWS answered."""
+    """A request that botocore prepared, and AWS answered.
+
+    Its headers keep the places of the key's and the token's, without their values.
+    """
 
     url: str
-    headers: dict[str, str]
+    headers: dict[str, str] = field(repr=False)
     has_token: bool
     signature: sigv4.SignedAlike | None
     metadata: dict[str, Any]
@@ -286,9 +289,10 @@ def _template(request: Any, metadata: Mapping[str, Any]) -> _Template | None:
             signature = sigv4.SignedAlike(request.url, headers, request.body)
         except (ValueError, KeyError):
             return None
+    secrets = {'Authorization', 'X-Amz-Security-Token'} & headers.keys()
     return _Template(
         request.url,
-        headers,
+        headers | dict.fromkeys(secrets, ''),
         'X-Amz-Security-Token' in headers,
         signature,
         {name: value for name, value in metadata.items() if name not in _METADATA},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from pydantic_ai_aiobedrock._config.conversation import Conversation
@@ -32,7 +32,7 @@ class CallOptions:
         paced: Throttled attempts end the call below the runtime, which paces them, instead of being retried.
     """
 
-    extra_headers: Mapping[str, str] | None = None
+    extra_headers: Mapping[str, str] | None = field(default=None, repr=False)
     connect_timeout: float | None = None
     read_timeout: float | None = None
     write_timeout: float | None = None
