@@ -254,6 +254,36 @@ async def test_interim_responses_are_passed_over(stream_output: bool) -> None:
         assert session.connections_in_use == 0
 
 
+NOT_FINAL = {
+    '101': b'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n',
+    '101 and bytes': b'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\nPRI * HTTP/2.0',
+    '101 alone': b'HTTP/1.1 101 Switching Protocols\r\n\r\n',
+    '101 and close': b'HTTP/1.1 101 Switching Protocols\r\nConnection: close\r\n\r\n',
+    '99': b'HTTP/1.1 099 Odd\r\nContent-Length: 2\r\n\r\n[]',
+}
+
+
+@pytest.mark.parametrize('answer', NOT_FINAL.values(), ids=NOT_FINAL)
+@pytest.mark.parametrize('stream_output', [False, True])
+@pytest.mark.parametrize('through', ['exchange', 'session'])
+async def test_a_status_below_200_that_announces_no_other_is_an_unreadable_response(
+    answer: bytes, stream_output: bool, through: str, exchanged: list[str]
+) -> None:
+    async with answering(answer) as (raw, session):
+        request: Any = signed(raw)
+        request.stream_output = stream_output
+        if through == 'session':
+            request = AWSPreparedRequest('POST', raw.url, HeadersDict(HEADERS), b'{}', stream_output)
+        for _ in range(2):
+            with pytest.raises(UnreadableResponseError, match=r'its status is (101|99)$') as caught:
+                await session.send(request)
+            assert 'secret' not in repr(caught.value.__cause__)
+            assert session.connections_in_use == 0
+            await eventually(lambda: session.open_connections == 0)
+    assert len(exchanged) == (2 if through == 'exchange' else 0)
+    assert session.connections_opened == 2
+
+
 async def test_a_response_that_is_not_http_is_an_error_without_secrets() -> None:
     async with answering(BROKEN[0]) as (raw, session):
         with pytest.raises(UnreadableResponseError) as caught:

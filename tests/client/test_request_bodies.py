@@ -15,7 +15,7 @@ import pytest
 from aiobotocore.config import AioConfig
 from botocore.awsrequest import AWSPreparedRequest
 from botocore.compat import HTTPHeaders
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ReadTimeoutError
 from categories import ModelTimeoutError
 from credential_sources import MODEL, current, hello, runtime
 from pydantic_ai import Agent, BinaryContent
@@ -170,6 +170,69 @@ async def test_what_a_server_says_before_it_has_read_the_request_is_heard(
                 await client.converse(**with_document(size))
             assert caught.value.response['ResponseMetadata']['HTTPStatusCode'] == 413
             assert caught.value.response['Error']['Message'] == 'Too large.'
+
+
+INTERIM = (b'HTTP/1.1 100 Continue\r\n\r\n', b'HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n')
+
+
+@pytest.mark.parametrize('interim', INTERIM, ids=['100', '103'])
+async def test_a_request_is_written_whole_whatever_interim_responses_come_meanwhile(
+    bedrock: LocalBedrock, pool: SessionPool, server_tls: ssl.SSLContext | None, interim: bytes
+) -> None:
+    received: list[int] = []
+    answer = b'{"output":{"message":{"role":"assistant","content":[{"text":"Read."}]}},"stopReason":"end_turn"}'
+
+    async def announce_often(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            head = await reader.readuntil(b'\r\n\r\n')
+            left = length = int(head.lower().partition(b'content-length: ')[2].partition(b'\r')[0])
+            while left:
+                left -= len(await reader.readexactly(min(left, 200_000)))
+                writer.write(interim)
+            received.append(length)
+            writer.write(b'HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b' % (len(answer), answer))
+
+    async with serving(announce_often, server_tls) as url:
+        client = runtime(bedrock, pool, base_url=url, aws_read_timeout=5, config=ONE_ATTEMPT, **KEYS)
+        for _ in range(3):
+            response = await client.converse(**with_document())
+            assert response['output']['message']['content'] == [{'text': 'Read.'}]
+        assert len(received) == 3
+        assert pool.stats().connections_opened == 1
+
+
+async def test_a_final_answer_behind_an_interim_response_ends_the_writing(
+    bedrock: LocalBedrock, pool: SessionPool, server_tls: ssl.SSLContext | None
+) -> None:
+    async def announce_and_refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(INTERIM[0])
+        await refuse_early(reader, writer)
+
+    async with serving(announce_and_refuse, server_tls) as url:
+        client = runtime(bedrock, pool, base_url=url, **KEYS)
+        for _ in range(5):
+            with pytest.raises(ClientError, match='Too large') as caught:
+                await client.converse(**with_document())
+            assert caught.value.response['ResponseMetadata']['HTTPStatusCode'] == 413
+
+
+@pytest.mark.parametrize('size', [1, 200_000])
+@pytest.mark.parametrize('interim', INTERIM, ids=['100', '103'])
+async def test_silence_after_an_interim_response_ends_with_the_read_timeout(
+    bedrock: LocalBedrock, pool: SessionPool, size: int, interim: bytes
+) -> None:
+    async def announce(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b'\r\n\r\n')
+        await reader.readexactly(int(head.lower().partition(b'content-length: ')[2].partition(b'\r')[0]))
+        writer.write(interim)
+        await asyncio.Event().wait()
+
+    async with serving(announce, None) as url:
+        client = runtime(bedrock, pool, base_url=url, aws_read_timeout=0.2, config=ONE_ATTEMPT, **KEYS)
+        async with asyncio.timeout(10):
+            with pytest.raises(ReadTimeoutError):
+                await client.converse(**with_document(size))
+        assert pool.stats().leases == 0
 
 
 @pytest.mark.parametrize('kind', [bytes, str, bytearray, BytesIO], ids=lambda kind: kind.__name__)

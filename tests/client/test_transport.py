@@ -19,10 +19,12 @@ from botocore.exceptions import (
 )
 from credential_sources import MODEL, hello, runtime
 from generation import eventually
-from served_bedrock import free_port, keys_of
+from pydantic_ai import Agent
+from pydantic_ai.exceptions import ModelAPIError
+from served_bedrock import free_port, keys_of, make_provider
 
 from local_bedrock import LocalBedrock, RawReply
-from pydantic_ai_aiobedrock import SessionPool
+from pydantic_ai_aiobedrock import BedrockConverseModel, SessionPool
 from pydantic_ai_aiobedrock._client.transport import HTTPSession
 from pydantic_ai_aiobedrock._runtime.runtime import BedrockRuntime
 from pydantic_ai_aiobedrock.errors import UnreadableResponseError
@@ -207,6 +209,24 @@ async def test_an_answer_that_cannot_be_read_is_not_asked_for_again(
         assert type(error) is UnreadableResponseError
         assert re.search(cause, str(error))
         assert len(asked) == 1
+
+
+async def test_an_agent_that_gets_101_raises_an_error_of_the_api_and_keeps_no_connection(
+    pool: SessionPool, bedrock: LocalBedrock
+) -> None:
+    answer = b'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n'
+    async with answering(answer) as (port, asked):
+        provider = make_provider(bedrock, pool, base_url=f'http://127.0.0.1:{port}')
+        agent = Agent(BedrockConverseModel(MODEL, provider=provider))
+        with pytest.raises(ModelAPIError, match='its status is 101'):
+            await agent.run('Hi')
+        with pytest.raises(ModelAPIError, match='its status is 101'):
+            async with agent.run_stream('Hi'):
+                pass
+        # It was answered, and is not sent again.
+        assert len(asked) == 2
+        assert (pool.stats().leases, pool.stats().in_flight) == (0, 0)
+        await eventually(lambda: pool.stats().connections == 0)
 
 
 async def test_header_lines_of_up_to_64_kib_are_read(pool: SessionPool, bedrock: LocalBedrock) -> None:

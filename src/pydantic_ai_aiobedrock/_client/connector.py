@@ -12,6 +12,7 @@ from aiohttp.client_proto import ResponseHandler
 from botocore.exceptions import InvalidConfigError
 from botocore.httpsession import create_urllib3_context, get_cert_path
 
+from pydantic_ai_aiobedrock._client.exchange import is_interim, not_final
 from pydantic_ai_aiobedrock._core.turns import turns
 
 TURNS_UNTIL_LOST = 10
@@ -19,10 +20,18 @@ TURNS_UNTIL_LOST = 10
 
 
 class FairResponse(aiohttp.ClientResponse):
-    """A response that is handed to its caller in its turn, however many arrive at once."""
+    """A response that is handed to its caller in its turn, however many arrive at once, if it is a final response."""
 
     async def start(self, connection: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
+        protocol = connection.protocol
         response = await super().start(connection)
+        if response.status < 200:
+            # aiohttp has handed back the connection of a response without a body.
+            if protocol is not None and protocol.transport is not None:
+                protocol.transport.abort()
+            raise aiohttp.ClientResponseError(
+                self.request_info, self.history, status=self.status, message=not_final(self.status)
+            )
         await turns().answers.take()
         return response
 
@@ -78,15 +87,41 @@ class Connector(aiohttp.TCPConnector):
 
 
 class _Protocol(ResponseHandler):
-    """A protocol that does for each piece of a response only what has to be done for each."""
+    """A protocol that does for each piece of a response only what is necessary.
+
+    After an interim response, it goes on writing the request and waiting for the final response.
+    """
 
     _heard_at = 0.0
+    _is_written = False
 
     @classmethod
     def take_over(cls, protocol: Any) -> None:
         """Take over a protocol that aiohttp has made, if it is of the kind that is known here."""
         if all(hasattr(protocol, name) for name in _OVERRIDDEN):
             protocol.__class__ = cls
+
+    @property
+    def should_close(self) -> bool:
+        # aiohttp counts all that has not been read, and a request is written until this is True.
+        if self._buffer and all(is_interim(message.code) for (message, _), _ in self._buffer):
+            return self._should_close
+        return super().should_close
+
+    def set_response_params(self, *args: Any, **kwargs: Any) -> None:
+        self._is_written = False
+        super().set_response_params(*args, **kwargs)
+
+    def start_timeout(self) -> None:
+        self._is_written = True
+        super().start_timeout()
+
+    async def read(self) -> Any:
+        received: Any = await super().read()
+        # aiohttp stops the read timeout at each response without a body. It begins once the request is written.
+        if self._is_written and self.transport is not None and is_interim(received[0].code):
+            self._reschedule_timeout()
+        return received
 
     def resume_reading(self, *args: Any, **kwargs: Any) -> None:
         # aiohttp calls this whether it has paused or not, and the parser is run.
@@ -112,8 +147,9 @@ class _Protocol(ResponseHandler):
 
 
 _OVERRIDDEN: Final = (
+    *('should_close', 'set_response_params', 'start_timeout', 'read'),
     *('resume_reading', '_reschedule_timeout', '_on_read_timeout'),
-    *('_reading_paused', '_read_timeout', '_read_timeout_handle', '_buffer', '_loop'),
+    *('_reading_paused', '_read_timeout', '_read_timeout_handle', '_should_close', '_buffer', '_loop'),
 )
 """Names of aiohttp's that `_Protocol` builds on."""
 

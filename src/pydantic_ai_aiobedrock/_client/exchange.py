@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import FunctionType
 from typing import Any, Final
 
@@ -52,10 +52,20 @@ class SignedRequest:
     """A request that is ready to be written."""
 
     url: str
-    headers: Mapping[str, str]
-    body: bytes | bytearray
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes | bytearray = field(repr=False)
     stream_output: bool
     method: str = 'POST'
+
+
+def is_interim(status: int) -> bool:
+    """Return whether a response only announces another: 100 Continue and its kin, but not 101, which ends HTTP."""
+    return 100 <= status < 200 and status != 101
+
+
+def not_final(status: int) -> str:
+    """Describe a status that comes instead of a final response, though it announces none."""
+    return f'its status is {status}'
 
 
 class RawResponse:
@@ -189,6 +199,7 @@ async def _exchanged(
     protocol.start_timeout()
     while True:
         message, content = await protocol.read()
-        # 100 Continue and its kin announce the response.
-        if not 100 <= message.code < 200 or message.code == 101:
+        if message.code >= 200:
             return RawResponse(url, message, content, connection)
+        if not is_interim(message.code):
+            raise HttpProcessingError(code=message.code, message=not_final(message.code), headers=message.headers)

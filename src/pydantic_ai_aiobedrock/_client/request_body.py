@@ -23,8 +23,8 @@ class WriteTimedOutError(TimeoutError):
 class RequestBody(aiohttp.Payload):
     """A body that is written in pieces, each in bounded time, until the server has answered.
 
-    A server may answer before it has read the whole request, by 413 or 503, and close the connection. What it says is
-    read before more is written, as a write to a closed connection would lose it.
+    A server may answer before it has read the whole request, with 413 or 503, and close the connection. The answer is
+    read before more is written, as a write to a closed connection would lose it. An interim response is no answer.
     """
 
     def __init__(self, body: Any, seconds: float | None) -> None:
@@ -73,7 +73,7 @@ class RequestBody(aiohttp.Payload):
                 except TimeoutError:
                     raise WriteTimedOutError from None
                 except ConnectionError:
-                    # Whoever waits for the response is told, too, and may have got it.
+                    # The reader of the response gets the error, too, or has got the response.
                     pass
             protocol.force_close()
             writer.set_eof()
