@@ -154,12 +154,14 @@ def test_async_tests_run_with_any_plugin_for_them(run_tests: RunTests, mark: str
 def test_a_reply_that_fails_fails_the_test_and_the_next_one_is_not_concerned(run_tests: RunTests) -> None:
     code = """
 import boto3
+import pytest
+from botocore.exceptions import ClientError
+from contextlib import closing
 
 
 def ask():
-    client = boto3.client('bedrock-runtime')
-    client.converse(modelId='us.amazon.nova-lite-v1:0', messages=[{'role': 'user', 'content': [{'text': 'Hello'}]}])
-    client.close()
+    with closing(boto3.client('bedrock-runtime')) as client:
+        client.converse(modelId='us.amazon.nova-lite-v1:0', messages=[{'role': 'user', 'content': [{'text': 'Hello'}]}])
 
 
 def test_that_expects_something_else(local_bedrock):
@@ -170,13 +172,21 @@ def test_that_expects_something_else(local_bedrock):
     ask()
 
 
+def test_that_has_a_typo_in_a_condition(local_bedrock, monkeypatch):
+    monkeypatch.setenv('AWS_MAX_ATTEMPTS', '1')
+    local_bedrock.reply('Hello', when=lambda request: request.last_user_txt == 'Hello')
+    with pytest.raises(ClientError):
+        ask()
+
+
 def test_that_is_fine(local_bedrock):
     ask()
 """
     said = run_tests(test_reply=code, status=1)
-    assert '2 passed, 1 error' in said
+    assert '3 passed, 2 errors' in said
     assert 'ERROR at teardown of test_that_expects_something_else' in said
     assert 'AssertionError: too late' in said
+    assert "AttributeError: 'RecordedRequest' object has no attribute 'last_user_txt'" in said
 
 
 def test_who_does_not_ask_for_it_does_not_pay_for_it(run_tests: RunTests) -> None:

@@ -17,8 +17,8 @@ import botocore.session
 import pytest
 
 from local_bedrock import LocalBedrock, routing
-from local_bedrock._admin.conditions import OPERATIONS
 from local_bedrock._cli.arguments import parse
+from local_bedrock.routing import OPERATIONS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / 'README.md').read_text()

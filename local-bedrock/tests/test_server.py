@@ -14,10 +14,20 @@ from typing import Any
 import aiohttp
 import pytest
 import trustme
+from botocore.exceptions import BotoCoreError
 from support.asking import HELLO, ask
+from support.batches import INPUT, prompts
+from support.batches import request as batch
 from support.requests import NOVA, MakeClient, Post, user
 
 from local_bedrock import AccessKey, LocalBedrock, NoResponse, RecordedRequest, Reply
+from local_bedrock._batch import jobs
+from local_bedrock._http import connections, lifetime
+
+
+def converse_in_vain(client: Any) -> None:
+    with contextlib.suppress(BotoCoreError):
+        client.converse(modelId=NOVA, messages=[user('Hello')])
 
 
 async def test_an_endpoint_can_be_entered_again(http: aiohttp.ClientSession) -> None:
@@ -58,6 +68,53 @@ async def test_leaving_cancels_what_is_under_way(http: aiohttp.ClientSession) ->
     for result in await asyncio.gather(*asking, return_exceptions=True):
         assert isinstance(result, aiohttp.ClientConnectionError)
     assert not any(request.disconnected for request in bedrock.requests)
+
+
+class Stubborn:
+    """A reply that ignores its cancellation until it is released."""
+
+    def __init__(self) -> None:
+        self.arrived, self.ignored, self.released = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def __call__(self, request: RecordedRequest) -> str:
+        self.arrived.set()
+        while not self.released.is_set():
+            try:
+                await self.released.wait()
+            except asyncio.CancelledError:
+                self.ignored.set()
+        return 'late'
+
+
+async def test_leaving_does_not_wait_for_a_reply_that_ignores_its_cancellation(
+    http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, '_CLOSE_SECONDS', 0.1)
+    reply = Stubborn()
+    async with asyncio.timeout(20):
+        async with LocalBedrock(responder=reply) as bedrock:
+            asking = asyncio.ensure_future(ask(http, bedrock))
+            await reply.arrived.wait()
+        assert reply.ignored.is_set()
+        reply.released.set()
+        with pytest.raises(aiohttp.ClientConnectionError):
+            await asking
+
+
+async def test_leaving_does_not_wait_for_a_job_whose_reply_ignores_its_cancellation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(jobs, '_CLOSE_SECONDS', 0.1)
+    reply = Stubborn()
+    async with asyncio.timeout(20):
+        async with LocalBedrock(responder=reply) as bedrock:
+            bedrock.objects.put(INPUT, prompts('one'))
+            job = bedrock._handler.jobs.create(batch())
+            await reply.arrived.wait()
+        assert reply.ignored.is_set()
+        reply.released.set()
+        assert job.task is not None
+        await asyncio.wait([job.task])
 
 
 async def test_leaving_closes_idle_connections(http: aiohttp.ClientSession) -> None:
@@ -221,6 +278,38 @@ def test_a_thread_that_cannot_serve_says_why() -> None:
         LocalBedrock(port=taken.getsockname()[1]),
     ):
         pass
+
+
+def test_leaving_a_thread_that_a_reply_blocks_fails_in_time(
+    make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lifetime, '_STOP_SECONDS', 0.2)
+    blocks, released = threading.Event(), threading.Event()
+
+    def block(request: RecordedRequest) -> str:
+        blocks.set()
+        released.wait(60)
+        return 'late'
+
+    bedrock = LocalBedrock()
+    bedrock.__enter__()
+    bedrock.reply(block)
+    client = make_client(bedrock=bedrock)
+    asking = threading.Thread(target=converse_in_vain, args=(client,))
+    asking.start()
+    try:
+        assert blocks.wait(10)
+        with pytest.raises(
+            RuntimeError, match=r'(?s)did not stop within 0\.2 s: .*test_server\.py", line \d+, in block'
+        ):
+            bedrock.__exit__()
+    finally:
+        monkeypatch.undo()
+        released.set()
+        bedrock.__exit__()
+        asking.join(10)
+    with pytest.raises(RuntimeError, match='LocalBedrock is not serving'):
+        _ = bedrock.base_url
 
 
 def test_an_endpoint_on_a_thread_can_be_entered_again(make_client: MakeClient) -> None:

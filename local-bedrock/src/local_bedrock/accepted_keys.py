@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from local_bedrock._http.handler import Handler
 from local_bedrock.keys import AccessKey
+
+_SHOWN = 20
+"""The length of an access key id."""
 
 
 class AcceptsKeys:
@@ -50,11 +55,21 @@ class AcceptsKeys:
         return key
 
     def expire(self, *names: str) -> None:
-        """Treat these access key ids and API keys as expired from now on."""
+        """Treat these access key ids and API keys as expired from now on.
+
+        Raises:
+            ValueError: A name is none that is accepted.
+        """
+        self._check_accepted('expire', names)
         self._handler.keyring.expire(*names)
 
     def revoke(self, *names: str) -> None:
-        """Treat these access key ids and API keys as unknown from now on."""
+        """Treat these access key ids and API keys as unknown from now on.
+
+        Raises:
+            ValueError: A name is none that is accepted.
+        """
+        self._check_accepted('revoke', names)
         self._handler.keyring.revoke(*names)
 
     def rotate_credentials(self, *, temporary: bool = False) -> AccessKey:
@@ -64,3 +79,14 @@ class AcceptsKeys:
     def rotate_api_key(self) -> str:
         """Make a new API key and let all others expire."""
         return self._handler.keyring.rotate_api_key()
+
+    def _check_accepted(self, method: str, names: Sequence[object]) -> None:
+        keyring = self._handler.keyring
+        for name in names:
+            if not isinstance(name, str) or (name not in keyring.access_keys and name not in keyring.api_keys):
+                # It may be a secret by mistake.
+                shown = f'{str(name)[:_SHOWN]}...' if len(str(name)) > _SHOWN else str(name)
+                raise ValueError(
+                    f'LocalBedrock.{method}({shown!r}): must be an API key that is accepted, or the id of such an '
+                    f'access key; those are {", ".join(keyring.access_keys) or "none"}.'
+                )

@@ -1,19 +1,41 @@
-"""Faults: the damage that a network or a service in trouble does to a response."""
+"""Faults: the damage that a network or a service in trouble does to a response.
+
+Each refuses arguments that are wrong with a `ValueError` when it is made.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
+from pydantic_core.core_schema import int_schema
+
+from local_bedrock._arguments import (
+    COUNT,
+    FLAG,
+    INTEGER,
+    SECONDS,
+    TEXT,
+    WHOLE,
+    Arguments,
+    Checked,
+    one_of,
+    optional,
+    satisfying,
+)
 from local_bedrock.errors import ErrorReply
 from local_bedrock.frames import StreamEvent, encode_event, encode_frame, encode_headers
 from local_bedrock.replies import Ending
 from local_bedrock.response import Response
 
+_EVENT = satisfying(lambda value: isinstance(value, StreamEvent | bytes), 'a StreamEvent, or the bytes of a frame')
+# The length of a frame has 32 bits; this leaves room for its headers.
+_FRAME_SIZE = int_schema(strict=True, ge=64, le=2**32 - 200)
+
 
 @dataclass(frozen=True)
-class Truncate:
+class Truncate(Checked, at=int_schema(strict=True, ge=-1), then=one_of(*get_args(Ending))):
     """Cut the body after so many bytes.
 
     Args:
@@ -30,7 +52,7 @@ class Truncate:
 
 
 @dataclass(frozen=True)
-class NoResponse:
+class NoResponse(Checked, then=one_of('reset', 'close', 'hang')):
     """Send nothing, not even headers. The reply is kept for the next request, as it is with an error.
 
     Args:
@@ -45,7 +67,7 @@ class NoResponse:
 
 
 @dataclass(frozen=True)
-class SlowHeaders:
+class SlowHeaders(Checked, interval=SECONDS):
     """Send the head of the response line by line.
 
     Args:
@@ -60,7 +82,7 @@ class SlowHeaders:
 
 
 @dataclass(frozen=True)
-class SlowBody:
+class SlowBody(Checked, interval=SECONDS, piece_size=COUNT):
     """Send the body in small pieces.
 
     Args:
@@ -77,7 +99,7 @@ class SlowBody:
 
 
 @dataclass(frozen=True)
-class FlipBit:
+class FlipBit(Checked, at=INTEGER, piece=WHOLE):
     """Flip a bit of the body.
 
     Args:
@@ -101,7 +123,7 @@ class FlipBit:
 
 
 @dataclass(frozen=True)
-class WrongChecksum:
+class WrongChecksum(Checked, event=WHOLE, of=one_of('message', 'prelude')):
     """Spoil a checksum of an event of a stream.
 
     Args:
@@ -118,7 +140,7 @@ class WrongChecksum:
 
 
 @dataclass(frozen=True)
-class InsertEvent:
+class InsertEvent(Checked, event=_EVENT, after=WHOLE, end=FLAG):
     """Put an event, or any bytes, into a stream.
 
     Args:
@@ -146,8 +168,12 @@ class InsertEvent:
             response.edits.append(insert)
 
 
+EXCEPTION_EVENT = Arguments('exception_event', {'name': TEXT, 'message': TEXT, 'after': WHOLE})
+
+
 def exception_event(name: str, message: str = '', *, after: int = 1) -> InsertEvent:
     """End a stream with an exception event, such as `throttlingException`, after so many events."""
+    EXCEPTION_EVENT.check(locals())
     return InsertEvent(StreamEvent.exception(name, message or f'The stream ended with {name}.'), after, end=True)
 
 
@@ -165,7 +191,7 @@ _EMPTY_DELTA = b'{"contentBlockIndex":0,"delta":{"text":""},"p":"'
 
 
 @dataclass(frozen=True)
-class OversizedFrame:
+class OversizedFrame(Checked, size=_FRAME_SIZE, after=WHOLE, sent=optional(WHOLE)):
     """Put a text delta into a stream that is larger than any event of Bedrock's, which have 24 MiB of payload at most.
 
     Args:
@@ -189,7 +215,7 @@ class OversizedFrame:
 
 
 @dataclass(frozen=True)
-class FailConnection:
+class FailConnection(Checked, then=one_of('reset', 'close', 'hang', 'alert')):
     """Let a connection fail before its first request; over TLS, in the handshake.
 
     Args:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Literal, cast
 
+from pydantic_core.core_schema import float_schema
+
+from local_bedrock._arguments import FLAG, MODEL, RATE, Checked, optional
 from local_bedrock._bodies.json_access import structure
 from local_bedrock._bodies.tokens import count_tokens, input_tokens
 from local_bedrock.errors import THROTTLING, TOO_MANY_TOKENS, TOO_MANY_TOKENS_PER_DAY, ErrorReply, RefusedError
@@ -41,8 +43,23 @@ _KEPT_THROTTLES = 100_000
 _TOLERANCE = 1e-6
 
 
+_PER_PERIOD = optional(RATE)
+_BURST = optional(float_schema(strict=True, ge=1, allow_inf_nan=False))
+
+
 @dataclass(frozen=True, kw_only=True)
-class Quota:
+class Quota(
+    Checked,
+    requests_per_second=_PER_PERIOD,
+    requests_per_minute=_PER_PERIOD,
+    tokens_per_second=_PER_PERIOD,
+    tokens_per_minute=_PER_PERIOD,
+    tokens_per_day=_PER_PERIOD,
+    burst=_BURST,
+    token_burst=_BURST,
+    model=optional(MODEL),
+    in_stream=FLAG,
+):
     """The requests and tokens that each model may take: buckets that hold a burst and fill at a rate.
 
     As at AWS, a request reserves its input tokens and `maxTokens` when it starts (4,096 if omitted), and what it did
@@ -62,7 +79,7 @@ class Quota:
         in_stream: Refuse ConverseStream by a `throttlingException` as the first event, instead of by status 429.
 
     Raises:
-        ValueError: No limit is set, a rate is negative, or a burst is less than 1.
+        ValueError: No limit is set, a rate is negative or no number, a burst is less than 1, or another argument wrong.
     """
 
     requests_per_second: float | None = None
@@ -76,16 +93,9 @@ class Quota:
     in_stream: bool = False
 
     def __post_init__(self) -> None:
-        rates = {name: getattr(self, name) for name in _PERIODS}
-        if all(rate is None for rate in rates.values()):
-            raise ValueError(f'A Quota needs a limit: set at least one of {", ".join(rates)}.')
-        for name, rate in rates.items():
-            if rate is not None and not 0 <= rate < math.inf:
-                raise ValueError(f'Quota({name}={rate!r}): must be a number from 0 up.')
-        for name in ('burst', 'token_burst'):
-            burst = getattr(self, name)
-            if burst is not None and not 1 <= burst < math.inf:
-                raise ValueError(f'Quota({name}={burst!r}): must be a number from 1 up.')
+        super().__post_init__()
+        if all(getattr(self, name) is None for name in _PERIODS):
+            raise ValueError(f'A Quota needs a limit: set at least one of {", ".join(_PERIODS)}.')
 
     def concerns(self, model_id: str) -> bool:
         """Return True if the quota applies to a model."""

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from local_bedrock._arguments import SIZES, Checked
 from local_bedrock.errors import ErrorReply
 from local_bedrock.frames import StreamEvent
 from local_bedrock.requests import RecordedRequest
@@ -104,7 +105,7 @@ class EventsReply:
 
 
 @dataclass(frozen=True)
-class RawReply:
+class RawReply(Checked, chunk_sizes=SIZES):
     """A response byte for byte.
 
     Args:
@@ -118,6 +119,9 @@ class RawReply:
         delay_per_event: Seconds before each piece.
         truncate_at: Bytes of the body after which it is cut.
         then: How the response ends.
+
+    Raises:
+        ValueError: A size of `chunk_sizes` is less than 1.
     """
 
     body: bytes

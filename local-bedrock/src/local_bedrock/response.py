@@ -188,6 +188,9 @@ async def _write_slowly(
 async def _prepared(response: Response) -> AsyncGenerator[bytes, None]:
     """Yield the pieces as they are sent: edited, cut anew, each when its time has come."""
     number = 0
+    if any(size < 1 for size in response.chunk_sizes):
+        # The body would never end.
+        raise ValueError(f'Response.chunk_sizes is {response.chunk_sizes!r}: a piece must have at least 1 byte.')
     sizes = cycle(response.chunk_sizes) if response.chunk_sizes else None
     async for piece in _iterate(response.pieces):
         if response.delays is not None and (delay := response.delays(number, piece)) > 0:

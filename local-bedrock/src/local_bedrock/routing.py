@@ -44,6 +44,13 @@ Operation = RuntimeOperation | JobOperation | CatalogueOperation | ObjectOperati
 RUNTIME_OPERATIONS: tuple[RuntimeOperation, ...] = get_args(RuntimeOperation)
 JOB_OPERATIONS: tuple[JobOperation, ...] = get_args(JobOperation)
 CATALOGUE_OPERATIONS: tuple[CatalogueOperation, ...] = get_args(CatalogueOperation)
+OPERATIONS: tuple[Operation, ...] = (
+    *RUNTIME_OPERATIONS,
+    *JOB_OPERATIONS,
+    *CATALOGUE_OPERATIONS,
+    *get_args(ObjectOperation),
+    *get_args(IdentityOperation),
+)
 
 _MODEL_OPERATIONS: dict[str, RuntimeOperation] = {
     'converse': 'Converse',

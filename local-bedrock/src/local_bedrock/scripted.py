@@ -4,18 +4,81 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Collection
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
+from local_bedrock._arguments import (
+    CHANCE,
+    COUNT,
+    FUNCTION,
+    INTEGER,
+    MODEL,
+    NTH,
+    Arguments,
+    is_collection,
+    is_function,
+    one_of,
+    optional,
+    satisfying,
+)
 from local_bedrock._http.handler import Handler
 from local_bedrock._s3.objects import ObjectStore
+from local_bedrock.errors import ErrorReply
 from local_bedrock.faults import FailConnection, Fault
 from local_bedrock.quotas import Throttle
-from local_bedrock.replies import AnyReply, ReplyFunction, generates_text
+from local_bedrock.replies import AnyReply, EventsReply, RawReply, Reply, ReplyFunction, generates_text
 from local_bedrock.requests import LocalBedrockStats, Operation, RecordedRequest
-from local_bedrock.routing import RuntimeOperation
+from local_bedrock.routing import OPERATIONS, RUNTIME_OPERATIONS, RuntimeOperation
 from local_bedrock.rules import Rule, Script
 
 F = TypeVar('F', bound=Fault)
+
+
+def _is_reply(value: object) -> bool:
+    if isinstance(value, str | Reply | ErrorReply | EventsReply | RawReply):
+        return True
+    return callable(value) and not isinstance(value, type)
+
+
+def _is_fault(value: object) -> bool:
+    # A class such as NoResponse is callable, and does nothing.
+    return isinstance(value, ErrorReply | FailConnection) or (is_function(value) and not isinstance(value, type))
+
+
+def _numbers(nth: Any) -> Any:
+    """Return a collection of numbers as a list; the two ends stand for a range, which may be endless."""
+    if isinstance(nth, range):
+        return [nth[0], nth[-1]] if nth else []
+    return list(nth) if is_collection(nth, object) else nth
+
+
+_REPLY = Arguments(
+    'LocalBedrock.reply',
+    {
+        'replies': satisfying(
+            lambda value: value and all(map(_is_reply, value)),
+            'at least one reply, each a text, Reply, EventsReply, RawReply, ErrorReply or a function of the request',
+        ),
+        'model': optional(MODEL),
+        'operation': optional(one_of(*RUNTIME_OPERATIONS)),
+        'when': optional(FUNCTION),
+        'times': optional(COUNT),
+    },
+)
+_FAULT = Arguments(
+    'LocalBedrock.fault',
+    {
+        'fault': satisfying(
+            _is_fault, 'an error such as THROTTLING, a fault such as NoResponse(), or a function of a Response'
+        ),
+        'nth': optional(NTH),
+        'model': optional(MODEL),
+        'operation': optional(one_of(*OPERATIONS)),
+        'when': optional(FUNCTION),
+        'probability': CHANCE,
+        'seed': optional(INTEGER),
+        'times': optional(COUNT),
+    },
+)
 
 
 class Scripted:
@@ -44,7 +107,11 @@ class Scripted:
 
         Returns:
             The rules, which count their uses and can be removed.
+
+        Raises:
+            ValueError: There is no reply, or an argument is wrong.
         """
+        _REPLY.check(locals())
         script = self._handler.runtime.script
         return [
             script.add(
@@ -91,8 +158,9 @@ class Scripted:
             The rule, which counts its uses and can be removed.
 
         Raises:
-            ValueError: The failure of a connection is made to depend on a request.
+            ValueError: An argument is wrong, or the failure of a connection is made to depend on a request.
         """
+        _FAULT.check({**locals(), 'nth': _numbers(nth)})
         rule = Rule(
             action=fault,
             nth={nth} if isinstance(nth, int) else nth,
@@ -116,7 +184,7 @@ class Scripted:
 
     @property
     def failures(self) -> list[Exception]:
-        """Exceptions that reply functions have raised."""
+        """Exceptions that functions of replies, conditions and faults have raised."""
         return self._handler.runtime.failures
 
     @property

@@ -27,6 +27,7 @@ from local_bedrock._model.runtime import Runtime
 from local_bedrock._recording.exchanges import ExchangeFile
 from local_bedrock._recording.replaying import Replay
 from local_bedrock._s3.objects import ObjectStore
+from local_bedrock._settings import SET_QUOTAS, SETTINGS
 from local_bedrock.accepted_keys import AcceptsKeys
 from local_bedrock.environment import ALL_SERVICES, MODEL_SERVICES, client_environment, redirected
 from local_bedrock.keys import AccessKey, Keyring
@@ -100,7 +101,11 @@ class LocalBedrock(AcceptsKeys, Scripted):
             quotas: Requests and tokens that models may take; beyond them, requests are throttled (default: no limit).
             strict_models: Refuses what a model of its family does not support, such as tools of Titan Text; off, only
                 the rules that all models share apply.
+
+        Raises:
+            ValueError: An argument is wrong.
         """
+        SETTINGS.check(locals())
         manner = Manner(latency, tokens_per_second, seed)
         runtime = Runtime(models, responder, manner, strict_models, quotas=Quotas(quotas))
         objects = ObjectStore(buckets)
@@ -237,8 +242,9 @@ class LocalBedrock(AcceptsKeys, Scripted):
             quotas: All that apply from now on.
 
         Raises:
-            ValueError: Two of them set the same limit for the same models.
+            ValueError: One is no Quota, or two of them set the same limit for the same models.
         """
+        SET_QUOTAS.check({'quotas': quotas})
         self._act(partial(self._handler.runtime.quotas.set, quotas))
 
     def stop_accepting(self, how: Refusal = 'refuse') -> None:

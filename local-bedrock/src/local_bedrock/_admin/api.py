@@ -13,12 +13,11 @@ from pydantic_core import from_json, to_json
 
 from local_bedrock._admin import quotas, views
 from local_bedrock._admin.access import refusal
-from local_bedrock._admin.conditions import OPERATIONS
 from local_bedrock._admin.faults import read_faults
 from local_bedrock._admin.forms import InputError
 from local_bedrock._admin.replies import read_replies
 from local_bedrock._http.handler import Handler
-from local_bedrock.routing import Service
+from local_bedrock.routing import OPERATIONS, Service
 from local_bedrock.scripted import Scripted
 
 HEALTH = '/health'

@@ -3,26 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, get_args
+from typing import Any
 
-from local_bedrock._admin.forms import TEXT, one_of
+from local_bedrock._arguments import TEXT
 from local_bedrock.requests import RecordedRequest
-from local_bedrock.routing import (
-    CatalogueOperation,
-    IdentityOperation,
-    JobOperation,
-    ObjectOperation,
-    RuntimeOperation,
-)
 
-OPERATIONS: tuple[str, ...] = tuple(
-    name
-    for literal in (RuntimeOperation, JobOperation, CatalogueOperation, ObjectOperation, IdentityOperation)
-    for name in get_args(literal)
-)
 COMMON = {'model': TEXT, 'user_text_contains': TEXT}
-ANY_OPERATION = one_of(*OPERATIONS)
-RUNTIME_OPERATION = one_of(*get_args(RuntimeOperation))
 
 
 def taken_from(members: dict[str, Any], *names: str) -> dict[str, Any]:

@@ -8,37 +8,22 @@ from functools import cache
 from typing import Any
 
 from pydantic_core import CoreSchema
-from pydantic_core.core_schema import float_schema, int_schema
 
 from local_bedrock import faults
-from local_bedrock._admin.conditions import ANY_OPERATION, COMMON, taken_from
-from local_bedrock._admin.forms import (
-    COUNT,
-    EVENT,
-    FLAG,
-    NTH,
-    SECONDS,
-    TEXT,
-    WHOLE,
-    Form,
-    InputError,
-    items,
-    members_of,
-    one_of,
-)
-from local_bedrock._admin.replies import ENDING, ERROR, error_reply
+from local_bedrock._admin.conditions import COMMON, taken_from
+from local_bedrock._admin.forms import EVENT, Form, InputError, items, members_of
+from local_bedrock._admin.replies import ERROR, error_reply
+from local_bedrock._arguments import CHANCE, COUNT, INTEGER, NTH, TEXT, one_of
 from local_bedrock.frames import StreamEvent
+from local_bedrock.routing import OPERATIONS
 from local_bedrock.scripted import Scripted
 
-_INTEGER = int_schema(strict=True)
-# The length of a frame has 32 bits; this leaves room for its headers.
-_FRAME_SIZE = int_schema(strict=True, ge=64, le=2**32 - 256)
 _CONDITIONS: Mapping[str, CoreSchema] = {
     **COMMON,
-    'operation': ANY_OPERATION,
+    'operation': one_of(*OPERATIONS),
     'nth': NTH,
-    'probability': float_schema(strict=True, ge=0, le=1, allow_inf_nan=False),
-    'seed': _INTEGER,
+    'probability': CHANCE,
+    'seed': INTEGER,
     'times': COUNT,
 }
 
@@ -51,17 +36,17 @@ def _inserted(event: StreamEvent | Mapping[str, Any] | bytes, **members: Any) ->
 
 
 _KINDS: Mapping[str, tuple[Callable[..., faults.Fault], Mapping[str, CoreSchema], tuple[str, ...]]] = {
-    'truncate': (faults.Truncate, {'at': int_schema(strict=True, ge=-1), 'then': ENDING}, ('at',)),
-    'no_response': (faults.NoResponse, {'then': one_of('reset', 'close', 'hang')}, ()),
-    'slow_headers': (faults.SlowHeaders, {'interval': SECONDS}, ('interval',)),
-    'slow_body': (faults.SlowBody, {'interval': SECONDS, 'piece_size': COUNT}, ('interval',)),
-    'flip_bit': (faults.FlipBit, {'at': _INTEGER, 'piece': WHOLE}, ('at',)),
-    'wrong_checksum': (faults.WrongChecksum, {'event': WHOLE, 'of': one_of('message', 'prelude')}, ()),
-    'insert_event': (_inserted, {'event': EVENT, 'after': WHOLE, 'end': FLAG}, ('event',)),
-    'exception_event': (faults.exception_event, {'name': TEXT, 'message': TEXT, 'after': WHOLE}, ('name',)),
+    'truncate': (faults.Truncate, faults.Truncate.arguments.schemas, ('at',)),
+    'no_response': (faults.NoResponse, faults.NoResponse.arguments.schemas, ()),
+    'slow_headers': (faults.SlowHeaders, faults.SlowHeaders.arguments.schemas, ('interval',)),
+    'slow_body': (faults.SlowBody, faults.SlowBody.arguments.schemas, ('interval',)),
+    'flip_bit': (faults.FlipBit, faults.FlipBit.arguments.schemas, ('at',)),
+    'wrong_checksum': (faults.WrongChecksum, faults.WrongChecksum.arguments.schemas, ()),
+    'insert_event': (_inserted, {**faults.InsertEvent.arguments.schemas, 'event': EVENT}, ('event',)),
+    'exception_event': (faults.exception_event, faults.EXCEPTION_EVENT.schemas, ('name',)),
     'drop_connection': (faults.DropConnection, {}, ()),
-    'oversized_frame': (faults.OversizedFrame, {'size': _FRAME_SIZE, 'after': WHOLE, 'sent': WHOLE}, ()),
-    'fail_connection': (faults.FailConnection, {'then': one_of('reset', 'close', 'hang', 'alert')}, ()),
+    'oversized_frame': (faults.OversizedFrame, faults.OversizedFrame.arguments.schemas, ()),
+    'fail_connection': (faults.FailConnection, faults.FailConnection.arguments.schemas, ()),
 }
 
 

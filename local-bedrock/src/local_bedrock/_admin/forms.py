@@ -10,50 +10,28 @@ from typing import Any, cast
 from pydantic_core import CoreSchema, SchemaValidator, ValidationError
 from pydantic_core.core_schema import (
     any_schema,
-    bool_schema,
     dict_schema,
-    float_schema,
-    int_schema,
     list_schema,
-    literal_schema,
     no_info_after_validator_function,
-    nullable_schema,
     str_schema,
     typed_dict_field,
     typed_dict_schema,
     union_schema,
 )
 
+from local_bedrock._arguments import SECONDS, TEXT, described
 from local_bedrock.frames import StreamEvent
 
-TEXT = str_schema(strict=True)
-FLAG = bool_schema(strict=True)
 OBJECT = dict_schema(TEXT, any_schema(), strict=True)
 OBJECTS = list_schema(OBJECT, strict=True)
 HEADERS = dict_schema(TEXT, str_schema(strict=True, pattern=r'^[^\r\n]*$'), strict=True)
-WHOLE = int_schema(strict=True, ge=0)
-COUNT = int_schema(strict=True, ge=1)
-POSITIVE = float_schema(strict=True, gt=0, allow_inf_nan=False)
-SECONDS = float_schema(strict=True, ge=0, allow_inf_nan=False)
-SECONDS_OF_EACH = union_schema(
-    [SECONDS, list_schema(SECONDS, strict=True)],
-    custom_error_type='seconds',
-    custom_error_message='Input should be seconds, as a number or a list of numbers',
-)
-NTH = union_schema(
-    [COUNT, list_schema(COUNT, strict=True, min_length=1)],
-    custom_error_type='nth',
-    custom_error_message='Input should be a number from 1 up, or a list of them',
+SECONDS_OF_EACH = described(
+    union_schema([SECONDS, list_schema(SECONDS, strict=True)]), 'seconds, as a number or a list of numbers'
 )
 
 
 class InputError(ValueError):
     """Raised for input that cannot be used: the text is a sentence that names the member."""
-
-
-def one_of(*values: str) -> CoreSchema:
-    """Return the schema of text that has a few values."""
-    return literal_schema(list(values))
 
 
 def _decoded(text: str) -> bytes:
@@ -81,11 +59,6 @@ def _event(value: Mapping[str, Any]) -> StreamEvent | Mapping[str, Any] | bytes:
 
 EVENT = no_info_after_validator_function(_event, OBJECT)
 """An event of a stream: its type with its payload, an exception likewise, or the bytes of a frame as `base64`."""
-
-
-def optional(schema: CoreSchema) -> CoreSchema:
-    """Return the schema of a value that may be null."""
-    return nullable_schema(schema)
 
 
 class Form:

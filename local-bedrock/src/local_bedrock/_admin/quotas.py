@@ -7,19 +7,15 @@ from dataclasses import fields
 from functools import cache
 from typing import Any
 
-from pydantic_core.core_schema import float_schema
-
-from local_bedrock._admin.forms import FLAG, TEXT, Form, built, items, optional
+from local_bedrock._admin.forms import Form, built, items
+from local_bedrock._arguments import TEXT, optional
 from local_bedrock.quotas import Quota, Quotas
-
-_NUMBER = optional(float_schema(strict=True, allow_inf_nan=False))
 
 
 @cache
 def form() -> Form:
     """Return the form of a quota: its limits, its bursts, the model that it is for."""
-    members = dict.fromkeys((field.name for field in fields(Quota)), _NUMBER)
-    return Form({**members, 'model': optional(TEXT), 'in_stream': FLAG})
+    return Form({**Quota.arguments.schemas, 'model': optional(TEXT)})
 
 
 def read_quotas(value: object) -> list[Quota]:

@@ -18,34 +18,27 @@ from pydantic_core.core_schema import (
 )
 
 from local_bedrock import errors
-from local_bedrock._admin.conditions import COMMON, RUNTIME_OPERATION, taken_from
+from local_bedrock._admin.conditions import COMMON, taken_from
 from local_bedrock._admin.forms import (
     BASE64,
-    COUNT,
     EVENT,
     HEADERS,
     OBJECT,
     OBJECTS,
-    POSITIVE,
-    SECONDS,
     SECONDS_OF_EACH,
-    TEXT,
-    WHOLE,
     Form,
     InputError,
     built,
     items,
     members_of,
-    one_of,
-    optional,
 )
+from local_bedrock._arguments import COUNT, POSITIVE, SECONDS, SIZES, TEXT, WHOLE, described, one_of, optional
 from local_bedrock.replies import AnyReply, Ending, EventsReply, RawReply, Reply, ToolCall
+from local_bedrock.routing import RUNTIME_OPERATIONS
 from local_bedrock.scripted import Scripted
 
 _STATUS = int_schema(strict=True, ge=200, le=599)
-_INPUT = union_schema(
-    [OBJECT, TEXT], custom_error_type='tool_input', custom_error_message='Input should be an object, or text'
-)
+_INPUT = described(union_schema([OBJECT, TEXT]), 'an object, or text')
 ENDING = one_of(*get_args(Ending))
 ERROR: Mapping[str, CoreSchema] = {
     'error': TEXT,
@@ -54,7 +47,7 @@ ERROR: Mapping[str, CoreSchema] = {
     'headers': HEADERS,
     'delay_before': SECONDS,
 }
-_CONDITIONS: Mapping[str, CoreSchema] = {**COMMON, 'operation': RUNTIME_OPERATION, 'times': optional(COUNT)}
+_CONDITIONS: Mapping[str, CoreSchema] = {**COMMON, 'operation': one_of(*RUNTIME_OPERATIONS), 'times': optional(COUNT)}
 _KNOWN_ERRORS = {
     reply.code: reply
     for reply in (
@@ -113,7 +106,7 @@ def forms() -> dict[str, Form]:
         'then': ENDING,
     }
     events = {'events': list_schema(EVENT, strict=True), 'delay_per_event': SECONDS_OF_EACH, **cut}
-    raw = {'status': _STATUS, 'chunk_sizes': list_schema(COUNT, strict=True), 'delay_per_event': SECONDS, **cut}
+    raw = {'status': _STATUS, 'chunk_sizes': SIZES, 'delay_per_event': SECONDS, **cut}
     return {
         'text': Form({**text, **_CONDITIONS}),
         'error': Form({**ERROR, **_CONDITIONS}, required=['error']),

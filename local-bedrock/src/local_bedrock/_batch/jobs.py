@@ -19,6 +19,7 @@ from local_bedrock.errors import ErrorReply, RefusedError, validation_error
 from local_bedrock.requests import RecordedRequest
 
 _ACCOUNT = '000000000000'
+_CLOSE_SECONDS = 5.0
 
 
 class Jobs:
@@ -50,11 +51,11 @@ class Jobs:
         self._released = asyncio.Event()
 
     async def close(self) -> None:
-        """Forget all jobs, and return when no task is left of them."""
+        """Forget all jobs, and return when no task is left of them that heeds its cancellation."""
         tasks = list(self._tasks)
         self.clear()
         if tasks:
-            await asyncio.wait(tasks)
+            await asyncio.wait(tasks, timeout=_CLOSE_SECONDS)
 
     # Operations over HTTP
 

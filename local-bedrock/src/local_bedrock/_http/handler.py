@@ -155,13 +155,7 @@ class Handler:
             else:
                 record = self._record(http, body)
                 response = await self._answer(record, http, body)
-            self.streams_generating += response.chunked
-            try:
-                return await write_response(response, http, record)
-            finally:
-                self.streams_generating -= response.chunked
-                if response.done is not None:
-                    response.done()
+            return await self._write(response, http, record)
         except SourceError as error:
             self.runtime.failures.append(error)
             return WrittenResponse(keep_alive=False)
@@ -179,6 +173,26 @@ class Handler:
             if record is not None:
                 record.ended = monotonic()
                 log_request(record)
+
+    async def _write(self, response: Response, http: web.BaseRequest, record: RecordedRequest) -> WrittenResponse:
+        self.streams_generating += response.chunked
+        try:
+            return await write_response(response, http, record)
+        except ConnectionError:
+            raise
+        except Exception as error:
+            # A fault has left a function that fails, or another thing that cannot be written.
+            failed = error_response(self.runtime.failed(error), record)
+            record.error_code = failed.error_code
+            if record.status is None:
+                return await write_response(failed, http, record)
+            if http.transport is not None:
+                http.transport.close()
+            return WrittenResponse(keep_alive=False)
+        finally:
+            self.streams_generating -= response.chunked
+            if response.done is not None:
+                response.done()
 
     async def _received(self, http: web.BaseRequest) -> bytes:
         """Return the body; a large one only of a client that has a key.
@@ -229,6 +243,15 @@ class Handler:
         return record
 
     async def _answer(self, record: RecordedRequest, http: web.BaseRequest, body: bytes) -> Response:
+        try:
+            response = await self._answer_or_fail(record, http, body)
+        except Exception as error:
+            # A condition, a fault or another function of the caller has failed.
+            response = error_response(self.runtime.failed(error), record)
+        record.error_code = response.error_code
+        return response
+
+    async def _answer_or_fail(self, record: RecordedRequest, http: web.BaseRequest, body: bytes) -> Response:
         fault: Fault | None = None
         try:
             if record.operation is None and record.service != 's3' and self.runtime.source is None:
@@ -247,7 +270,6 @@ class Handler:
             response = error_response(refused.reply, record)
         if callable(fault):
             fault(response)
-        record.error_code = response.error_code
         return response
 
     async def _served(self, record: RecordedRequest, headers: CIMultiDictProxy[str]) -> Response:

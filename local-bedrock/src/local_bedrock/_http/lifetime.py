@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
+import sys
 import threading
+import traceback
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from functools import partial
@@ -17,6 +19,8 @@ from local_bedrock._model.validation import ServiceModel
 
 _ACT_SECONDS = 5.0
 _START_SECONDS = 30.0
+# Longer than it takes to close everything, each part within its own bound.
+_STOP_SECONDS = 30.0
 
 
 class Lifetime:
@@ -115,11 +119,22 @@ class LoopThread(threading.Thread):
             raise self._error
 
     def stop_serving(self) -> None:
-        """Stop, and return when everything is closed."""
+        """Stop, and return when everything is closed.
+
+        Raises:
+            RuntimeError: A function of the caller blocks the thread, or ignores its cancellation.
+        """
         if self._loop is not None and self._stopping is not None:
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._stopping.set)
-        self.join()
+        self.join(_STOP_SECONDS)
+        if self.is_alive():
+            frame = sys._current_frames().get(self.ident or 0)  # pyright: ignore[reportPrivateUsage]
+            place = ''.join(traceback.format_stack(frame))
+            raise RuntimeError(
+                f'LocalBedrock did not stop within {_STOP_SECONDS:g} s: a reply, a condition or a fault must neither '
+                f'block its thread nor ignore a cancellation. The thread is here:\n{place}'
+            )
 
     def run(self) -> None:
         """Serve until told to stop."""

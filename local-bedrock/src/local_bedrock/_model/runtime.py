@@ -125,7 +125,7 @@ class Runtime:
                 reply = cast('AnyReply', await produced if inspect.isawaitable(produced) else produced)
             return render(reply, record, self.manner)
         except Exception as error:
-            return error_response(self._failed(error), record)
+            return error_response(self.failed(error), record)
 
     def check_model(self, model_id: str) -> None:
         """Check that there is such a model.
@@ -158,16 +158,16 @@ class Runtime:
         if record.operation != 'ConverseStream':
             raise TypeError(f'a generator of events cannot answer {record.operation}')
         response = stream_response(record, {})
-        response.pieces = frames(_noting_usage(events, response), self.manner.padding(record), self._failed)
+        response.pieces = frames(_noting_usage(events, response), self.manner.padding(record), self.failed)
         response.delay_before = self.manner.latency
         return response
 
-    def _failed(self, error: Exception) -> ErrorReply:
-        """Note that a scripted reply has failed, and answer as a service does that has a bug, saying where it is."""
+    def failed(self, error: Exception) -> ErrorReply:
+        """Note that the script of a test has failed, and answer as a service does that has a bug, saying where."""
         self.failures.append(error)
         *_, (frame, line) = traceback.walk_tb(error.__traceback__)
         where = f'{Path(frame.f_code.co_filename).name}, line {line}'
-        return ErrorReply(500, 'InternalServerException', f'A scripted reply failed: {error!r} ({where})')
+        return ErrorReply(500, 'InternalServerException', f'LocalBedrock could not answer: {error!r} ({where})')
 
 
 def _throttled_stream(record: RecordedRequest, reply: ErrorReply) -> Response:
