@@ -22,6 +22,7 @@ from local_bedrock import (
     Quota,
     RawReply,
     Reply,
+    Response,
     SlowBody,
     SlowHeaders,
     Truncate,
@@ -77,6 +78,15 @@ def refusal(make: Callable[..., Any], *args: Any, **arguments: Any) -> str:
 )
 def test_a_fault_refuses_a_wrong_argument(fault: Callable[..., Any], arguments: Any, message: str) -> None:
     assert refusal(fault, **arguments).startswith(message)
+
+
+def test_a_fault_of_the_caller_keeps_the_checks_of_its_base() -> None:
+    class Slower(SlowBody):
+        def __call__(self, response: Response) -> None:
+            super().__call__(response)
+            response.header_interval = self.interval
+
+    assert refusal(Slower, -1).startswith('SlowBody(interval=-1): must be greater than or equal to 0.')
 
 
 async def coroutine_function(_: object) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, Literal, cast
 
 from pydantic_core.core_schema import float_schema
 
-from local_bedrock._arguments import FLAG, MODEL, RATE, Checked, optional
+from local_bedrock._arguments import FLAG, MODEL, Checked, optional
 from local_bedrock._bodies.json_access import structure
 from local_bedrock._bodies.tokens import count_tokens, input_tokens
 from local_bedrock.errors import THROTTLING, TOO_MANY_TOKENS, TOO_MANY_TOKENS_PER_DAY, ErrorReply, RefusedError
@@ -43,7 +43,7 @@ _KEPT_THROTTLES = 100_000
 _TOLERANCE = 1e-6
 
 
-_PER_PERIOD = optional(RATE)
+_PER_PERIOD = optional(float_schema(strict=True, ge=0, allow_inf_nan=False))
 _BURST = optional(float_schema(strict=True, ge=1, allow_inf_nan=False))
 
 

@@ -186,8 +186,7 @@ class Handler:
             record.error_code = failed.error_code
             if record.status is None:
                 return await write_response(failed, http, record)
-            if http.transport is not None:
-                http.transport.close()
+            # The connection is closed in the middle of the response.
             return WrittenResponse(keep_alive=False)
         finally:
             self.streams_generating -= response.chunked
