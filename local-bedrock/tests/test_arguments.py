@@ -160,6 +160,12 @@ def test_a_reply_that_would_never_be_used_is_refused(replies: Any, conditions: A
 
 
 @pytest.mark.parametrize('method', ['expire', 'revoke'])
+def test_expiring_or_revoking_nothing_is_refused(method: str) -> None:
+    with pytest.raises(ValueError, match=rf'LocalBedrock\.{method}\(\): name the API keys'):
+        getattr(LocalBedrock(), method)()
+
+
+@pytest.mark.parametrize('method', ['expire', 'revoke'])
 def test_a_key_that_is_not_accepted_can_neither_expire_nor_be_revoked(method: str) -> None:
     bedrock = LocalBedrock(credentials={'AKIDMINE': 'mine'}, api_keys=['bedrock-api-key-of-the-test'])
     change = getattr(bedrock, method)

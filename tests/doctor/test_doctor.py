@@ -383,3 +383,4 @@ def test_a_server_that_does_not_say_its_time_says_nothing_of_the_clock() -> None
     assert clock_skew({'date': 'Thu, 01 Jan 2026 00:10:00 GMT'}, now) == -600
     assert clock_skew({}, now) is None
     assert clock_skew({'date': 'yesterday'}, now) is None
+    assert clock_skew({'date': 'Fri, 31 Dec 99999999999 23:59:59 GMT'}, now) is None

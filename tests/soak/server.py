@@ -47,13 +47,15 @@ async def main() -> None:
         quotas=[Quota(model=PACED_MODEL, requests_per_second=REQUESTS_PER_SECOND, burst=REQUESTS_PER_SECOND)],
         keep_requests=100,
     )
-    bedrock.expire(*start['expired'])
+    if start['expired']:
+        bedrock.expire(*start['expired'])
     for name, trouble in TROUBLES.items():
         bedrock.fault(trouble.fault, when=meets(name))
     async with bedrock:
         print(json.dumps({'base_url': bedrock.base_url}), flush=True)
         while line := await reader.readline():
-            bedrock.expire(*json.loads(line)['expire'])
+            if expired := json.loads(line)['expire']:
+                bedrock.expire(*expired)
             print(json.dumps(asdict(bedrock.stats())), flush=True)
     if bedrock.failures:
         raise SystemExit(f'a reply has failed: {bedrock.failures[:3]}')

@@ -58,7 +58,7 @@ class AcceptsKeys:
         """Treat these access key ids and API keys as expired from now on.
 
         Raises:
-            ValueError: A name is none that is accepted.
+            ValueError: There is no name, or it is none that is accepted.
         """
         self._check_accepted('expire', names)
         self._handler.keyring.expire(*names)
@@ -67,7 +67,7 @@ class AcceptsKeys:
         """Treat these access key ids and API keys as unknown from now on.
 
         Raises:
-            ValueError: A name is none that is accepted.
+            ValueError: There is no name, or it is none that is accepted.
         """
         self._check_accepted('revoke', names)
         self._handler.keyring.revoke(*names)
@@ -82,6 +82,8 @@ class AcceptsKeys:
 
     def _check_accepted(self, method: str, names: Sequence[object]) -> None:
         keyring = self._handler.keyring
+        if not names:
+            raise ValueError(f'LocalBedrock.{method}(): name the API keys, or the ids of the access keys.')
         for name in names:
             if not isinstance(name, str) or (name not in keyring.access_keys and name not in keyring.api_keys):
                 # It may be a secret by mistake.

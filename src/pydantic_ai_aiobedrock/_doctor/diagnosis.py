@@ -106,7 +106,7 @@ def clock_skew(headers: Mapping[str, str], now: datetime) -> float | None:
     """Return by how many seconds this machine's clock is ahead of the server's, where the server said its time."""
     try:
         return (now - parsedate_to_datetime(headers['date'])).total_seconds()
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, OverflowError, TypeError, ValueError):
         return None
 
 

@@ -47,7 +47,7 @@ class Request:
     pool: SessionPool
     spec: ClientSpec
     operation: str
-    params: Mapping[str, Any]
+    params: Mapping[str, Any] = field(repr=False)
     options: CallOptions
     measured: telemetry.Operation
     began: float = field(default_factory=lambda: asyncio.get_running_loop().time(), init=False)
