@@ -135,15 +135,12 @@ async def test_a_fault_may_happen_to_all_requests_but_the_first(bedrock: LocalBe
     assert [(await post('converse'))[0] for _ in range(3)] == [200, 429, 429]
 
 
-REPLIES = (
-    'must be at least one reply, each a text, Reply, EventsReply, RawReply, ErrorReply or a function of the request.'
-)
+REPLIES = 'must be replies, each a text, Reply, EventsReply, RawReply, ErrorReply or a function of the request.'
 
 
 @pytest.mark.parametrize(
     ('replies', 'conditions', 'message'),
     [
-        ([], {}, f'LocalBedrock.reply(replies=()): {REPLIES}'),
         ([5], {}, f'LocalBedrock.reply(replies=(5,)): {REPLIES}'),
         (['x', Reply], {}, "LocalBedrock.reply(replies=('x', <class"),
         (['S'], {'operation': 'converse'}, "LocalBedrock.reply(operation='converse'): must be 'ApplyGuardrail', "),

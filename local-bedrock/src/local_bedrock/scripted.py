@@ -55,8 +55,8 @@ _REPLY = Arguments(
     'LocalBedrock.reply',
     {
         'replies': satisfying(
-            lambda value: value and all(map(_is_reply, value)),
-            'at least one reply, each a text, Reply, EventsReply, RawReply, ErrorReply or a function of the request',
+            lambda value: all(map(_is_reply, value)),
+            'replies, each a text, Reply, EventsReply, RawReply, ErrorReply or a function of the request',
         ),
         'model': optional(MODEL),
         'operation': optional(one_of(*RUNTIME_OPERATIONS)),
