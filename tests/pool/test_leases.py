@@ -103,7 +103,7 @@ async def test_pacers_that_cannot_be_forgotten_are_not_looked_through_for_each_t
     monkeypatch.setattr(loop_pool, 'REMEMBERED_PACERS', 8)
     looked_at = 0
 
-    class Busy:
+    class Busy(Pacer):
         """A pacer that is always in use."""
 
         @property
@@ -112,14 +112,8 @@ async def test_pacers_that_cannot_be_forgotten_are_not_looked_through_for_each_t
             looked_at += 1
             return False
 
-        def stats(self) -> Any:
-            raise NotImplementedError
-
-        def close(self) -> None:
-            """End."""
-
     for number in range(512):
-        await pool.pacer((number,), Busy)
+        await pool.pacer((number,), partial(Busy, 'chat', f'model-{number}', 'us-east-1'))
     # Twice as many each time.
     assert looked_at <= 2 * 512
 

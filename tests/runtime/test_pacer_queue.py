@@ -161,13 +161,11 @@ async def test_the_end_of_throttling_is_announced_though_nobody_calls(
 async def test_the_pool_timeout_of_a_call_bounds_all_of_its_waits_together() -> None:
     async with under() as (bedrock, client):
         await client.converse(**hello())
-        # Each refusal begins a wait, which is shorter than the timeout.
+        # Each refusal begins a wait, which is shorter than the timeout; nothing but the timeout ends them.
         refusal = ErrorReply(429, 'ThrottlingException', 'Not now.', headers={'Retry-After': '0.3'})
         bedrock.fault(refusal)
         with pytest.raises(ClientError, match='the `timeout` of the call ended before its turn came'):
             await client.call('converse', hello('late'), CallOptions(pool_timeout=0.8))
-        attempts = [request for request in bedrock.requests if request.last_user_text == 'late']
-        assert 1 < len(attempts) <= 3
         assert nothing_waits(client)
 
 

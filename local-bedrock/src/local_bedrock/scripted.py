@@ -109,7 +109,7 @@ class Scripted:
             The rules, which count their uses and can be removed.
 
         Raises:
-            ValueError: There is no reply, or an argument is wrong.
+            ValueError: An argument is wrong.
         """
         _REPLY.check(locals())
         script = self._handler.runtime.script

@@ -127,12 +127,14 @@ class LoopPool:
         self._act(self._settle())
         limit = self._limits.pool_timeout if pool_timeout is None else pool_timeout
         began = self.loop.time()
-        bounded_since = None if pool_timeout is None else began if since is None else since
         try:
             while not granted.done():
-                # A long queue that moves is no fault, unless the call has a bound of its own.
-                moved = bounded_since if bounded_since is not None else max(began, self._granted_at.get(spec, began))
-                if (left := moved + limit - self.loop.time()) <= 0:
+                if pool_timeout is None:
+                    # A long queue that moves is no fault, unless the call has a bound of its own.
+                    waits_since = max(began, self._granted_at.get(spec, began))
+                else:
+                    waits_since = began if since is None else since
+                if (left := waits_since + limit - self.loop.time()) <= 0:
                     break
                 await asyncio.wait([granted], timeout=left)
         except BaseException:
