@@ -57,7 +57,9 @@ def test_a_block_runs_and_leaves_nothing_open(code: str, bedrock: LocalBedrock, 
     is_test = 'def test_' in code
     if 'FastAPI()' in code:
         pytest.importorskip('fastapi', reason='the block needs FastAPI')
-    options = ['-m', 'pytest', '-q', '-p', 'no:asyncio', f'--rootdir={tmp_path}']
+    # This folder may be in the project's own, as nox makes it, whose settings are not a user's.
+    (tmp_path / 'pytest.ini').write_text('[pytest]\n')
+    options = ['-m', 'pytest', '-q', '-p', 'no:asyncio']
     run = subprocess.run(
         [sys.executable, '-W', 'always::ResourceWarning', *(options if is_test else ()), str(script)],
         env={**os.environ, **bedrock.environment},

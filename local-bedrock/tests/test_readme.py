@@ -75,7 +75,9 @@ def test_a_first_test_passes(client: str, module: str, tmp_path: Path) -> None:
     pytest.importorskip(module, reason=f'the block needs {client}')
     test = tmp_path / 'test_first.py'
     test.write_text(blocks('python')[client])
-    options = ('-q', '-p', 'no:cacheprovider', '-p', 'no:randomly', f'--rootdir={tmp_path}')
+    # This folder may be in the project's own, whose settings are not a user's.
+    (tmp_path / 'pytest.ini').write_text('[pytest]\n')
+    options = ('-q', '-p', 'no:cacheprovider', '-p', 'no:randomly')
     ran = subprocess.run([sys.executable, '-m', 'pytest', *options, str(test)], capture_output=True, text=True)
     assert ran.returncode == 0, ran.stdout
     assert '1 passed' in ran.stdout

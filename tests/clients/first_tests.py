@@ -43,7 +43,9 @@ def run(client: str, place: str, environment: dict[str, str]) -> str:
         command = ['node', '--test', str(file)]
     else:
         file = Path(place).parents[1] / 'test_first.py'
-        command = [place, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', '--rootdir', str(file.parent), str(file)]
+        # This folder is in the project's own, whose settings are not a user's.
+        file.with_name('pytest.ini').write_text('[pytest]\n')
+        command = [place, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', str(file)]
         environment = {name: value for name, value in environment.items() if not name.startswith('AWS_')}
         environment |= dict.fromkeys(('AWS_CONFIG_FILE', 'AWS_SHARED_CREDENTIALS_FILE'), os.devnull)
     file.write_text(code)
