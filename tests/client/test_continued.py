@@ -32,12 +32,12 @@ from served_bedrock import keys_of
 
 from local_bedrock import SERVICE_UNAVAILABLE, ErrorReply, LocalBedrock
 from pydantic_ai_aiobedrock import BedrockConverseModel, BedrockProvider, SessionPool
-from pydantic_ai_aiobedrock._client.continued import MAX_BYTES, MIN_BYTES, encode_onward
+from pydantic_ai_aiobedrock._client.continued import MAX_LENGTH, MIN_LENGTH, encode_onward
 from pydantic_ai_aiobedrock._config.conversation import REMEMBERED, Conversation, Conversations, conversations
 from pydantic_ai_aiobedrock._runtime.runtime import BedrockRuntime
 from pydantic_ai_aiobedrock._wire.converse import LARGE_BLOB_BYTES, encode_request
 
-LONG = 'é"\\ ' * (MIN_BYTES // 4)
+LONG = 'é"\\ ' * (MIN_LENGTH // 4)
 Message = dict[str, Any]
 
 THROTTLED = ErrorReply(429, 'ThrottlingException', 'Too many requests, please wait before trying again.')
@@ -55,8 +55,9 @@ def check(request: dict[str, Any], conversation: Conversation, *, onward: bool =
     body = encode_onward(request, conversation)
     assert (body is not None) is onward
     if body is not None:
-        assert body == encode_request(request)
-        assert body.digest == sha256(body).hexdigest()
+        assert bytes(body) == encode_request(request)
+        assert len(body) == len(bytes(body))
+        assert body.digest == sha256(bytes(body)).hexdigest()
 
 
 def test_a_conversation_that_goes_on_is_encoded_to_the_same_bytes() -> None:
@@ -151,7 +152,7 @@ def test_another_member_that_was_changed_in_place_is_sent_as_it_is_now(change: C
     'request_',
     [
         {'modelId': MODEL, 'messages': [text('user'), text('assistant'), text('user')]},
-        params(text('user', 'x' * MAX_BYTES), text('user')),
+        params(text('user', 'x' * MAX_LENGTH), text('user')),
         params(text('user', b'x' * (LARGE_BLOB_BYTES + 1)), text('user')),
         params(text('user', '\ud800'), text('user')),
         params(text('user'), text('user', '\ud800')),
@@ -187,13 +188,43 @@ json_values: Any = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.lists(st.lists(st.sampled_from([0, 1, 2, 3]), max_size=4), max_size=5), st.lists(json_values, min_size=4))
-def test_any_conversations_in_any_order_are_encoded_like_whole_ones(orders: list[list[int]], values: list[Any]) -> None:
+roles: Any = st.sampled_from(['user', 'assistant'])
+texts: Any = st.text(max_size=2)
+blocks: Any = (
+    st.fixed_dictionaries({'text': texts})
+    | st.fixed_dictionaries({'toolUse': st.fixed_dictionaries({'input': json_values})})
+    | st.fixed_dictionaries({'text': texts, 'more': texts})
+)
+any_messages: Any = (
+    st.builds(text, roles, texts)
+    | st.fixed_dictionaries({'content': st.tuples(st.fixed_dictionaries({'text': texts})).map(list), 'role': roles})
+    | st.fixed_dictionaries({'role': roles, 'content': st.lists(blocks, max_size=2)})
+    | st.fixed_dictionaries({'role': roles, 'content': texts})
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.lists(st.sampled_from([0, 1, 2, 3]), max_size=4), max_size=5),
+    st.lists(any_messages, min_size=4, max_size=4),
+)
+def test_any_conversations_in_any_order_are_encoded_like_whole_ones(
+    orders: list[list[int]], messages: list[Message]
+) -> None:
     conversation = Conversation()
     for order in orders:
-        inputs = [{'role': 'user', 'content': [{'toolUse': {'input': values[index]}}]} for index in order]
-        check(params(*inputs, text('user')), conversation)
+        check(params(*(deepcopy(messages[index]) for index in order), text('user')), conversation)
+
+
+def test_the_pieces_of_a_conversation_are_not_copied_when_it_goes_on() -> None:
+    conversation = Conversation()
+    longer = [text('assistant', LONG), text('user')]
+    before = encode_onward(params(*longer), conversation)
+    after = encode_onward(params(*longer, text('assistant'), text('user')), conversation)
+    assert before is not None
+    assert after is not None
+    assert len(before.pieces) > 2
+    assert [id(piece) for piece in after.pieces[:-1]] == [id(piece) for piece in before.pieces[:-1]]
 
 
 def test_a_conversation_is_forgotten_with_its_first_message() -> None:
@@ -300,7 +331,7 @@ async def test_a_history_or_a_tool_that_was_mutated_is_sent_as_it_is_now(
     # It was encoded onward, or this would show nothing.
     known = conversations.of(messages)
     assert known is not None
-    assert onward.startswith(known.encoded.json)
+    assert onward.startswith(b''.join((*known.encoded.pieces, known.encoded.rest)))
 
 
 @pytest.mark.parametrize('refusal', [SERVICE_UNAVAILABLE, THROTTLED], ids=['by botocore', 'by the pacer'])

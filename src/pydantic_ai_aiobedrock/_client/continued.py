@@ -7,26 +7,36 @@ the request before.
 from __future__ import annotations
 
 import marshal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any, Final
 
-from pydantic_ai_aiobedrock._client.encoding import LargeBody
+from pydantic_ai_aiobedrock._client.encoding import BodyInPieces
+from pydantic_ai_aiobedrock._client.request_body import PIECE_BYTES
 from pydantic_ai_aiobedrock._config.conversation import Conversation, conversations
 from pydantic_ai_aiobedrock._wire.converse import ConverseEncodeError, encode_in_parts
 
-MIN_BYTES: Final = 64 * 1024
-"""A shorter conversation is encoded whole, in some 0.1 ms."""
+MIN_LENGTH: Final = 64 * 1024
+"""A shorter conversation, in characters, is encoded whole, in some 0.1 ms."""
 
-MAX_BYTES: Final = 4 * 1024 * 1024
-"""A longer conversation is encoded whole, rather than kept in memory twice more."""
+MAX_LENGTH: Final = 4 * 1024 * 1024
+"""A longer conversation is encoded whole, rather than kept in memory once more."""
 
 _OPENING: Final = b'{"messages":['
 _CLOSING: Final = b']}'
-_MARSHAL_HEADER: Final = 5
 _MARSHAL_VERSION: Final = 2
 """The last version in which the form of a value does not depend on the references to it."""
+
+_type: Callable[[object], object] = type
+"""`type`, by which type checkers narrow nothing: what is told apart is `Any`."""
+
+_Fingerprint = list[str | bytes]
+"""The values of messages, in their exact types.
+
+A message of a single text is its role and its text, which compare in no time with themselves; any other is the form
+that marshal gives it, in C and for JSON's exact types only, in which equal bytes are equal values.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,27 +45,30 @@ class _Encoded:
 
     Attributes:
         count: The number of messages.
-        fingerprint: Their values and exact types.
-        json: The beginning of the body, up to and with the last of them.
-        hashed: Its SHA-256.
+        fingerprint: Their values.
+        pieces: The beginning of the body, up to and with the last of them, but for the rest of it.
+        rest: That rest, shorter than a piece.
+        hashed: The SHA-256 of both.
         members: The fingerprint of the members after the messages: prompts, settings and tools.
         end: The end of the body: those members.
     """
 
     count: int = 0
-    fingerprint: bytes = field(default=b'', repr=False)
-    json: bytes = field(default=b'', repr=False)
+    fingerprint: _Fingerprint = field(default_factory=_Fingerprint, repr=False)
+    pieces: tuple[bytes, ...] = field(default=(), repr=False)
+    rest: bytes = field(default=b'', repr=False)
     hashed: Any = field(default_factory=sha256)
     members: bytes = field(default=b'', repr=False)
     end: bytes = field(default=b'', repr=False)
 
     @property
     def size(self) -> int:
-        """Bytes that are kept."""
-        return len(self.fingerprint) + len(self.json) + len(self.members) + len(self.end)
+        """Bytes that are kept: the texts of the fingerprint, too, for the conversation may let go of them."""
+        json = PIECE_BYTES * len(self.pieces) + len(self.rest) + len(self.end)
+        return json + _length(self.fingerprint) + len(self.members)
 
 
-def encode_onward(params: Mapping[str, Any], conversation: Conversation | None) -> LargeBody | None:
+def encode_onward(params: Mapping[str, Any], conversation: Conversation | None) -> BodyInPieces | None:
     """Encode parameters to the very bytes that `encode` makes of them, if their conversation is long.
 
     Returns:
@@ -71,42 +84,76 @@ def encode_onward(params: Mapping[str, Any], conversation: Conversation | None) 
     # The last message is not kept: a cache point in it moves on.
     settled = messages[:-1]
     try:
-        # In C, and of JSON's exact types only. Each value is written in a form that shows where it ends, so that equal
-        # bytes are equal values.
-        fingerprint, of_members = (marshal.dumps(each, _MARSHAL_VERSION) for each in (settled, members))
+        fingerprint, of_members = _fingerprint(settled), marshal.dumps(members, _MARSHAL_VERSION)
     except ValueError:
         return None
-    if not MIN_BYTES <= len(fingerprint) + len(of_members) <= MAX_BYTES:
+    if not MIN_LENGTH <= _length(fingerprint) + len(of_members) <= MAX_LENGTH:
         return None
     known: _Encoded = conversation.encoded or _Encoded()
-    if known.count > len(settled) or not fingerprint.startswith(known.fingerprint, _MARSHAL_HEADER):
+    if fingerprint[: len(known.fingerprint)] != known.fingerprint:
         known = _Encoded()
-    if known.count < len(settled):
+    is_grown = known.count < len(settled)
+    if is_grown:
         if (added := _after_opening({'messages': settled[known.count :]})) is None:
             return None
         known = _extended(known, len(settled), fingerprint, added.removesuffix(_CLOSING))
     if known.members != of_members:
         if (end := _after_opening({'messages': [], **members})) is None:
             return None
-        known = replace(known, members=of_members, end=end)
+        known, is_grown = replace(known, members=of_members, end=end), True
     if (last := _after_opening({'messages': messages[-1:]})) is None:
         return None
-    conversations.keep(conversation, known, known.size)
-    rest = (b',' if known.count else _OPENING) + last.removesuffix(_CLOSING) + known.end
+    if is_grown:
+        conversations.keep(conversation, known, known.size)
+    ending = (b',' if known.count else _OPENING) + last.removesuffix(_CLOSING) + known.end
     hashed = known.hashed.copy()
-    hashed.update(rest)
-    body = LargeBody(known.json)
-    body += rest
-    body.digest = hashed.hexdigest()
-    return body
+    hashed.update(ending)
+    return BodyInPieces((*known.pieces, known.rest + ending), hashed.hexdigest())
 
 
-def _extended(known: _Encoded, count: int, fingerprint: bytes, added: bytes) -> _Encoded:
+def _fingerprint(messages: Sequence[Any]) -> _Fingerprint:
+    """Return the fingerprint of messages.
+
+    Raises:
+        ValueError: A value is not of JSON, or nested too deeply.
+    """
+    fingerprint: _Fingerprint = []
+    for message in messages:
+        if (
+            _type(message) is dict
+            and len(message) == 2
+            # The order of members is the order in which they are written.
+            and next(iter(message)) == 'role'
+            and _type(role := message['role']) is str
+            and _type(content := message.get('content')) is list
+            and len(content) == 1
+            and _type(block := content[0]) is dict
+            and len(block) == 1
+            and _type(text := block.get('text')) is str
+        ):
+            fingerprint += (role, text)
+        else:
+            fingerprint.append(marshal.dumps(message, _MARSHAL_VERSION))
+    return fingerprint
+
+
+def _length(fingerprint: _Fingerprint) -> int:
+    return sum(map(len, fingerprint))
+
+
+def _extended(known: _Encoded, count: int, fingerprint: _Fingerprint, added: bytes) -> _Encoded:
     added = (b',' if known.count else _OPENING) + added
     hashed = known.hashed.copy()
     hashed.update(added)
+    rest = known.rest + added
+    whole = len(rest) - len(rest) % PIECE_BYTES
     return replace(
-        known, count=count, fingerprint=fingerprint[_MARSHAL_HEADER:], json=known.json + added, hashed=hashed
+        known,
+        count=count,
+        fingerprint=fingerprint,
+        pieces=(*known.pieces, *(rest[start : start + PIECE_BYTES] for start in range(0, whole, PIECE_BYTES))),
+        rest=rest[whole:],
+        hashed=hashed,
     )
 
 

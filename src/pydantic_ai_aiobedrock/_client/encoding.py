@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
 from typing import Any, Final
@@ -26,9 +27,31 @@ class LargeBody(bytearray):
     """Its SHA-256, in hexadecimal."""
 
 
-def digest_of(body: bytes | bytearray) -> str:
+@dataclass(frozen=True, slots=True)
+class BodyInPieces:
+    """A body whose pieces are shared with those of other requests of its conversation.
+
+    Attributes:
+        pieces: The bytes.
+        digest: Their SHA-256, in hexadecimal.
+    """
+
+    pieces: tuple[bytes, ...] = field(repr=False)
+    digest: str
+
+    def __len__(self) -> int:
+        return sum(map(len, self.pieces))
+
+    def __bytes__(self) -> bytes:
+        return b''.join(self.pieces)
+
+
+Body = bytes | bytearray | BodyInPieces
+
+
+def digest_of(body: Body) -> str:
     """Return the SHA-256 of a body, in hexadecimal, which its signature covers."""
-    return body.digest if isinstance(body, LargeBody) else sha256(body).hexdigest()
+    return body.digest if isinstance(body, LargeBody | BodyInPieces) else sha256(body).hexdigest()
 
 
 async def encode(params: Mapping[str, Any]) -> bytes | LargeBody:

@@ -18,6 +18,7 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.http import HttpProcessingError
 from yarl import URL
 
+from pydantic_ai_aiobedrock._client.encoding import Body
 from pydantic_ai_aiobedrock._client.request_body import PIECE_BYTES
 from pydantic_ai_aiobedrock._core.turns import turns
 
@@ -53,7 +54,7 @@ class SignedRequest:
 
     url: str
     headers: Mapping[str, str] = field(repr=False)
-    body: bytes | bytearray = field(repr=False)
+    body: Body = field(repr=False)
     stream_output: bool
     method: str = 'POST'
 
@@ -181,9 +182,7 @@ class Exchange:
         return target
 
 
-async def _exchanged(
-    connection: Any, url: str, head: str, body: bytes | bytearray, read_seconds: float | None
-) -> RawResponse:
+async def _exchanged(connection: Any, url: str, head: str, body: Body, read_seconds: float | None) -> RawResponse:
     protocol = connection.protocol
     protocol.set_response_params(
         read_until_eof=True,

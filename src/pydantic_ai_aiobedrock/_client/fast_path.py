@@ -22,7 +22,7 @@ from pydantic_core import from_json
 from pydantic_ai_aiobedrock._client import attempt_log, sigv4
 from pydantic_ai_aiobedrock._client.botocore_call import call_botocore
 from pydantic_ai_aiobedrock._client.continued import encode_onward
-from pydantic_ai_aiobedrock._client.encoding import encode
+from pydantic_ai_aiobedrock._client.encoding import BodyInPieces, encode
 from pydantic_ai_aiobedrock._client.event_stream import ConverseEventStream
 from pydantic_ai_aiobedrock._client.exchange import SignedRequest
 from pydantic_ai_aiobedrock._client.listeners import Listeners
@@ -163,7 +163,8 @@ class FastPath:
         if options.paced and not isinstance(outcome, Exception) and outcome.status_code == 429:
             await self._raise_throttled(operation, outcome, sent_at, len(body), logged)
         if isinstance(outcome, Exception) or not 200 <= outcome.status_code < 300:
-            call = _Call(None, outcome, body, invocation_id, sent_at, logged)
+            whole = bytes(body) if isinstance(body, BodyInPieces) else body
+            call = _Call(None, outcome, whole, invocation_id, sent_at, logged)
             # The traceback of an exception holds this frame.
             del outcome
             return await self._through_botocore(operation_name, params, options, call)

@@ -9,6 +9,8 @@ from typing import Any, Final
 import aiohttp
 from aiohttp.abc import AbstractStreamWriter
 
+from pydantic_ai_aiobedrock._client.encoding import Body, BodyInPieces
+
 PIECE_BYTES: Final = 64 * 1024
 """Written at once, in bounded time. A shorter body fits into the buffers of the connection."""
 
@@ -38,7 +40,7 @@ class RequestBody(aiohttp.Payload):
         # A form, such as the requests for credentials are, is text.
         self._body = body.encode() if isinstance(body, str) else body
         self._seconds = seconds
-        self._size: int | None = len(self._body) if isinstance(self._body, bytes | bytearray) else None
+        self._size: int | None = len(self._body) if isinstance(self._body, Body) else None
 
     def decode(self, encoding: str = 'utf-8', errors: str = 'strict') -> str:
         """Return the body as text, which aiohttp's middlewares may ask for."""
@@ -80,10 +82,11 @@ class RequestBody(aiohttp.Payload):
             return
 
     async def _pieces(self) -> AsyncGenerator[bytes | memoryview]:
-        if isinstance(self._body, bytes | bytearray):
-            view = memoryview(self._body)
-            for start in range(0, len(view), PIECE_BYTES):
-                yield view[start : start + PIECE_BYTES]
+        if isinstance(self._body, Body):
+            for part in self._body.pieces if isinstance(self._body, BodyInPieces) else (self._body,):
+                view = memoryview(part)
+                for start in range(0, len(view), PIECE_BYTES):
+                    yield view[start : start + PIECE_BYTES]
             return
         # aiohttp itself sends a PUT again whose connection was closed under it.
         self._body.seek(0)

@@ -14,7 +14,7 @@ from typing import Any, Final
 from botocore.auth import SIGV4_TIMESTAMP, SigV4Auth
 from botocore.awsrequest import AWSRequest
 
-from pydantic_ai_aiobedrock._client.encoding import digest_of
+from pydantic_ai_aiobedrock._client.encoding import Body, digest_of
 
 _AUTHORIZATION: Final = re.compile(
     r'AWS4-HMAC-SHA256 Credential=[^,]+/\d{8}/([^/,]+)/([^/,]+)/aws4_request, SignedHeaders=([^,]+), Signature=.+'
@@ -24,7 +24,7 @@ _AUTHORIZATION: Final = re.compile(
 class SignedAlike:
     """Signs requests that are like one that botocore signed, but for their body, their date and the credentials."""
 
-    def __init__(self, url: str, headers: Mapping[str, str], body: bytes | bytearray) -> None:
+    def __init__(self, url: str, headers: Mapping[str, str], body: Body) -> None:
         """Take the request that botocore signed, a POST.
 
         Raises:
@@ -55,7 +55,7 @@ class SignedAlike:
             self._proof = None
         return True
 
-    def authorization(self, credentials: Any, timestamp: str, body: bytes | bytearray) -> str:
+    def authorization(self, credentials: Any, timestamp: str, body: Body) -> str:
         """Return the `Authorization` of a request with this `X-Amz-Date`, and the credentials' token, if any.
 
         Only a request whose credentials have a token is like one whose credentials had.
