@@ -74,6 +74,7 @@ MEASURED_TESTS = (
     'tests/batches/test_faults.py',
     'tests/client/test_encoding.py',
     'tests/client/test_fast_path.py',
+    'tests/config/test_arguments.py',
     'tests/test_errors.py',
     'tests/test_platforms.py',
 )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import EventStreamError
 
-from pydantic_ai_aiobedrock._core.telemetry import Operation, StreamProgress
+from pydantic_ai_aiobedrock._core.telemetry import StreamProgress
 from pydantic_ai_aiobedrock._runtime.paced_call import PacedCall, Request
 from pydantic_ai_aiobedrock._runtime.token_quota import used_tokens
 
@@ -25,7 +25,7 @@ class StreamedCall:
         # Until the stream has begun: it does not hold on to the conversation that it answers.
         self._request: Request | None = request
         self._progress = progress
-        self._measured: Operation | None = request.measured
+        self._measured = request.measured
         self._measured.stream_opened()
 
     def begun(self) -> None:
@@ -43,12 +43,10 @@ class StreamedCall:
         return await self._call.send_again(self._request, refusal)
 
     def release(self) -> None:
-        """End the call with its stream; a second time is harmless."""
+        """End the call with its stream, which does so once."""
         self._request = None
         if self._progress.complete:
             self._call.finished(used_tokens(self._progress.metadata))
         else:
             self._call.release()
-        measured, self._measured = self._measured, None
-        if measured is not None:
-            measured.stream_ended(self._progress)
+        self._measured.stream_ended(self._progress)
