@@ -51,19 +51,21 @@ class AdaptedSchemas:
         Raises:
             UserError: Upstream can't adapt a tool's schema.
         """
+        has_other_schemas = bool(parameters.output_tools) or parameters.output_object is not None
         if not parameters.function_tools:
-            has_schema = parameters.output_tools or parameters.output_object is not None
-            return customize(parameters) if has_schema else parameters
+            return customize(parameters) if has_other_schemas else parameters
         keys: list[_Key] = [
             (transformer, tool.name, tool.strict, _as_bytes(tool.parameters_json_schema))
             for tool in parameters.function_tools
         ]
         found = [self._adapted.get(key) for key in keys]
         tools = list(zip(parameters.function_tools, keys, found, strict=True))
-        customized = customize(replace(parameters, function_tools=[tool for tool, _, adapted in tools if not adapted]))
-        new = iter(customized.function_tools)
+        if has_other_schemas or not all(found):
+            unknown = [tool for tool, _, adapted in tools if not adapted]
+            parameters = customize(replace(parameters, function_tools=unknown))
+        new = iter(parameters.function_tools)
         return replace(
-            customized,
+            parameters,
             function_tools=[
                 self._again(key, tool, adapted) if adapted else self._remember(key, tool, next(new))
                 for tool, key, adapted in tools
