@@ -55,6 +55,11 @@ async def status(base_url: str, api_key: str, text: str = 'Hello') -> int:
             return response.status
 
 
+def said_lines(stderr: bytes) -> list[str]:
+    # asyncio's debug mode notes each step that a busy machine makes slow.
+    return [line.decode() for line in stderr.splitlines() if not SLOW_STEP.fullmatch(line)]
+
+
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 async def test_it_says_where_in_one_line_of_json_and_ends_clean(number: signal.Signals) -> None:
     async with command('--json', '--region', 'eu-west-1') as process:
@@ -68,8 +73,7 @@ async def test_it_says_where_in_one_line_of_json_and_ends_clean(number: signal.S
         process.send_signal(number)
         stdout, stderr = await process.communicate()
         assert stdout == b''
-        # asyncio's debug mode notes each step that a busy machine makes slow.
-        assert [line for line in stderr.splitlines() if not SLOW_STEP.fullmatch(line)] == []
+        assert said_lines(stderr) == []
         assert process.returncode == 0
 
 
@@ -155,8 +159,8 @@ async def test_each_request_is_logged_in_one_line() -> None:
         url, key = environment['AWS_ENDPOINT_URL_BEDROCK_RUNTIME'], environment['AWS_BEARER_TOKEN_BEDROCK']
         assert [await status(url, key), await status(url, key)] == [200, 429]
         process.terminate()
-        _, logged = await process.communicate()
-    first, second = logged.decode().splitlines()
+        _, stderr = await process.communicate()
+    first, second = said_lines(stderr)
     assert re.fullmatch(rf'\d\d:\d\d:\d\d POST Converse {re.escape(NOVA)} 200 \d+ ms', first)
     assert re.fullmatch(rf'\d\d:\d\d:\d\d POST Converse {re.escape(NOVA)} 429 ThrottlingException \d+ ms', second)
 
@@ -239,8 +243,7 @@ async def test_exchanges_are_recorded_and_replayed(
         process.terminate()
         stdout, stderr = await process.communicate()
         assert stdout == b''
-        # asyncio's debug mode notes each step that a busy machine makes slow.
-        assert [line for line in stderr.splitlines() if not SLOW_STEP.fullmatch(line)] == []
+        assert said_lines(stderr) == []
         assert process.returncode == 0
     assert len(json.loads(file.read_text())) == aws.stats().requests == 1
     async with command('replay', str(file), '--json') as process:
