@@ -90,6 +90,14 @@ SCENARIOS = (
         0.3,
     ),
     Scenario('80/s, eight processes', lambda: Bucket(80, 80), [Load(200, 1.0)] * 8, paced(1600, 80, 80, 1.0), 0.8, 0.3),
+    # Each has few calls, so that those that learn a low rate at first determine the time.
+    Scenario(
+        '40/s, eight processes of 10 calls',
+        lambda: Bucket(40, 5),
+        [Load(10, 0.1)] * 8,
+        paced(80, 40, 5, 0.1),
+        0.2,
+    ),
     Scenario('nothing', lambda: Bucket(0, 0), [Load(30, 1.0)], None),
     Scenario(
         '100/s, 10,000 of 2 s', lambda: Bucket(100, 100), [Load(10_000, 2.0)], paced(10_000, 100, 100, 2.0), 0.95, 0.05

@@ -94,7 +94,8 @@ class _Client:
 
     def _begin(self, now: float, calls: int) -> None:
         new = [Call(_value(self._load.reserved, self._chance)) for _ in range(calls)]
-        self._controller.due(now)
+        # Calls that are let go by now leave first.
+        self._send(self._controller.due(now).released, now)
         self._send([call for call in new if self._controller.admit(call, now)], now)
         self._settle(now)
 

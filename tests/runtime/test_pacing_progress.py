@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic_ai_aiobedrock._runtime.pacing import GOT_THROUGH, RECOVERED, Call, Pacing
+from pydantic_ai_aiobedrock._runtime.pacing import GOT_THROUGH, RECOVERED, Call, Pacing, State
 
 PATIENCE = 60.0
 MUCH_LATER = 1000.0
@@ -52,6 +52,21 @@ def test_an_answer_is_progress_when_it_comes() -> None:
     pacing.finished(slow, 50.0)
     assert pacing.due(50 + PATIENCE - 0.01).expired == ()
     assert pacing.due(50 + PATIENCE).expired == (refused,)
+
+
+def test_refusals_that_come_late_are_no_progress() -> None:
+    """Those of streams are read as their first event."""
+    pacing, calls = Pacing(PATIENCE), [Call() for _ in range(20)]
+    for call in calls:
+        pacing.admit(call, 0.0)
+    now, flying = 0.0, calls.copy()
+    while calls[0].state is not State.DONE and now < 3 * PATIENCE:
+        now += 0.1
+        late = [call for call in flying if now - call.sent_at >= 2 * GOT_THROUGH]
+        for call in late:
+            pacing.refused(call, now)
+        flying = [call for call in flying if call not in late] + list(pacing.due(now).released)
+    assert PATIENCE <= now < PATIENCE + 5 * GOT_THROUGH
 
 
 def test_patience_begins_when_a_call_first_waits_not_when_it_is_first_let_go() -> None:

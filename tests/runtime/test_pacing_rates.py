@@ -56,6 +56,24 @@ def test_a_quota_that_lets_nothing_through_for_long_is_asked_slowly_until_it_doe
     assert account.learned_rate == pytest.approx(50, rel=0.4)
 
 
+def test_calls_of_which_others_had_the_quota_for_a_moment_go_soon() -> None:
+    pacing, calls = Pacing(), [Call() for _ in range(20)]
+    for call in calls:
+        pacing.admit(call, 0.0)
+    for call in calls[10:]:
+        pacing.refused(call, 0.02)
+    now = 0.02
+    while not pacing.learned:
+        now = pacing.next_wakeup(now) or now
+        for call in pacing.due(now).released:
+            pacing.refused(call, now)
+    while (wakeup := pacing.next_wakeup(now)) is not None and pacing.report(now).waiting:
+        now = wakeup
+        for call in pacing.due(now).released:
+            pacing.finished(call, now)
+    assert now < 10
+
+
 def test_a_lowered_quota_is_learned_within_a_few_windows() -> None:
     account = Account(rate=50, calls=1000)
     account.run_until(4.0)

@@ -59,8 +59,8 @@ CEILING, MOST_DOUBLINGS = 1e9, 30
 RECOVERED = 30.0
 """Seconds without a refusal after which, if no call waits, nothing is held back any more."""
 
-GOT_THROUGH = 1.0
-"""A call that is in flight for these seconds was not refused: it got through, once."""
+GOT_THROUGH, MOST_GOT_THROUGH = 1.0, 10.0
+"""A call in flight for these seconds, and for longer than refusals took, at most the second, got through: once."""
 
 
 class State(Enum):
@@ -121,12 +121,10 @@ class _Meter:
         self.crossing = 0.85 if small else 0.0
         self.unit = max(unit, 1.0)
         self.rate = max(START, flying / 40) * self.unit
-        self.famine = False
+        self.famine = self.learned = False
         self.in_vain = 0
         self.peak, self.peak_at = 0.0, now
-        self.learned = False
-        self.credit = 0.0
-        self.taken = 0.0
+        self.credit = self.taken = 0.0
         self.marks: deque[tuple[float, float]] = deque([(now, 0.0)])
         self.updated = now
 
@@ -178,8 +176,10 @@ class _Meter:
             self.marks.popleft()
         since, taken = self.marks[0]
         if now - since >= SHORTEST_SPAN:
-            measured = (self.taken - taken) / (now - since)
-            lowest = self.rate * (GENTLE if self.learned else self.crossing)
+            admitted = self.taken - taken
+            # Where nothing was admitted, others may have come first: one such call is never ruled out.
+            measured = max(admitted, self.unit) / (now - since)
+            lowest = self.rate * (GENTLE if self.learned and admitted > 0 else self.crossing)
             self.rate = max(measured * self.above, lowest, SLOWEST * self.unit)
             self.learned = True
 
@@ -199,9 +199,8 @@ class Pacing:
         self._queue: list[tuple[int, Call]] = []
         self._waiting = 0
         self._meters: dict[Quota, _Meter] = {}
-        self._progress = float('-inf')
-        self._last_refusal = float('-inf')
-        self._hold = float('-inf')
+        self._progress = self._last_refusal = self._hold = float('-inf')
+        self._slowest_refusal = GOT_THROUGH
 
     @property
     def flying(self) -> int:
@@ -277,6 +276,7 @@ class Pacing:
         del self._flights[call.order]
         self.throttled += 1
         self._last_refusal = max(self._last_refusal, now)
+        self._slowest_refusal = min(max(self._slowest_refusal, now - call.sent_at), MOST_GOT_THROUGH)
         if retry_after is not None:
             self._hold = max(self._hold, now + retry_after)
         for kind, meter in self._meters.items():
@@ -384,9 +384,9 @@ class Pacing:
     def _expiry(self, call: Call, now: float) -> float:
         since = max(call.waiting_since, self._progress)
         if now >= since + self.patience:
-            proven = (each.sent_at for each in reversed(self._flights.values()) if now - each.sent_at >= GOT_THROUGH)
-            self._progress = max(self._progress, next(proven, float('-inf')) + GOT_THROUGH)
-            since = max(since, self._progress)
+            enough = self._slowest_refusal
+            proven = (each.sent_at for each in reversed(self._flights.values()) if now - each.sent_at >= enough)
+            since = max(since, next(proven, float('-inf')) + enough)
         return since + self.patience
 
     @staticmethod
