@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import threading
 import time
 from typing import Any
 
@@ -56,6 +58,39 @@ def test_a_loop_that_is_closed_while_its_client_opens_does_not_disturb_the_next(
     assert 'hello' in out
     assert 'clients=0, leases=0, in_flight=0, waiting=0, connections=0, opened=1' in out
     assert 'exception' not in err.lower()
+
+
+def test_a_loop_that_its_thread_left_open_has_nothing_more_to_do_once_its_clients_are_closed(
+    bedrock: LocalBedrock,
+) -> None:
+    pool = SessionPool()
+    loop = asyncio.new_event_loop()
+
+    def call_and_leave() -> None:
+        loop.run_until_complete(make_runtime(bedrock, pool).converse(**HELLO))
+
+    thread = threading.Thread(target=call_and_leave)
+    thread.start()
+    thread.join(60)
+    # Closes the clients of the loop that was left.
+    asyncio.run(make_runtime(bedrock, pool).converse(**HELLO))
+    gc.collect()
+    begun: list[str] = []
+
+    def factory(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
+        begun.append(repr(coroutine))
+        return asyncio.Task(coroutine, loop=loop, **options)
+
+    loop.set_task_factory(factory)
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    assert [each for each in begun if 'sleep' not in each] == []
+
+
+def test_a_script_that_goes_from_run_sync_to_asyncio_run_gets_no_warning_of_this_package(bedrock: LocalBedrock) -> None:
+    _, err = run(bedrock, "agent.run_sync('hello')\nasyncio.run(agent.run('hello'))")
+    # Pydantic AI leaves the loop of `run_sync` open, which -X dev reports. Python 3.13 said this, too.
+    assert 'never awaited' not in err
 
 
 def test_a_script_that_ends_while_the_loop_of_another_thread_runs_ends_clean(bedrock: LocalBedrock) -> None:

@@ -71,7 +71,7 @@ class Lease:
 
 
 class LoopPool:
-    """The clients of one event loop. Every method runs on that loop, but for `counts`, `abandon` and `repr`."""
+    """The clients of one event loop. Its methods run on that loop, but for `counts`, `abandon`, `finish` and `repr`."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, limits: PoolLimits, cache: CredentialCache) -> None:
         self.loop = loop
@@ -116,6 +116,13 @@ class LoopPool:
         """Begin to iterate the generator whose closing, at the end of the loop, closes this pool."""
         self._end_of_loop = end_of_loop
         await anext(end_of_loop)
+
+    def finish(self) -> None:
+        """Close that generator once the pool is closed and the loop stands still."""
+        # Collected, it would leave its closing to the loop, which warns of it when it is collected or closed itself.
+        if self._end_of_loop is not None:
+            with suppress(StopIteration):
+                self._end_of_loop.aclose().__await__().send(None)
 
     async def lease(self, spec: ClientSpec, pool_timeout: float | None, since: float | None = None) -> Lease:
         """Wait for a free connection of the spec's client; see `SessionPool.lease`."""

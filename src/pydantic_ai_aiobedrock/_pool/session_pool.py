@@ -253,6 +253,7 @@ def _close_ended(loop_pool: LoopPool) -> None:
         loop_pool.abandon()
     else:
         loop_pool.loop.run_until_complete(loop_pool.aclose(0))
+    loop_pool.finish()
 
 
 _pools: weakref.WeakSet[SessionPool] = weakref.WeakSet()
