@@ -109,6 +109,13 @@ def test_the_region_of_the_profile_that_the_environment_names(
     assert spec_of(BedrockProvider()).region_name == 'eu-west-1'
 
 
+def test_an_empty_region_of_the_environment_is_no_region(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a compose file sets it whose own variable is missing: requests were signed for a region without a name."""
+    monkeypatch.setenv('AWS_DEFAULT_REGION', '')
+    with pytest.raises(UserError, match='`AWS_DEFAULT_REGION` is set, but empty'):
+        BedrockProvider()
+
+
 async def test_calls_are_signed_for_the_region() -> None:
     async with LocalBedrock(region_name='eu-central-1') as bedrock:
         provider = BedrockProvider(

@@ -69,7 +69,7 @@ async def test_a_sign_on_that_has_ended_names_the_command(
     for provider in ('botocore.credentials.SSOProvider', 'botocore.tokens.SSOTokenProvider'):
         monkeypatch.setattr(f'{provider}._SSO_TOKEN_CACHE_DIR', str(tmp_path))
     error = await failed(BedrockProvider(region_name='us-east-1', profile_name='dev', pool=pool))
-    assert 'aws sso login' in str(error)
+    assert 'does not exist. Sign in again: `aws sso login`' in str(error)
     assert len(frames_below_the_agent(error)) < 15
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -33,6 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     doctor.add_argument('--json', action='store_true', help='write the report as JSON')
     doctor.add_argument('--version', action='version', version=shown)
     options = parser.parse_args(arguments)
+    # The report says what botocore would write to standard error with a traceback.
+    logging.getLogger('botocore').addHandler(logging.NullHandler())
     report = examine(options.region, options.model, options.profile)
     sys.stdout.write((json.dumps(report.as_dict(), indent=2) if options.json else report.as_text().rstrip()) + '\n')
     return 0 if report.healthy else 1

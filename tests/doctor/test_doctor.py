@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
@@ -117,6 +120,114 @@ def test_a_profile_that_signs_in_with_aws_login_is_said(
     status, report = doctor('--profile', 'here', '--region', 'us-east-1')
     assert (status, codes(report)) == (1, ['configuration'])
     assert 'login' in report['problems'][0]['detail']
+
+
+KEYS = '[profile keys]\naws_access_key_id = AKIAEXAMPLE\naws_secret_access_key = a-secret\n'
+SOURCES_THAT_FAIL = {
+    'credential_process = /no/such/program': "No such file or directory: '/no/such/program'",
+    'credential_process = echo hello': 'custom-process: JSONDecodeError: Expecting value',
+    'role_arn = arn:aws:iam::123456789012:role/r\nweb_identity_token_file = /no/such/token': "'/no/such/token'",
+    'role_arn = arn:aws:iam::123456789012:role/r\nsource_profile = keys': 'calling the AssumeRole operation',
+}
+
+
+@pytest.mark.parametrize('source', SOURCES_THAT_FAIL)
+def test_a_source_of_credentials_that_fails_is_said(
+    source: str, in_environment: LocalBedrock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, doctor: Doctor
+) -> None:
+    (tmp_path / 'config').write_text(f'{KEYS}[profile here]\n{source}\n')
+    monkeypatch.setenv('AWS_CONFIG_FILE', str(tmp_path / 'config'))
+    with serving(Refusing) as url:
+        monkeypatch.setenv('AWS_ENDPOINT_URL_STS', url)
+        status, report = doctor('--profile', 'here')
+    assert (status, codes(report)) == (1, ['credentials_unusable'])
+    assert SOURCES_THAT_FAIL[source] in report['problems'][0]['detail']
+
+
+def test_a_code_of_mfa_that_nobody_can_enter_is_said_without_a_traceback(
+    in_environment: LocalBedrock, tmp_path: Path
+) -> None:
+    (tmp_path / 'config').write_text(
+        f'{KEYS}[profile here]\nregion = us-east-1\nsource_profile = keys\n'
+        'role_arn = arn:aws:iam::123456789012:role/r\nmfa_serial = arn:aws:iam::123456789012:mfa/me\n'
+    )
+    done = subprocess.run(
+        [sys.executable, '-m', 'pydantic_ai_aiobedrock', 'doctor', '--json', '--profile', 'here'],
+        env={**os.environ, 'AWS_CONFIG_FILE': str(tmp_path / 'config')},
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,  # without the terminal of the tests
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    report = json.loads(done.stdout)
+    assert (done.returncode, codes(report)) == (1, ['credentials_unusable'])
+    assert 'there is no terminal' in report['problems'][0]['detail']
+    assert 'Traceback' not in done.stderr
+
+
+def test_a_service_that_issues_credentials_and_does_not_answer_is_not_taken_for_bedrock(
+    in_environment: LocalBedrock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, doctor: Doctor
+) -> None:
+    asked: list[str] = []
+
+    class Silent(Refusing):
+        def do_POST(self) -> None:
+            asked.append(self.path)
+            self.close_connection = True
+
+    (tmp_path / 'config').write_text(
+        f'{KEYS}[profile here]\nrole_arn = arn:aws:iam::123456789012:role/r\nsource_profile = keys\n'
+    )
+    monkeypatch.setenv('AWS_CONFIG_FILE', str(tmp_path / 'config'))
+    with serving(Silent) as url:
+        monkeypatch.setenv('AWS_ENDPOINT_URL_STS', url)
+        _, report = doctor('--profile', 'here')
+    assert codes(report) == ['credentials_unusable']
+    assert url in report['problems'][0]['detail']
+    # With botocore's retries, a person would wait for minutes for a service that cannot be reached.
+    assert asked == ['/']
+
+
+def test_a_missing_sign_on_names_the_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, doctor: Doctor) -> None:
+    (tmp_path / 'config').write_text(
+        '[profile here]\nsso_session = corp\nsso_account_id = 123456789012\nsso_role_name = Dev\n'
+        '[sso-session corp]\nsso_region = us-east-1\nsso_start_url = https://corp.example/start\n'
+    )
+    monkeypatch.setenv('AWS_CONFIG_FILE', str(tmp_path / 'config'))
+    _, report = doctor('--profile', 'here', '--region', 'us-east-1')
+    assert codes(report) == ['credentials_unusable']
+    assert 'aws sso login' in report['problems'][0]['meaning']
+
+
+def test_an_empty_region_is_said(in_environment: LocalBedrock, monkeypatch: pytest.MonkeyPatch, doctor: Doctor) -> None:
+    monkeypatch.setenv('AWS_DEFAULT_REGION', '')
+    _, report = doctor()
+    assert codes(report) == ['no_region']
+    assert '`AWS_DEFAULT_REGION` is set, but empty' in report['problems'][0]['meaning']
+
+
+def test_a_region_that_does_not_exist_is_said_although_an_endpoint_answers(
+    in_environment: LocalBedrock, doctor: Doctor
+) -> None:
+    assert codes(doctor('--region', 'us-esat-1')[1]) == ['unknown_region']
+
+
+def test_an_endpoint_that_is_not_of_bedrock_runtime_is_said(
+    in_environment: LocalBedrock, monkeypatch: pytest.MonkeyPatch, doctor: Doctor
+) -> None:
+    monkeypatch.setenv('AWS_ENDPOINT_URL_BEDROCK_RUNTIME', f'{in_environment.base_url}/v1')
+    _, report = doctor()
+    assert codes(report) == ['wrong_endpoint']
+    assert 'base_url' in report['problems'][0]['meaning']
+
+
+def test_a_model_with_the_prefix_of_a_provider_is_said(in_environment: LocalBedrock, doctor: Doctor) -> None:
+    _, report = doctor('--model', 'bedrock:us.amazon.nova-lite-v1:0')
+    assert codes(report) == ['configuration']
+    assert 'without the prefix' in report['problems'][0]['meaning']
+    assert in_environment.requests == []
 
 
 def test_the_expiry_of_credentials_is_shown(

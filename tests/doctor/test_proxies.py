@@ -75,6 +75,30 @@ def test_a_proxy_that_answers_itself_is_said(
     assert codes(report) == ['blocked_by_proxy']
 
 
+@pytest.mark.parametrize('proxy', ['socks5://127.0.0.1:9', 'http://user:hunter2@127.0.0.1:99999'])
+def test_a_proxy_whose_url_is_not_one_is_said_with_the_whole_reason(
+    proxy: str, in_environment: LocalBedrock, monkeypatch: pytest.MonkeyPatch, doctor: Doctor
+) -> None:
+    monkeypatch.setenv('AWS_ENDPOINT_URL_BEDROCK_RUNTIME', 'http://bedrock.example')
+    monkeypatch.setenv('HTTP_PROXY', proxy)
+    _, report = doctor()
+    assert codes(report) == ['configuration']
+    detail = report['problems'][0]['detail']
+    assert 'is not one of an HTTP proxy. Set `HTTPS_PROXY`' in detail
+    assert 'hunter2' not in detail
+
+
+def test_a_port_that_speaks_plain_http_is_not_taken_for_a_certificate(
+    in_environment: LocalBedrock, monkeypatch: pytest.MonkeyPatch, doctor: Doctor
+) -> None:
+    address = in_environment.base_url.replace('http:', 'https:')
+    monkeypatch.setenv('AWS_ENDPOINT_URL_BEDROCK_RUNTIME', address)
+    _, report = doctor()
+    assert codes(report) == ['tls']
+    assert 'begins with `http://`' in report['problems'][0]['meaning']
+    assert 'AWS_CA_BUNDLE' not in report['problems'][0]['meaning']
+
+
 def test_a_certificate_that_is_not_trusted_is_said(monkeypatch: pytest.MonkeyPatch, doctor: Doctor) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert('127.0.0.1').configure_cert(context)

@@ -41,6 +41,7 @@ from pydantic_ai_aiobedrock._config.client_spec import (
     aws_environment,
     botocore_session,
 )
+from pydantic_ai_aiobedrock._config.failed_source import failed_source
 from pydantic_ai_aiobedrock._core import telemetry
 
 
@@ -174,15 +175,16 @@ async def _resolve_credentials(spec: ClientSpec) -> Resolved | None:
     on_own_behalf.set(True)
     session = botocore_session(_new_session(spec))
     session.set_config_variable('region', spec.region_name)
-    credentials: Any = await session.get_credentials()
-    if credentials is None:
-        return None
+    credentials: Any = None
     try:
+        credentials = await session.get_credentials()
+        if credentials is None:
+            return None
         frozen = await credentials.get_frozen_credentials()
     except (BotoCoreError, ClientError):
         raise
     except Exception as error:
-        raise CredentialRetrievalError(provider=credentials.method, error_msg=str(error)) from error
+        raise failed_source(session, credentials, error) from error
     parts = {'access_key': 'aws_access_key_id', 'secret_key': 'aws_secret_access_key', 'token': 'aws_session_token'}
     for part, name in parts.items():
         if not is_sendable(getattr(frozen, part)):

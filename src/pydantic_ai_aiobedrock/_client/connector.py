@@ -199,7 +199,10 @@ def ssl_context(verify: Any, client_cert: str | tuple[str, str] | None) -> ssl.S
     try:
         context.load_verify_locations(bundle)
     except OSError as error:
-        raise InvalidConfigError(error_msg=f'The CA bundle {bundle!r} cannot be used: {error}') from error
+        raise InvalidConfigError(
+            error_msg=f'The CA bundle {bundle!r} cannot be used: {error}. `AWS_CA_BUNDLE`, `ca_bundle` in the AWS '
+            'configuration file, or `REQUESTS_CA_BUNDLE` names it.'
+        ) from error
     if client_cert is not None:
         certificate, key = client_cert if isinstance(client_cert, tuple) else (client_cert, None)
         try:

@@ -303,9 +303,9 @@ class HTTPSession:
             if proxy.host and not any(mark in str(address) for mark in '@?#') and '//' not in proxy.path:
                 return address, headers
         raise InvalidConfigError(
-            error_msg=f'The URL of the proxy, {redact_url(proxy_url)!r}, is not one. Set `HTTPS_PROXY` or `HTTP_PROXY` '
-            "to one like 'http://user:password@proxy.example:3128', with any other characters of the user name and the "
-            'password than ASCII letters and digits percent-encoded.'
+            error_msg=f'The URL of the proxy, {redact_url(proxy_url)!r}, is not one of an HTTP proxy. Set '
+            "`HTTPS_PROXY` or `HTTP_PROXY` to one like 'http://proxy.example:3128'. A user name and a password stand "
+            'before its host, with any characters other than ASCII letters and digits percent-encoded.'
         )
 
     def _open_session(self) -> aiohttp.ClientSession:

@@ -43,8 +43,12 @@ def resolve_region(
     region: str | None = (
         region_name or _setting('region_name', config, session) or configuration.get_config_variable('region')
     )
-    if region is None:
-        hint = ' (`AWS_REGION` is set, but the AWS SDKs for Python do not read it.)' if os.getenv('AWS_REGION') else ''
+    if not region:
+        hint = ''
+        if os.getenv('AWS_DEFAULT_REGION') == '':
+            hint = ' (`AWS_DEFAULT_REGION` is set, but empty.)'
+        elif os.getenv('AWS_REGION'):
+            hint = ' (`AWS_REGION` is set, but the AWS SDKs for Python do not read it.)'
         raise UnusableConfigurationError(
             reason='You must provide a region: pass `region_name` to BedrockProvider, set `AWS_DEFAULT_REGION`, or '
             f'name a `region` in the profile of the AWS configuration file.{hint}'

@@ -161,6 +161,12 @@ def _unknown_key(_: str, under: Circumstances) -> tuple[str, str]:
 
 def _bad_signature(message: str, under: Circumstances) -> tuple[str, str]:
     if 'valid region' in message:
+        if not under.known_region:
+            return (
+                'unknown_region',
+                f'Requests are signed for {under.region}, which is none of the regions that botocore knows. Look for a '
+                'typo.',
+            )
         return (
             'wrong_region_for_endpoint',
             f'Requests are signed for {under.region}, but the endpoint {under.endpoint} is that of another region. '
@@ -215,6 +221,15 @@ def _not_found(_: str, under: Circumstances) -> tuple[str, str]:
     )
 
 
+def _no_operation(_: str, under: Circumstances) -> tuple[str, str]:
+    return (
+        'wrong_endpoint',
+        f'{under.endpoint} does not know the operation: it is that of another service (Bedrock Runtime is '
+        '`bedrock-runtime`, not `bedrock`), or has a path too many. Correct `base_url`, or '
+        '`AWS_ENDPOINT_URL_BEDROCK_RUNTIME`.',
+    )
+
+
 def _throttled(_: str, under: Circumstances) -> tuple[str, str]:
     return (
         'throttled',
@@ -230,6 +245,7 @@ _BY_CODE = (
     (('AccessDeniedException',), _denied),
     (('ValidationException',), _invalid),
     (('ResourceNotFoundException',), _not_found),
+    (('UnknownOperationException',), _no_operation),
     (('ThrottlingException', 'TooManyRequestsException', 'ServiceQuotaExceededException'), _throttled),
 )
 
@@ -241,18 +257,11 @@ def _failed(error: Exception, under: Circumstances) -> tuple[str, str]:
         case ProfileNotFound():
             return 'no_profile', 'Name a profile of the AWS configuration files in `AWS_PROFILE`, or none.'
         case CredentialRetrievalError() | PartialCredentialsError() | SSOError() | TokenRetrievalError():
-            return (
-                'credentials_unusable',
-                'A source of credentials is configured, but provides none. The reason is below.',
-            )
+            return _no_source(error)
         case ProxyConnectionError():
             return _proxy(under, _of_proxy(getattr(error.__cause__, 'status', None)))
         case SSLError():
-            return (
-                'tls',
-                'The certificate of the endpoint is not trusted. Behind a proxy that opens TLS, name the CA of the '
-                'proxy in `AWS_CA_BUNDLE`.',
-            )
+            return 'tls', _handshake(error, under)
         case EndpointConnectionError() | ConnectTimeoutError():
             return _unreachable(under)
         case ReadTimeoutError():
@@ -271,6 +280,28 @@ def _failed(error: Exception, under: Circumstances) -> tuple[str, str]:
             return 'configuration', 'The AWS configuration is not usable as it is.'
         case _:
             return 'unexpected', f'{type(error).__name__} is an unexpected error. Please report it.'
+
+
+def _no_source(error: Exception) -> tuple[str, str]:
+    if isinstance(error, SSOError | TokenRetrievalError):
+        return (
+            'credentials_unusable',
+            'There is no sign-on of SSO, or it has ended. Sign in: `aws sso login`, with the `--profile` that is used '
+            'here.',
+        )
+    return 'credentials_unusable', 'A source of credentials is configured, but provides none. The reason is below.'
+
+
+def _handshake(error: SSLError, under: Circumstances) -> str:
+    if 'CERTIFICATE_VERIFY_FAILED' in str(error):
+        return (
+            'The certificate of the endpoint is not trusted. Behind a proxy that opens TLS, name the CA of the proxy '
+            'in `AWS_CA_BUNDLE`.'
+        )
+    return (
+        f'The TLS handshake with {under.proxy or under.endpoint} failed before there was a certificate to verify. If '
+        'that port speaks plain HTTP, as that of most proxies does, its URL begins with `http://`.'
+    )
 
 
 def _unreachable(under: Circumstances) -> tuple[str, str]:

@@ -14,7 +14,15 @@ from time import perf_counter
 from typing import Any, cast
 
 import botocore.session
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ProfileNotFound
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionError,
+    HTTPClientError,
+    NoCredentialsError,
+    ProfileNotFound,
+)
 from botocore.httpsession import get_cert_path
 from botocore.utils import get_environ_proxies
 from pydantic_ai.exceptions import UserError
@@ -22,6 +30,7 @@ from pydantic_ai.exceptions import UserError
 from pydantic_ai_aiobedrock._config.call_options import on_own_behalf
 from pydantic_ai_aiobedrock._config.client_spec import ClientSpec
 from pydantic_ai_aiobedrock._config.engine import check_engine
+from pydantic_ai_aiobedrock._config.failed_source import failed_source
 from pydantic_ai_aiobedrock._config.login_session import check_login_session
 from pydantic_ai_aiobedrock._config.redaction import redact_url
 from pydantic_ai_aiobedrock._core.in_thread import start_in_thread
@@ -30,7 +39,7 @@ from pydantic_ai_aiobedrock._pool.session_pool import SessionPool
 from pydantic_ai_aiobedrock._runtime.runtime import BedrockRuntime
 from pydantic_ai_aiobedrock._upstream import seam
 from pydantic_ai_aiobedrock.errors import EngineMismatchError
-from pydantic_ai_aiobedrock.providers import BedrockProvider
+from pydantic_ai_aiobedrock.providers import BedrockProvider, check_model_name
 
 MODEL = 'us.amazon.nova-lite-v1:0'
 """The model that is called unless another is named: it needs no form to be filled in."""
@@ -106,7 +115,7 @@ class Report:
         for problem in self.problems:
             lines += [f'Problem: {problem.code}', *_wrapped(problem.meaning)]
             if problem.detail:
-                lines += _wrapped(f'AWS said: {problem.detail}')
+                lines += _wrapped(f'Details: {problem.detail}')
             lines.append('')
         return '\n'.join([*lines, 'All is well.']) if self.healthy else '\n'.join(lines).rstrip()
 
@@ -163,6 +172,7 @@ def examine(region: str | None = None, model: str = MODEL, profile: str | None =
     from aiobotocore.config import AioConfig
 
     try:
+        check_model_name(model)
         provider = BedrockProvider(
             region_name=region,
             profile_name=profile,
@@ -254,11 +264,21 @@ def _resolve(report: Report, runtime: BedrockRuntime, model: str) -> Circumstanc
 
 
 def _credentials(session: Any) -> tuple[str | None, datetime | None]:
-    credentials: Any = session.get_credentials()
-    check_login_session(session, getattr(credentials, 'method', None))
-    if credentials is None:
-        return None, None
-    credentials.get_frozen_credentials()
+    # A service that issues credentials may be out of reach: botocore would try for minutes.
+    once = Config(connect_timeout=CONNECT_SECONDS, retries={'total_max_attempts': 1})
+    session.set_default_client_config(once)
+    credentials: Any = None
+    try:
+        credentials = session.get_credentials()
+        check_login_session(session, getattr(credentials, 'method', None))
+        if credentials is None:
+            return None, None
+        credentials.get_frozen_credentials()
+    except Exception as error:
+        # Errors of the network name that service, and are not errors of Bedrock.
+        if isinstance(error, BotoCoreError) and not isinstance(error, ConnectionError | HTTPClientError):
+            raise
+        raise failed_source(session, credentials, error) from error
     # Of those that can be refreshed; botocore itself reports only whether it is less than some seconds ahead.
     return SOURCES.get(credentials.method, credentials.method), getattr(credentials, '_expiry_time', None)
 

@@ -146,7 +146,7 @@ def map_other_errors(model_name: str) -> Generator[None]:
     except _CONFIGURATION_ERRORS as error:
         message = f'The AWS configuration or credentials are not usable: {error}'
         if isinstance(error, (SSOError, TokenRetrievalError)) and 'aws sso login' not in message:
-            message += ' Sign in again: `aws sso login`, with the `--profile` that is used here.'
+            message = f'{message.rstrip(".")}. Sign in again: `aws sso login`, with the `--profile` that is used here.'
         raise UserError(message) from error
     except (EngineMismatchError, PoolClosedError, WrongLoopError, ConverseEncodeError) as error:
         raise UserError(str(error)) from error
