@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from support.requests import NOVA, Post
 from local_bedrock import (
     ACCESS_DENIED,
     THROTTLING,
+    ErrorReply,
+    EventsReply,
     FailConnection,
     FlipBit,
     InsertEvent,
@@ -25,6 +28,7 @@ from local_bedrock import (
     Response,
     SlowBody,
     SlowHeaders,
+    ToolCall,
     Truncate,
     WrongChecksum,
     exception_event,
@@ -78,6 +82,61 @@ def refusal(make: Callable[..., Any], *args: Any, **arguments: Any) -> str:
 )
 def test_a_fault_refuses_a_wrong_argument(fault: Callable[..., Any], arguments: Any, message: str) -> None:
     assert refusal(fault, **arguments).startswith(message)
+
+
+MAPPINGS = 'must be a list of mappings.'
+EVENTS = 'must be a list of events, each a StreamEvent, a mapping or the bytes of a frame.'
+HEADERS = 'must be a mapping of names to values, both text without line breaks.'
+SECONDS = 'must be seconds, as a number or a list of numbers.'
+
+
+@pytest.mark.parametrize(
+    ('reply', 'arguments', 'message'),
+    [
+        (Reply, {'text': 5}, 'Reply(text=5): must be a valid string.'),
+        (Reply, {'redacted_thinking': 'x'}, "Reply(redacted_thinking='x'): must be bytes."),
+        (Reply, {'citations': {'title': 'x'}}, f"Reply(citations={{'title': 'x'}}): {MAPPINGS}"),
+        (Reply, {'tool_calls': ToolCall('x')}, "Reply(tool_calls=ToolCall(name='x', "),
+        (Reply, {'tool_calls': ['x']}, "Reply(tool_calls=['x']): must be a list of ToolCall."),
+        (Reply, {'content': {'text': 'x'}}, f"Reply(content={{'text': 'x'}}): {MAPPINGS}"),
+        (Reply, {'usage': None}, 'Reply(usage=None): must be a mapping.'),
+        (Reply, {'chunks': 'abc'}, "Reply(chunks='abc'): must be a list of text."),
+        (Reply, {'chunks': ['a', 1]}, "Reply(chunks=['a', 1]): must be a list of text."),
+        (Reply, {'headers': {'x': 1}}, f"Reply(headers={{'x': 1}}): {HEADERS}"),
+        (Reply, {'headers': [('x', 'y')]}, f"Reply(headers=[('x', 'y')]): {HEADERS}"),
+        (Reply, {'headers': {'x': 'y\r\nz: 1'}}, f"Reply(headers={{'x': 'y\\r\\nz: 1'}}): {HEADERS}"),
+        (Reply, {'delay_before': -1}, 'Reply(delay_before=-1): must be greater than or equal to 0.'),
+        (Reply, {'delay_per_event': '1'}, f"Reply(delay_per_event='1'): {SECONDS}"),
+        (Reply, {'delay_per_event': [1, -1]}, f'Reply(delay_per_event=[1, -1]): {SECONDS}'),
+        (Reply, {'tokens_per_second': 0}, 'Reply(tokens_per_second=0): must be greater than 0.'),
+        (ToolCall, {'name': 1}, 'ToolCall(name=1): must be a valid string.'),
+        (ToolCall, {'name': 'x', 'input': [1]}, 'ToolCall(input=[1]): must be a mapping, or text.'),
+        (EventsReply, {'events': {'messageStop': {}}}, f"EventsReply(events={{'messageStop': {{}}}}): {EVENTS}"),
+        (EventsReply, {'events': ['x']}, f"EventsReply(events=['x']): {EVENTS}"),
+        (EventsReply, {'events': iter([b''])}, 'EventsReply(events=<list_iterator object at '),
+        (EventsReply, {'events': [], 'truncate_at': -2}, 'EventsReply(truncate_at=-2): must be greater than or equal'),
+        (EventsReply, {'events': [], 'then': 'x'}, "EventsReply(then='x'): must be 'end', 'close', 'reset' or 'hang'."),
+        (RawReply, {'body': '{}'}, "RawReply(body='{}'): must be bytes."),
+        (RawReply, {'body': b'', 'status': '200'}, "RawReply(status='200'): must be a valid integer."),
+        (ErrorReply, {'status': '429'}, "ErrorReply(status='429'): must be a valid integer."),
+        (ErrorReply, {'status': 204}, 'ErrorReply(status=204): must be greater than or equal to 300.'),
+        (ErrorReply, {'code': None}, 'ErrorReply(code=None): must be a valid string.'),
+        (ErrorReply, {'message': b'x'}, "ErrorReply(message=b'x'): must be a valid string."),
+        (ErrorReply, {'headers': {'Retry-After': 1}}, f"ErrorReply(headers={{'Retry-After': 1}}): {HEADERS}"),
+        (ErrorReply, {'origin': 'x'}, "ErrorReply(origin='x'): must be 'bedrock' or 'front'."),
+    ],
+)
+def test_a_reply_refuses_a_wrong_argument(reply: Callable[..., Any], arguments: Any, message: str) -> None:
+    needed = {'status': 500, 'code': 'X', 'message': ''} if reply is ErrorReply else {}
+    assert refusal(reply, **needed | arguments).startswith(message)
+
+
+def test_a_reply_takes_empty_collections_and_tuples() -> None:
+    Reply(content=(), tool_calls=[], citations=[], chunks=[], usage={}, headers={}, delay_per_event=())
+    Reply('ab', chunks=('a', 'b'), delay_per_event=(0, 0.5), content=({'text': 'ab'},))
+    EventsReply((), delay_per_event=[])
+    RawReply(b'', chunk_sizes=())
+    ErrorReply(HTTPStatus.TOO_MANY_REQUESTS, '', '')
 
 
 def test_a_fault_of_the_caller_keeps_the_checks_of_its_base() -> None:

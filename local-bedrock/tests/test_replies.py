@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import aiohttp
+import pytest
 from support.frames import decoded
 from support.requests import CLAUDE, NOVA, Post, user
 
@@ -144,10 +145,12 @@ async def test_what_surrounds_the_content_can_be_given(bedrock: LocalBedrock, po
     assert metadata == ('metadata', about)
 
 
-async def test_the_pieces_of_a_stream_can_be_given(bedrock: LocalBedrock, post: Post) -> None:
-    bedrock.reply(Reply('Bonjour', chunks=['B', 'onj', '', 'our']))
+@pytest.mark.parametrize('text', ['Bonjour', None])
+async def test_the_pieces_of_a_stream_can_be_given(bedrock: LocalBedrock, post: Post, text: str | None) -> None:
+    bedrock.reply(Reply(text, chunks=['B', 'onj', '', 'our']), times=2)
     deltas = [payload['delta']['text'] for kind, payload in await stream(post) if kind == 'contentBlockDelta']
     assert deltas == ['B', 'onj', '', 'our']
+    assert text_of(await converse(post)) == 'Bonjour'
 
 
 # Events and bytes

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import reprlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from math import inf
 from typing import Any, ClassVar, cast
 
 from pydantic_core import CoreSchema, PydanticCustomError, SchemaValidator, ValidationError
@@ -65,6 +66,26 @@ def is_collection(value: Any, of: type | tuple[type, ...]) -> bool:
     return all(isinstance(each, of) for each in cast('Collection[object]', value))
 
 
+def is_sequence(value: Any, of: type | tuple[type, ...]) -> bool:
+    """Return True for a list, tuple or the like of such objects, empty or not; text is none."""
+    return isinstance(value, Sequence) and is_collection(value, of)
+
+
+def _are_headers(value: Any) -> bool:
+    if not isinstance(value, Mapping):
+        return False
+    # A line break would end the header, and begin another.
+    return all(
+        isinstance(part, str) and '\r' not in part and '\n' not in part
+        for header in cast('Mapping[object, object]', value).items()
+        for part in header
+    )
+
+
+def _are_seconds(value: Any) -> bool:
+    return is_sequence(value, (int, float)) and all(0 <= each < inf for each in value)
+
+
 TEXT = str_schema(strict=True)
 FLAG = bool_schema(strict=True)
 INTEGER = int_schema(strict=True)
@@ -77,7 +98,15 @@ CHANCE = float_schema(strict=True, ge=0, le=1, allow_inf_nan=False)
 NTH = described(
     union_schema([COUNT, list_schema(COUNT, strict=True, min_length=1)]), 'a number from 1 up, or a list of them'
 )
+SECONDS_OF_EACH = described(
+    union_schema([SECONDS, satisfying(_are_seconds, 'a list of seconds')]), 'seconds, as a number or a list of numbers'
+)
 TEXTS = satisfying(lambda value: is_collection(value, str), 'a list of text')
+PIECES = satisfying(lambda value: is_sequence(value, str), 'a list of text')
+BYTES = satisfying(lambda value: isinstance(value, bytes | bytearray), 'bytes')
+MAPPING = satisfying(lambda value: isinstance(value, Mapping), 'a mapping')
+MAPPINGS = satisfying(lambda value: is_sequence(value, Mapping), 'a list of mappings')
+HEADERS = satisfying(_are_headers, 'a mapping of names to values, both text without line breaks')
 FUNCTION = satisfying(is_function, 'a function, and no coroutine function')
 MODEL = satisfying(
     lambda value: isinstance(value, str) or is_function(value), 'a model id, or a function of it that returns a bool'

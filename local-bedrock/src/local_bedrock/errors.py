@@ -6,6 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from pydantic_core.core_schema import int_schema
+
+from local_bedrock._arguments import HEADERS, SECONDS, TEXT, Checked, one_of, optional
+
 # The service itself and the front that checks requests before it sign their errors differently.
 _ORIGINS = {
     'bedrock': 'http://internal.amazon.com/coral/com.amazon.bedrock/',
@@ -14,7 +18,17 @@ _ORIGINS = {
 
 
 @dataclass(frozen=True)
-class ErrorReply:
+class ErrorReply(
+    Checked,
+    # A client takes a response of another status for a success, or for one without a body.
+    status=int_schema(strict=True, ge=300, le=599),
+    code=TEXT,
+    message=TEXT,
+    headers=HEADERS,
+    delay_before=optional(SECONDS),
+    origin=one_of(*_ORIGINS),
+    message_key=one_of('message', 'Message'),
+):
     """An error response, with the headers and the body that AWS sends.
 
     Args:
@@ -25,6 +39,9 @@ class ErrorReply:
         delay_before: Seconds before the response starts.
         origin: The part of AWS that refuses: the service (`bedrock`) or the layer before it (`front`).
         message_key: Name of the member that holds the message; bearer authentication writes `Message`.
+
+    Raises:
+        ValueError: An argument is wrong.
     """
 
     status: int

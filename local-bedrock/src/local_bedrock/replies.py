@@ -1,12 +1,34 @@
-"""The vocabulary of scripted replies."""
+"""The vocabulary of scripted replies.
+
+Each refuses arguments that are wrong with a `ValueError` when it is made.
+"""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from local_bedrock._arguments import SIZES, Checked
+from pydantic_core.core_schema import int_schema
+
+from local_bedrock._arguments import (
+    BYTES,
+    HEADERS,
+    MAPPING,
+    MAPPINGS,
+    PIECES,
+    POSITIVE,
+    SECONDS,
+    SECONDS_OF_EACH,
+    SIZES,
+    TEXT,
+    WHOLE,
+    Checked,
+    is_sequence,
+    one_of,
+    optional,
+    satisfying,
+)
 from local_bedrock.errors import ErrorReply
 from local_bedrock.frames import StreamEvent
 from local_bedrock.requests import RecordedRequest
@@ -15,9 +37,18 @@ Ending = Literal['end', 'close', 'reset', 'hang']
 """The ending of a response that was cut short: as if it were whole (`end`), by closing the connection in good order
 with the HTTP message unfinished (`close`), by a TCP reset (`reset`), or not at all (`hang`)."""
 
+_ENDING = one_of(*get_args(Ending))
+_STATUS = int_schema(strict=True, ge=100, le=599)
+_CUT = optional(int_schema(strict=True, ge=-1))
+_INPUT = satisfying(lambda value: isinstance(value, Mapping | str), 'a mapping, or text')
+_EVENTS = satisfying(
+    lambda value: is_sequence(value, (StreamEvent, Mapping, bytes)),
+    'a list of events, each a StreamEvent, a mapping or the bytes of a frame',
+)
+
 
 @dataclass(frozen=True)
-class ToolCall:
+class ToolCall(Checked, name=TEXT, input=_INPUT, id=optional(TEXT), type=optional(TEXT)):
     """A tool call of the model.
 
     Args:
@@ -33,8 +64,32 @@ class ToolCall:
     type: str | None = None
 
 
+_TOOL_CALLS = satisfying(lambda value: is_sequence(value, ToolCall), 'a list of ToolCall')
+
+
 @dataclass(frozen=True)
-class Reply:
+class Reply(
+    Checked,
+    text=optional(TEXT),
+    thinking=optional(TEXT),
+    signature=optional(TEXT),
+    redacted_thinking=optional(BYTES),
+    citations=MAPPINGS,
+    tool_calls=_TOOL_CALLS,
+    content=optional(MAPPINGS),
+    stop_reason=optional(TEXT),
+    usage=MAPPING,
+    trace=optional(MAPPING),
+    service_tier=optional(TEXT),
+    performance_latency=optional(TEXT),
+    additional_fields=optional(MAPPING),
+    latency_ms=optional(WHOLE),
+    chunks=optional(PIECES),
+    headers=HEADERS,
+    delay_before=optional(SECONDS),
+    delay_per_event=optional(SECONDS_OF_EACH),
+    tokens_per_second=optional(POSITIVE),
+):
     """An answer of the model, served as JSON or as an event stream, as requested.
 
     The blocks come in the order thinking, text, tool calls; `content` gives any other.
@@ -54,7 +109,8 @@ class Reply:
         performance_latency: The latency setting that served the request, such as `optimized`.
         additional_fields: The `additionalModelResponseFields`.
         latency_ms: The latency that `metrics` reports.
-        chunks: The pieces in which a stream sends the text; words where not given.
+        chunks: The pieces in which a stream sends the text, and the text itself where that is not given; words where
+            not given.
         headers: More response headers.
         delay_before: Seconds before the response starts.
         delay_per_event: Seconds before each event of a stream; several are for its first, its second and so on.
@@ -81,9 +137,22 @@ class Reply:
     delay_per_event: float | Sequence[float] | None = field(default=None, kw_only=True)
     tokens_per_second: float | None = field(default=None, kw_only=True)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.text is None and self.content is None and self.chunks:
+            object.__setattr__(self, 'text', ''.join(self.chunks))
+
 
 @dataclass(frozen=True)
-class EventsReply:
+class EventsReply(
+    Checked,
+    events=_EVENTS,
+    headers=HEADERS,
+    delay_before=optional(SECONDS),
+    delay_per_event=optional(SECONDS_OF_EACH),
+    truncate_at=_CUT,
+    then=_ENDING,
+):
     """An event stream, event by event.
 
     Args:
@@ -105,7 +174,17 @@ class EventsReply:
 
 
 @dataclass(frozen=True)
-class RawReply(Checked, chunk_sizes=SIZES):
+class RawReply(
+    Checked,
+    body=BYTES,
+    status=_STATUS,
+    headers=HEADERS,
+    chunk_sizes=SIZES,
+    delay_before=optional(SECONDS),
+    delay_per_event=optional(SECONDS),
+    truncate_at=_CUT,
+    then=_ENDING,
+):
     """A response byte for byte.
 
     Args:
@@ -119,9 +198,6 @@ class RawReply(Checked, chunk_sizes=SIZES):
         delay_per_event: Seconds before each piece.
         truncate_at: Bytes of the body after which it is cut.
         then: How the response ends.
-
-    Raises:
-        ValueError: A size of `chunk_sizes` is less than 1.
     """
 
     body: bytes

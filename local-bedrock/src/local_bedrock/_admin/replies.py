@@ -141,8 +141,6 @@ def _raw_reply(members: dict[str, Any], place: str) -> RawReply:
 def _text_reply(members: dict[str, Any], place: str) -> Reply:
     if not members:
         raise InputError(f'{place or "body"}: an empty reply; give text, tool_calls, content, error, events or body.')
-    if 'chunks' in members and 'text' not in members:
-        members['text'] = ''.join(members['chunks'])
     return built(Reply, members, place)
 
 
