@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import wraps
@@ -12,7 +13,7 @@ import aiohttp
 import pytest
 from aiobotocore.config import AioConfig
 from botocore.awsrequest import AWSPreparedRequest, HeadersDict
-from botocore.exceptions import ConnectionClosedError, HTTPClientError, ReadTimeoutError
+from botocore.exceptions import ConnectionClosedError, EndpointConnectionError, HTTPClientError, ReadTimeoutError
 from credential_sources import hello, runtime
 from generation import eventually
 from served_bedrock import keys_of
@@ -300,6 +301,29 @@ async def test_a_connection_that_is_closed_instead_of_an_answer_is_an_error() ->
         with pytest.raises(ConnectionClosedError):
             await session.send(signed(raw))
         assert session.connections_in_use == 0
+
+
+@pytest.mark.parametrize('stream_output', [False, True])
+async def test_a_connection_to_itself_is_none(stream_output: bool) -> None:
+    """A client of a port of its own machine that nothing listens on may be given that port, and hear itself."""
+    with socket.socket() as found:
+        found.bind(('127.0.0.1', 0))
+        address = found.getsockname()
+
+    def make_socket(_: object) -> socket.socket:
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(address)
+        return sock
+
+    async with HTTPSession(timeout=10, connector_args={'socket_factory': make_socket}) as session:
+        request = SignedRequest(f'http://127.0.0.1:{address[1]}/', HEADERS, b'{}', stream_output)
+        for _ in range(2):
+            with pytest.raises(EndpointConnectionError):
+                await session.send(request)
+            assert session.connections_in_use == 0
+            await eventually(lambda: session.open_connections == 0)
+        assert session.connections_opened == 2
 
 
 async def test_a_body_that_breaks_off_is_an_error() -> None:

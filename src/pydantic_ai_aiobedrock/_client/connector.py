@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import ssl
 import weakref
 from typing import Any, Final
@@ -45,10 +46,15 @@ class Connector(aiohttp.TCPConnector):
         self._handed_out: weakref.WeakSet[aiohttp.connector.Connection] = weakref.WeakSet()
         self.in_use = 0
 
-    async def connect(self, *args: Any, **kwargs: Any) -> Any:
+    async def connect(self, req: Any, *args: Any, **kwargs: Any) -> Any:
         while True:
-            connection = await super().connect(*args, **kwargs)
+            connection = await super().connect(req, *args, **kwargs)
             protocol = connection.protocol
+            if _is_to_itself(connection.transport):
+                connection.close()
+                raise aiohttp.ClientConnectorError(
+                    req.connection_key, OSError(errno.ECONNREFUSED, 'Nothing listens on the port')
+                )
             # aiohttp would take a response that came unasked for the answer to the request that is sent now. What a
             # server says first on a new connection it would say on the next, too.
             if protocol is None or protocol not in self._used or not protocol.should_close:
@@ -84,6 +90,17 @@ class Connector(aiohttp.TCPConnector):
             _mark_closed(transport)
         for connection in list(self._handed_out):
             connection.close()
+
+
+def _is_to_itself(transport: asyncio.Transport | None) -> bool:
+    """Return whether both ends of a connection are the same socket.
+
+    The system may choose, for a connection to one of its own ports that nothing listens on, that very port, and connect
+    it with itself: the request would be taken for the response.
+    """
+    if transport is None or (peer := transport.get_extra_info('peername')) is None:
+        return False
+    return transport.get_extra_info('sockname') == peer
 
 
 class _Protocol(ResponseHandler):
