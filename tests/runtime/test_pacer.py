@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -66,6 +66,28 @@ async def test_every_call_under_a_quota_of_tokens_is_answered() -> None:
         assert len(answers) == 40
         (pacing,) = client.pool.stats().pacing
         assert pacing.quota == 'tokens'
+
+
+async def test_a_call_that_is_larger_than_the_quota_does_not_keep_the_others_waiting() -> None:
+    async with under(Quota(tokens_per_second=4000, token_burst=2000)) as (_, client):
+
+        def call(max_tokens: int) -> Coroutine[Any, Any, dict[str, Any]]:
+            return client.converse(**hello(), inferenceConfig={'maxTokens': max_tokens})
+
+        large = asyncio.create_task(call(9000))
+        async with asyncio.timeout(30):
+            assert len(await asyncio.gather(*(call(100) for _ in range(60)))) == 60
+        assert not large.done()
+        large.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await large
+
+
+async def test_a_call_that_is_larger_than_the_quota_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr('pydantic_ai_aiobedrock._runtime.pacer.PATIENCE', 1)
+    async with under(Quota(tokens_per_second=4000, token_burst=2000)) as (_, client):
+        with pytest.raises(ClientError, match='Lower `max_tokens`, ask for a higher quota'):
+            await client.converse(**hello(), inferenceConfig={'maxTokens': 9000})
 
 
 async def test_two_pools_that_share_a_quota_both_come_to_their_end() -> None:

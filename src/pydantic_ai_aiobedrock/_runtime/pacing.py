@@ -43,6 +43,9 @@ GENTLE = 0.95
 SLACK = 0.05
 """Seconds of lateness of the event loop that are caught up with."""
 
+REFUSALS = 3
+"""Refusals for its tokens after which a call lets the others pass: it may be larger than all of the quota."""
+
 START = 4.0
 """Calls per second after the first refusal."""
 
@@ -85,6 +88,7 @@ class Call:
     order: int = field(default=-1, init=False)
     waiting_since: float = field(default=float('inf'), init=False)
     paced: bool = field(default=False, init=False)
+    refusals: int = field(default=0, init=False)
     sent_at: float = field(default=0.0, init=False)
 
 
@@ -122,8 +126,7 @@ class _Meter:
         self.unit = max(unit, 1.0)
         self.rate = max(START, flying / 40) * self.unit
         self.famine = self.learned = False
-        self.in_vain = 0
-        self.peak, self.peak_at = 0.0, now
+        self.peak, self.peak_at, self.in_vain = 0.0, now, 0
         self.credit = self.taken = 0.0
         self.marks: deque[tuple[float, float]] = deque([(now, 0.0)])
         self.updated = now
@@ -166,7 +169,10 @@ class _Meter:
         if self.taken > self.peak:
             self.peak, self.peak_at, self.in_vain = self.taken, now, 0
         self.famine = self.in_vain >= FAMINE and now - self.peak_at >= max(FAMINE_SECONDS, 10 * self.unit / self.rate)
-        self.credit = min(self.credit + cost * self.kept, self.rate * SLACK)
+        smaller, self.unit = min(cost / self.unit, 1.0), min(cost, self.unit)
+        self.rate *= 1.0 if self.learned else smaller
+        # A large call that the quota may never hold keeps the others waiting no longer than a small one.
+        self.credit = min(self.credit + cost - self.unit * (1 - self.kept), self.rate * SLACK)
         self.marks.append((now, self.taken))
         if self.famine:
             self.rate, self.learned = FLOOR * self.unit, False
@@ -252,8 +258,7 @@ class Pacing:
 
     def next_wakeup(self, now: float) -> float | None:
         """Return the time to call `due` again, None if nothing waits or is held back."""
-        call = self._head()
-        if call is None:
+        if (call := self._head()) is None:
             return max(self._last_refusal + RECOVERED, now) if self._meters else None
         at = max([now, self._hold, *(m.updated - m.credit / m.rate for m in self._meters.values() if m.credit < 0)])
         return min(at + 1e-6, max(self._expiry(call, now), now))
@@ -284,10 +289,14 @@ class Pacing:
                 meter.give_back(self._cost(kind, call))
         meter = self._meters.get(quota)
         if meter is None:
-            self._meters[quota] = _Meter(self._cost(quota, call), now, self.flying, self._sent_before(call))
+            sent_before = sum(1 for order in self._flights if order < call.order)
+            self._meters[quota] = _Meter(self._cost(quota, call), now, self.flying, sent_before)
         else:
             meter.advance(now)
             if call.paced:
+                call.refusals += 1
+                if quota == 'tokens' and call.refusals % REFUSALS == 0:
+                    call.order, self._orders = self._orders, self._orders + 1
                 meter.refused(self._cost(quota, call), now)
             else:
                 meter.begin(now)
@@ -297,8 +306,7 @@ class Pacing:
         """End a call that was answered; `used_tokens` are those of its usage, None if unknown."""
         self.admitted(call, now)
         self._end(call)
-        meter = self._meters.get('tokens')
-        if meter is not None and used_tokens is not None:
+        if used_tokens is not None and (meter := self._meters.get('tokens')) is not None:
             meter.advance(now)
             meter.give_back(max(call.tokens - used_tokens, 0.0))
 
@@ -318,11 +326,7 @@ class Pacing:
             self.failed(call, now)
 
     def recalled(self, call: Call, now: float) -> bool:
-        """Take a call back that was let go before the throttling was known, and is not sent yet.
-
-        Returns:
-            True if it waits again.
-        """
+        """Take back a call that was let go before the throttling was known, and is not sent yet; True if it waits."""
         self._flying(call)
         if call.paced or not self._meters:
             return False
@@ -344,9 +348,6 @@ class Pacing:
             flying=self.flying,
             throttled=self.throttled,
         )
-
-    def _sent_before(self, call: Call) -> int:
-        return sum(1 for order in self._flights if order < call.order)
 
     def _head(self) -> Call | None:
         while self._queue and self._queue[0][1].state is not State.WAITING:
