@@ -60,6 +60,30 @@ def test_a_loop_that_is_closed_while_its_client_opens_does_not_disturb_the_next(
     assert 'exception' not in err.lower()
 
 
+def test_a_loop_whose_first_call_is_cancelled_while_it_closes_others_closes_its_own_clients(
+    bedrock: LocalBedrock,
+) -> None:
+    pool = SessionPool()
+    client = make_runtime(bedrock, pool)
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=lambda: loop.run_until_complete(client.converse(**HELLO)))
+    thread.start()
+    thread.join(60)
+
+    async def cancel_the_first() -> None:
+        first = asyncio.create_task(client.converse(**HELLO))
+        await asyncio.sleep(0)
+        first.cancel()
+        await asyncio.wait([first])
+        assert first.cancelled()
+        await client.converse(**HELLO)
+
+    asyncio.run(cancel_the_first())
+    assert pool.stats().clients == 0
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.close()
+
+
 def test_a_loop_that_its_thread_left_open_has_nothing_more_to_do_once_its_clients_are_closed(
     bedrock: LocalBedrock,
 ) -> None:

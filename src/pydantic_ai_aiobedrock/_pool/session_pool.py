@@ -201,10 +201,11 @@ class SessionPool:
             loop_pool = LoopPool(loop, self._limits, self._cache)
             with self._lock:
                 self._loops[loop] = loop_pool
+            # First: this call may be cancelled while it closes the others.
+            await loop_pool.start(self._until_loop_ends(loop_pool))
             for other in ended:
                 self._drop(other)
                 await _aclose_ended(other)
-            await loop_pool.start(self._until_loop_ends(loop_pool))
         return loop_pool
 
     async def _until_loop_ends(self, loop_pool: LoopPool) -> AsyncGenerator[None]:
