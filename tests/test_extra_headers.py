@@ -85,6 +85,8 @@ async def test_unsigned_headers_go_with_each_attempt(bedrock: LocalBedrock, mode
         ({'X-Broken': 5}, r'`X-Broken` in `extra_headers` must be a str, not int'),
         ({'X-Broken\n': 'secret'}, r"`extra_headers` has 'X-Broken\\n', which is not the name of an HTTP header"),
         ({'': 'secret'}, r"`extra_headers` has '', which is not the name of an HTTP header"),
+        ('X-Other: secret', r'`extra_headers` must be a dict of names and values, not str'),
+        ([('X-Other', 'secret')], r'`extra_headers` must be a dict of names and values, not list'),
         ({5: 'secret'}, r'`extra_headers` has 5, which is not the name of an HTTP header'),
     ],
     ids=repr,

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, aclosing
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import anyio
 import anyio.lowlevel
@@ -19,6 +19,7 @@ from pydantic_ai.exceptions import ModelAPIError, UserError
 from pydantic_ai.usage import RequestUsage
 from pydantic_core import from_json
 
+from pydantic_ai_aiobedrock._config.arguments import shown
 from pydantic_ai_aiobedrock._runtime.batch_errors import error_code, say_also
 from pydantic_ai_aiobedrock._runtime.batch_jobs import GIVE_UP_SECONDS
 from pydantic_ai_aiobedrock._upstream import batch_handles, batch_records, embedding_records, seam
@@ -146,8 +147,12 @@ class BedrockEmbeddingModel(RunsBatches, _Rebuilt):
         Raises:
             ModelAPIError: AWS or the network failed, or an input could not be embedded; a note of the error names the
                 batches, whose other embeddings can be read with `batch_iter_results`.
-            UserError: The model was not given a `BatchInference`, or the inputs are too few for a job.
+            UserError: The model was not given a `BatchInference`, the inputs are too few for a job, or `poll_interval`
+                is not a `timedelta`.
         """
+        # Rather now than when the jobs run, which would be stopped.
+        if not isinstance(cast(object, poll_interval), timedelta):
+            raise UserError(f'`poll_interval` must be a timedelta, not {shown(poll_interval)}.')
         texts, _ = self.prepare_embed(inputs, settings)
         encoded = await self.batch_encode(texts, input_type=input_type, settings=settings)
         batches: list[Batch] = []

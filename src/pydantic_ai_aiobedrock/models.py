@@ -289,6 +289,9 @@ def _options(settings: ModelSettings, client: BedrockRuntime) -> dict[str, Any]:
 
 
 def _check_headers(headers: Mapping[Any, Any]) -> None:
+    if not isinstance(cast(object, headers), Mapping):
+        # Their value may be a secret.
+        raise UserError(f'`extra_headers` must be a dict of names and values, not {type(headers).__name__}.')
     for name, value in headers.items():
         if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
             raise UserError(f'`extra_headers` has {name!r}, which is not the name of an HTTP header.')

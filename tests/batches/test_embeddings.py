@@ -103,6 +103,13 @@ async def test_cancelling_stops_the_jobs(bedrock: LocalBedrock, embedding: Make)
     assert [details and details['status'] for details in statuses] == ['Stopped', 'Stopped']
 
 
+async def test_a_wrong_interval_is_refused_before_anything_is_uploaded(bedrock: LocalBedrock, embedding: Make) -> None:
+    seconds: Any = 1
+    with pytest.raises(UserError, match='`poll_interval` must be a timedelta, not 1'):
+        await embedding().embed_batch(TEXTS, input_type='query', poll_interval=seconds)
+    assert (bedrock.requests, bedrock.objects.list()) == ([], [])
+
+
 async def test_a_job_that_cannot_be_stopped_is_named(
     bedrock: LocalBedrock, embedding: Make, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -47,11 +47,23 @@ INFERENCE = BatchInference(role_arn='arn:aws:iam::123456789012:role/bedrock-batc
         ('min_records', 0),
         ('min_records', 60_000),
         ('max_bytes', 0),
+        # Of another type, such as a variable that is not set.
+        ('role_arn', None),
+        ('s3_uri', None),
+        ('s3_uri', b's3://my-bucket'),
+        ('job_name_prefix', None),
+        ('bucket_owner', 123456789012),
+        ('tags', ['team']),
+        ('tags', {'team': 5}),
+        ('subnet_ids', [5]),
+        ('min_records', '100'),
+        ('max_records', None),
+        ('max_bytes', '1e9'),
     ],
 )
 def test_an_option_that_aws_would_refuse_is_named(name: str, value: Any) -> None:
     with pytest.raises(UserError, match=f'`{name}`.* of BatchInference'):
-        replace(INFERENCE, **{name: value})
+        replace(INFERENCE, **({'security_group_ids': ['sg-1']} if value == [5] else {}), **{name: value})
 
 
 @pytest.mark.parametrize('s3_uri', ['s3://my-bucket', 's3://my-bucket/', "s3://my.bucket/a/b-c_d!*'().e/"])

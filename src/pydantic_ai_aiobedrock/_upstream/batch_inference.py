@@ -6,11 +6,11 @@ import re
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from pydantic_ai.exceptions import UserError
 
-from pydantic_ai_aiobedrock._config.arguments import shown
+from pydantic_ai_aiobedrock._config.arguments import is_count, shown
 
 InvocationType = Literal['Converse', 'InvokeModel']
 
@@ -28,6 +28,7 @@ _KEY = re.compile(r'[a-zA-Z0-9.-]{0,31}[a-zA-Z0-9]')
 _TAG_KEY = re.compile(r'[a-zA-Z0-9\s._:/=+@-]{1,128}')
 _TAG_VALUE = re.compile(r'[a-zA-Z0-9\s._:/=+@-]{0,256}')
 _VPC_ID = re.compile(r'[-0-9a-zA-Z]{1,32}')
+_OPTIONAL = ('output_s3_uri', 'kms_key_id', 'bucket_owner')
 _MAX_URI = 1024
 _HOURS = range(24, 169)
 _FILE_NAME_LENGTH = 63 + len('.jsonl')
@@ -90,7 +91,11 @@ class BatchInference:
         self._check('role_arn', _ROLE_ARN, "the ARN of a role: pass one like 'arn:aws:iam::123456789012:role/batch'")
         for name in ('s3_uri', 'output_s3_uri'):
             folder = "a folder in S3 as Bedrock's batch inference accepts it: pass one like 's3://my-bucket/batches/', "
-            self._check(name, _S3_FOLDER, folder + "in which a key has letters, digits and -!_*'(). only")
+            self._check(
+                name,
+                _S3_FOLDER,
+                folder + "in which a bucket has its name in lower case and a key has letters, digits and -!_*'(). only",
+            )
             if len(getattr(self, name) or '') + 1 + _FILE_NAME_LENGTH > _MAX_URI:
                 raise UserError(f'`{name}` of BatchInference is too long: a URI of a file has {_MAX_URI} characters.')
         self._check('kms_key_id', _KMS_KEY, 'the ARN, the id or the alias (`alias/...`) of a KMS key')
@@ -100,29 +105,42 @@ class BatchInference:
             _PREFIX,
             'a beginning of a name: 1 to 31 letters, digits, hyphens and dots',
         )
-        for key, value in self.tags.items():
-            if not (_TAG_KEY.fullmatch(key) and _TAG_VALUE.fullmatch(value)):
-                raise UserError(f'`tags` of BatchInference has {key!r}: {value!r}, which AWS does not accept as a tag.')
+        self._check_tags()
         if self.timeout_hours is not None and self.timeout_hours not in _HOURS:
             raise UserError(f'`timeout_hours` of BatchInference must be 24 to 168, not {self.timeout_hours!r}.')
         if bool(self.subnet_ids) != bool(self.security_group_ids):
             raise UserError('`subnet_ids` and `security_group_ids` of BatchInference need each other: pass both.')
         for name in ('subnet_ids', 'security_group_ids'):
             ids = getattr(self, name)
-            if isinstance(ids, str) or not all(_VPC_ID.fullmatch(each) for each in ids):
+            if isinstance(ids, str) or not all(isinstance(each, str) and _VPC_ID.fullmatch(each) for each in ids):
                 raise UserError(f'`{name}` of BatchInference must be a list of ids, not {ids!r}.')
-        if not 1 <= self.min_records <= self.max_records:
-            raise UserError(
-                '`min_records` of BatchInference must be 1 or more, and no more than `max_records`; they are '
-                f'{self.min_records:,} and {self.max_records:,}.'
-            )
-        if self.max_bytes < 1:
-            raise UserError(f'`max_bytes` of BatchInference must be positive, not {self.max_bytes!r}.')
+        self._check_quotas()
 
     def _check(self, name: str, pattern: re.Pattern[str], description: str) -> None:
         value = getattr(self, name)
-        if value is not None and not pattern.fullmatch(value):
-            raise UserError(f'`{name}` of BatchInference is {value!r}, which is not {description}.')
+        if value is None and name in _OPTIONAL:
+            return
+        if not isinstance(value, str) or not pattern.fullmatch(value):
+            raise UserError(f'`{name}` of BatchInference is {shown(value)}, which is not {description}.')
+
+    def _check_tags(self) -> None:
+        tags: Any = self.tags
+        if not isinstance(tags, Mapping):
+            raise UserError(f'`tags` of BatchInference must be a dict of names and values, not {shown(tags)}.')
+        for key, value in cast(Mapping[Any, Any], tags).items():
+            is_text = isinstance(key, str) and isinstance(value, str)
+            if not (is_text and _TAG_KEY.fullmatch(key) and _TAG_VALUE.fullmatch(value)):
+                raise UserError(f'`tags` of BatchInference has {key!r}: {value!r}, which AWS does not accept as a tag.')
+
+    def _check_quotas(self) -> None:
+        for name in ('min_records', 'max_records', 'max_bytes'):
+            if not is_count(value := getattr(self, name)):
+                raise UserError(f'`{name}` of BatchInference must be a positive whole number, not {shown(value)}.')
+        if self.min_records > self.max_records:
+            raise UserError(
+                '`min_records` of BatchInference must be no more than `max_records`; they are '
+                f'{self.min_records:,} and {self.max_records:,}.'
+            )
 
     @property
     def output_folder(self) -> str:
