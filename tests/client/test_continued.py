@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import tracemalloc
 from collections.abc import Callable
 from copy import deepcopy
 from datetime import UTC, datetime
@@ -256,12 +257,22 @@ def test_beyond_the_memory_for_all_the_oldest_conversation_is_forgotten(monkeypa
     assert remembered == [False, True, True]
 
 
-def test_the_memory_that_a_conversation_takes_is_counted() -> None:
+@pytest.mark.parametrize('content', ['x' * 100_000, 'é' * 100_000, '\N{PARTY POPPER}' * 100_000, 'short'])
+def test_the_memory_that_a_conversation_takes_is_counted(content: str) -> None:
     conversation = Conversation()
-    request = params(text('assistant'), text('user'), system=[{'text': 'x' * 1000}])
-    check(request, conversation)
-    settled = {'messages': request['messages'][:-1]}
-    assert 1.5 * len(encode_request(settled)) < conversation.size < 3 * len(encode_request(request))
+    messages = max(1, 1_000_000 // len(content))
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        # The texts are kept though nobody else has them any more.
+        request = params(*(text('user', content + str(number)) for number in range(messages)), text('user'))
+        assert encode_onward(request, conversation) is not None
+        del request
+        gc.collect()
+        taken = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert 0.9 * taken < conversation.size < 1.5 * taken
 
 
 def history() -> list[ModelMessage]:

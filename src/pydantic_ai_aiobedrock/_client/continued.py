@@ -10,6 +10,7 @@ import marshal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
+from sys import getsizeof
 from typing import Any, Final
 
 from pydantic_ai_aiobedrock._client.encoding import BodyInPieces
@@ -65,7 +66,8 @@ class _Encoded:
     def size(self) -> int:
         """Bytes that are kept: the texts of the fingerprint, too, for the conversation may let go of them."""
         json = PIECE_BYTES * len(self.pieces) + len(self.rest) + len(self.end)
-        return json + _length(self.fingerprint) + len(self.members)
+        # A text that is not ASCII takes 2 to 8 bytes for a character: Python keeps its UTF-8, too.
+        return json + sum(map(getsizeof, self.fingerprint)) + len(self.members)
 
 
 def encode_onward(params: Mapping[str, Any], conversation: Conversation | None) -> BodyInPieces | None:
