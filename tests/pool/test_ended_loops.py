@@ -14,6 +14,8 @@ from served_bedrock import make_runtime
 
 from local_bedrock import LocalBedrock
 from pydantic_ai_aiobedrock import SessionPool
+from pydantic_ai_aiobedrock._client.credential_cache import CredentialCache
+from pydantic_ai_aiobedrock._pool.loop_pool import LoopPool, PoolLimits
 
 HELLO: dict[str, Any] = {
     'modelId': 'us.amazon.nova-lite-v1:0',
@@ -168,3 +170,10 @@ def test_a_pool_of_a_loop_that_nest_asyncio_left_open_can_be_collected(bedrock: 
     # That connections are left open is reported; that the pool waits in a finalizer, where it cannot, would be, too.
     assert 'GeneratorExit' not in err
     assert 'never awaited' not in err
+
+
+async def test_a_pool_that_another_thread_closes_before_its_loop_is_watched_has_nothing_to_finish() -> None:
+    loop_pool = LoopPool(asyncio.get_running_loop(), PoolLimits(1, 1, 1), CredentialCache())
+    await loop_pool.aclose(0)
+    loop_pool.finish()
+    assert loop_pool.counts()['clients'] == 0
