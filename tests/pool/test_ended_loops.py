@@ -172,7 +172,7 @@ def test_a_pool_of_a_loop_that_nest_asyncio_left_open_can_be_collected(bedrock: 
     assert 'never awaited' not in err
 
 
-async def test_a_pool_that_another_thread_closes_before_its_loop_is_watched_has_nothing_to_finish() -> None:
+async def test_a_pool_whose_first_call_was_interrupted_before_its_loop_was_watched_has_nothing_to_finish() -> None:
     loop_pool = LoopPool(asyncio.get_running_loop(), PoolLimits(1, 1, 1), CredentialCache())
     await loop_pool.aclose(0)
     loop_pool.finish()

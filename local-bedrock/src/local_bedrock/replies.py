@@ -56,6 +56,9 @@ class ToolCall(Checked, name=TEXT, input=_INPUT, id=optional(TEXT), type=optiona
         input: Its arguments; text goes on the wire as it is, so it may be JSON that is not valid.
         id: The `toolUseId`; made up where it is not given.
         type: Set for tools that Bedrock itself runs: `server_tool_use`.
+
+    Raises:
+        ValueError: An argument is wrong.
     """
 
     name: str
@@ -115,6 +118,9 @@ class Reply(
         delay_before: Seconds before the response starts.
         delay_per_event: Seconds before each event of a stream; several are for its first, its second and so on.
         tokens_per_second: Speed of generation: paces a stream, and delays a response that is not streamed as long.
+
+    Raises:
+        ValueError: An argument is wrong.
     """
 
     text: str | None = None
@@ -163,6 +169,9 @@ class EventsReply(
         delay_per_event: Seconds before each event; several are for the first, the second and so on.
         truncate_at: Bytes of the body after which it is cut.
         then: How the response ends.
+
+    Raises:
+        ValueError: An argument is wrong.
     """
 
     events: Sequence[StreamEvent | Mapping[str, Any] | bytes]
@@ -198,6 +207,9 @@ class RawReply(
         delay_per_event: Seconds before each piece.
         truncate_at: Bytes of the body after which it is cut.
         then: How the response ends.
+
+    Raises:
+        ValueError: An argument is wrong.
     """
 
     body: bytes

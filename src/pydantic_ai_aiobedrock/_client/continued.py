@@ -94,18 +94,17 @@ def encode_onward(params: Mapping[str, Any], conversation: Conversation | None) 
     known: _Encoded = conversation.encoded or _Encoded()
     if fingerprint[: len(known.fingerprint)] != known.fingerprint:
         known = _Encoded()
-    is_grown = known.count < len(settled)
-    if is_grown:
+    if known.count < len(settled):
         if (added := _after_opening({'messages': settled[known.count :]})) is None:
             return None
         known = _extended(known, len(settled), fingerprint, added.removesuffix(_CLOSING))
     if known.members != of_members:
         if (end := _after_opening({'messages': [], **members})) is None:
             return None
-        known, is_grown = replace(known, members=of_members, end=end), True
+        known = replace(known, members=of_members, end=end)
     if (last := _after_opening({'messages': messages[-1:]})) is None:
         return None
-    if is_grown:
+    if known is not conversation.encoded:
         conversations.keep(conversation, known, known.size)
     ending = (b',' if known.count else _OPENING) + last.removesuffix(_CLOSING) + known.end
     hashed = known.hashed.copy()
