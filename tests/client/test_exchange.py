@@ -20,7 +20,7 @@ from served_bedrock import keys_of
 
 from local_bedrock import LocalBedrock
 from pydantic_ai_aiobedrock import SessionPool
-from pydantic_ai_aiobedrock._client import connector, exchange
+from pydantic_ai_aiobedrock._client import exchange, protocol
 from pydantic_ai_aiobedrock._client.exchange import Exchange, SignedRequest
 from pydantic_ai_aiobedrock._client.request_body import PIECE_BYTES
 from pydantic_ai_aiobedrock._client.transport import HTTPSession
@@ -144,8 +144,7 @@ async def test_connections_that_are_not_to_be_kept_are_not_kept(
 async def test_an_aiohttp_that_has_moved_what_this_builds_on_sends_all_by_its_session(
     bedrock: LocalBedrock, pool: SessionPool, exchanged: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exchange, '_USED', ('moved',))
-    monkeypatch.setattr(connector, '_OVERRIDDEN', ('moved',))
+    monkeypatch.setattr(protocol, '_USED', ('moved',))
     client = runtime(bedrock, pool, **keys_of(bedrock))
     for _ in range(3):
         await client.converse(**hello())

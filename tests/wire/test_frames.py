@@ -276,14 +276,14 @@ def test_a_length_allocates_nothing_before_its_bytes_arrive():
 
 def test_headers_are_kept_between_messages_within_bounds():
     """Blocks repeat, so they are decoded once, but no server decides how much is kept."""
-    cache = frames._cached_headers  # pyright: ignore[reportPrivateUsage]
+    caches = frames._cached_headers, frames._cached_start  # pyright: ignore[reportPrivateUsage]
     for number in range(2000):
         decode([frame(b'', header(f'{number}', 0))])
-    info = cache.cache_info()
-    assert info.currsize == info.maxsize == 128
+    infos = [cache.cache_info() for cache in caches]
+    assert [(info.currsize, info.maxsize) for info in infos] == [(128, 128), (512, 512)]
     long = header('a', 6, sized(bytes(600)))
     decode([frame(b'', long), frame(b'', long)])
-    assert cache.cache_info() == info
+    assert [cache.cache_info() for cache in caches] == infos
 
 
 def test_headers_cannot_be_changed_for_the_next_message():

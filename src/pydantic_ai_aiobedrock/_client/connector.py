@@ -6,15 +6,15 @@ import asyncio
 import errno
 import ssl
 import weakref
-from typing import Any, Final
+from typing import Any
 
 import aiohttp
-from aiohttp.client_proto import ResponseHandler
 from botocore.exceptions import InvalidConfigError
 from botocore.httpsession import create_urllib3_context, get_cert_path
 
-from pydantic_ai_aiobedrock._client.exchange import is_interim, not_final
+from pydantic_ai_aiobedrock._client.protocol import Protocol
 from pydantic_ai_aiobedrock._core.turns import turns
+from pydantic_ai_aiobedrock._wire.http_response import not_final
 
 TURNS_UNTIL_LOST = 10
 """Turns of the loop after which an aborted connection has been reported as lost; asyncio's TLS takes three."""
@@ -60,7 +60,7 @@ class Connector(aiohttp.TCPConnector):
             if protocol is None or protocol not in self._used or not protocol.should_close:
                 if protocol is not None and protocol not in self._used:
                     self._used.add(protocol)
-                    _Protocol.take_over(protocol)
+                    Protocol.take_over(protocol)
                 self.in_use += 1
                 connection.add_callback(self._given_back)
                 # aiohttp makes its connections itself.
@@ -103,74 +103,6 @@ def _is_to_itself(transport: asyncio.Transport | None) -> bool:
     return transport.get_extra_info('sockname') == peer
 
 
-class _Protocol(ResponseHandler):
-    """A protocol that does for each piece of a response only what is necessary.
-
-    After an interim response, it goes on writing the request and waiting for the final response.
-    """
-
-    _heard_at = 0.0
-    _is_written = False
-
-    @classmethod
-    def take_over(cls, protocol: Any) -> None:
-        """Take over a protocol that aiohttp has made, if it is of the kind that is known here."""
-        if all(hasattr(protocol, name) for name in _OVERRIDDEN):
-            protocol.__class__ = cls
-
-    @property
-    def should_close(self) -> bool:
-        # aiohttp counts all that has not been read, and a request is written until this is True.
-        if self._buffer and all(is_interim(message.code) for (message, _), _ in self._buffer):
-            return self._should_close
-        return super().should_close
-
-    def set_response_params(self, *args: Any, **kwargs: Any) -> None:
-        self._is_written = False
-        super().set_response_params(*args, **kwargs)
-
-    def start_timeout(self) -> None:
-        self._is_written = True
-        super().start_timeout()
-
-    async def read(self) -> Any:
-        received: Any = await super().read()
-        # aiohttp stops the read timeout at each response without a body. It begins once the request is written.
-        if self._is_written and self.transport is not None and is_interim(received[0].code):
-            self._reschedule_timeout()
-        return received
-
-    def resume_reading(self, *args: Any, **kwargs: Any) -> None:
-        # aiohttp calls this whether it has paused or not, and the parser is run.
-        if self._reading_paused:
-            super().resume_reading(*args, **kwargs)
-
-    def forget(self) -> None:
-        """Forget a response that nobody has taken, and that refers to the protocol: a cycle."""
-        self._buffer.clear()
-
-    def _reschedule_timeout(self) -> None:
-        # aiohttp makes a timer for each piece, which the loop keeps for a while after it is cancelled.
-        self._heard_at = self._loop.time()
-        if self._read_timeout_handle is None or not self._read_timeout:
-            super()._reschedule_timeout()
-
-    def _on_read_timeout(self) -> None:
-        due = self._heard_at + (self._read_timeout or 0)
-        if self._loop.time() < due:
-            self._read_timeout_handle = self._loop.call_at(due, self._on_read_timeout)
-        else:
-            super()._on_read_timeout()
-
-
-_OVERRIDDEN: Final = (
-    *('should_close', 'set_response_params', 'start_timeout', 'read'),
-    *('resume_reading', '_reschedule_timeout', '_on_read_timeout'),
-    *('_reading_paused', '_read_timeout', '_read_timeout_handle', '_should_close', '_buffer', '_loop'),
-)
-"""Names of aiohttp's that `_Protocol` builds on."""
-
-
 class _Connection(aiohttp.connector.Connection):
     """A connection that is gone as soon as it is given up: over TLS aiohttp's would wait for the peer to agree."""
 
@@ -186,7 +118,7 @@ class _Connection(aiohttp.connector.Connection):
     def _abort(self) -> None:
         if self.transport is not None:
             self.transport.abort()
-        if isinstance(self.protocol, _Protocol):
+        if isinstance(self.protocol, Protocol):
             self.protocol.forget()
 
 

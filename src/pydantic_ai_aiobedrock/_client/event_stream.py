@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from types import MethodType
 from typing import Any, Final, NoReturn, Protocol, Self
 
 import aiohttp
@@ -11,7 +12,7 @@ from botocore.eventstream import EventStream
 from botocore.exceptions import EventStreamError, ResponseStreamingError
 
 from pydantic_ai_aiobedrock._client.error_translation import translate_reading
-from pydantic_ai_aiobedrock._client.exchange import RawResponse
+from pydantic_ai_aiobedrock._client.raw_response import RawResponse
 from pydantic_ai_aiobedrock._core.telemetry import StreamProgress
 from pydantic_ai_aiobedrock._core.turns import turns
 from pydantic_ai_aiobedrock._wire.converse import decode_event
@@ -55,7 +56,9 @@ class ConverseEventStream(EventStream):  # pyright: ignore[reportMissingTypeArgu
         self._loop = asyncio.get_running_loop()
         self._turns = turns().reads
         self._decoder = EventStreamDecoder()
-        self._messages: Iterator[Message] = iter(())
+        self._is_observed = False
+        # Messages if other code observes their decoding, or else events.
+        self._received: Iterator[Any] = iter(())
         self._owner: StreamOwner | None = None
         self._has_begun = False
         self._sending_again: asyncio.Task[ConverseEventStream] | None = None
@@ -67,10 +70,10 @@ class ConverseEventStream(EventStream):  # pyright: ignore[reportMissingTypeArgu
         """Keep a call, and its lease, until the stream is closed."""
         self._owner = call
 
-    def hand_over(self) -> tuple[RawResponse | aiohttp.ClientResponse, EventStreamDecoder, Iterator[Message]]:
-        """Give the response to another stream, and close it no more."""
+    def hand_over(self) -> RawResponse | aiohttp.ClientResponse:
+        """Give the response, of which nothing has been read, to another stream, and close it no more."""
         self._closed = True
-        return self._response, self._decoder, self._messages
+        return self._response
 
     def __iter__(self) -> NoReturn:
         raise TypeError('The events are read with `async for`.')
@@ -90,8 +93,10 @@ class ConverseEventStream(EventStream):  # pyright: ignore[reportMissingTypeArgu
         while True:
             try:
                 while True:
-                    for message in self._messages:
-                        if event := await self._parse_event(message):
+                    for event in self._received:
+                        if self._is_observed:
+                            event = await self._parse_event(event)
+                        if event:
                             if not self._has_begun or 'messageStop' in event or 'metadata' in event:
                                 self._note(event)
                             return event
@@ -122,7 +127,7 @@ class ConverseEventStream(EventStream):  # pyright: ignore[reportMissingTypeArgu
         """
         if not self._closed:
             self._closed = True
-            self._messages = iter(())
+            self._received = iter(())
             self._response.close()
             if self._sending_again is not None:
                 self._sending_again.cancel()
@@ -172,7 +177,9 @@ class ConverseEventStream(EventStream):  # pyright: ignore[reportMissingTypeArgu
             self._sending_again = None
             # The traceback of an error holds this frame, and the task the error.
             del sending
-        self._response, self._decoder, self._messages = other.hand_over()
+        self._response = other.hand_over()
+        self._decoder = EventStreamDecoder()
+        self._received = iter(())
 
     def _check_open(self) -> None:
         if self._closed:
@@ -188,13 +195,18 @@ class ConverseEventStream(EventStream):  # pyright: ignore[reportMissingTypeArgu
         if data:
             self.progress.read(len(data))
             self._decoder.feed(data)
-            self._messages = iter(self._decoder)
+            parse: Any = self._parse_event
+            self._is_observed = type(parse) is not MethodType or parse.__func__ is not _PARSE_EVENT
+            self._received = iter(self._decoder) if self._is_observed else map(decode_event, self._decoder)
             return
         self._decoder.close()
         if not self.progress.complete:
             raise IncompleteStreamError(endpoint_url=str(self._response.url))
         self._ended = True
         self.close()
+
+
+_PARSE_EVENT: Final = ConverseEventStream._parse_event  # pyright: ignore[reportPrivateUsage]
 
 
 def _close_unread(sending: asyncio.Task[ConverseEventStream]) -> None:

@@ -1,8 +1,8 @@
 """A request and its response over a connection of aiohttp's pool, without the machinery of its session.
 
 The session makes some sixty objects for each request, for redirects, cookies, middlewares and traces that a signed
-request has no use for, which take nearly half of the time that it takes to send one. Connections, their pool and TLS,
-timeouts and the parser of responses are aiohttp's. So is the whole of a request in which other code has a part.
+request has no use for, and its reader some more for each piece of a response, which is each event of a stream.
+Connections, their pool, TLS and proxies are aiohttp's. So is the whole of a request in which other code has a part.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ from typing import Any, Final
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
-from aiohttp.http import HttpProcessingError
 from yarl import URL
 
 from pydantic_ai_aiobedrock._client.encoding import Body
+from pydantic_ai_aiobedrock._client.protocol import Protocol
+from pydantic_ai_aiobedrock._client.raw_response import RawResponse
 from pydantic_ai_aiobedrock._client.request_body import PIECE_BYTES
 from pydantic_ai_aiobedrock._core.turns import turns
+from pydantic_ai_aiobedrock._wire.http_response import HttpResponseError
 
 HEADER_LINE_BYTES: Final = 64 * 1024
 """The longest line of headers of a response, like in http.client, which boto3 uses."""
@@ -37,9 +39,6 @@ def _of_aiohttp(owner: type, name: str) -> object:
     step = getattr(owner, name)
     return step if type(step) is FunctionType and step.__globals__['__name__'].startswith('aiohttp.') else None
 
-
-_USED: Final = ('read', 'set_response_params', 'start_timeout')
-"""Methods of aiohttp's protocol that are called here, beside its documented ones."""
 
 _SESSION: Final[Any] = aiohttp.ClientSession
 _REQUEST: Final = _of_aiohttp(aiohttp.ClientSession, 'request')
@@ -59,53 +58,6 @@ class SignedRequest:
     method: str = 'POST'
 
 
-def is_interim(status: int) -> bool:
-    """Return whether a response only announces another: 100 Continue and its kin, but not 101, which ends HTTP."""
-    return 100 <= status < 200 and status != 101
-
-
-def not_final(status: int) -> str:
-    """Describe a status that comes instead of a final response, though it announces none."""
-    return f'its status is {status}'
-
-
-class RawResponse:
-    """A response whose body is read from its connection: what is used here of aiohttp's `ClientResponse`.
-
-    Attributes:
-        status: The status code.
-        raw_headers: The headers as they came.
-        content: The body, to be read as it comes.
-        url: Where the request was sent.
-    """
-
-    __slots__ = ('_connection', 'content', 'raw_headers', 'status', 'url')
-
-    def __init__(self, url: str, message: Any, content: aiohttp.StreamReader, connection: Any) -> None:
-        """Take over a connection on which the head of a response has come."""
-        self.url = url
-        self.status: int = message.code
-        self.raw_headers: tuple[tuple[bytes, bytes], ...] = message.raw_headers
-        self.content = content
-        self._connection = connection
-        # At once if there is no body.
-        content.on_eof(connection.release)
-
-    async def read(self) -> bytes:
-        """Read the whole body."""
-        try:
-            return await self.content.read()
-        except BaseException:
-            self.close()
-            raise
-
-    def close(self) -> None:
-        """Give up the connection, unless the body has come to its end, and wake who waits for more of it."""
-        self._connection.close()
-        if not self.content.is_eof() and self.content.exception() is None:
-            self.content.set_exception(aiohttp.ClientConnectionError('The connection was closed.'))
-
-
 class Exchange:
     """Sends requests over the connections of an aiohttp session, and hands out their responses in turns."""
 
@@ -114,7 +66,7 @@ class Exchange:
         self._session = session
         self._connector: Any = session.connector
         self._answers = turns().answers
-        self._is_known = all(hasattr(ResponseHandler, name) for name in _USED)
+        self._is_known = Protocol.fits(ResponseHandler(asyncio.get_running_loop()))
         self._targets: dict[str, tuple[Any, str]] = {}
 
     def takes(self, request: SignedRequest) -> bool:
@@ -151,13 +103,13 @@ class Exchange:
         except TimeoutError as error:
             raise aiohttp.ConnectionTimeoutError(f'Connection timeout to host {request.url}') from error
         try:
-            response = await _exchanged(connection, request.url, head, request.body, timeout.sock_read)
+            response = RawResponse(request.url, connection)
+            connection.protocol.send(b'%b\r\n%b' % (head.encode(), request.body), response, timeout.sock_read)
+            await response.headers_come()
             await self._answers.take()
-        except HttpProcessingError as error:
+        except HttpResponseError as error:
             connection.close()
-            raise aiohttp.ClientResponseError(
-                target.request_info, (), status=error.code, message=error.message, headers=error.headers
-            ) from error
+            raise aiohttp.ClientResponseError(target.request_info, (), message=str(error)) from error
         except BaseException:
             connection.close()
             raise
@@ -180,25 +132,3 @@ class Exchange:
             if len(self._targets) > _REMEMBERED:
                 del self._targets[next(iter(self._targets))]
         return target
-
-
-async def _exchanged(connection: Any, url: str, head: str, body: Body, read_seconds: float | None) -> RawResponse:
-    protocol = connection.protocol
-    protocol.set_response_params(
-        read_until_eof=True,
-        auto_decompress=False,
-        read_timeout=read_seconds,
-        max_line_size=HEADER_LINE_BYTES,
-        max_field_size=HEADER_LINE_BYTES,
-    )
-    transport = protocol.transport
-    if transport is None or transport.is_closing():
-        raise aiohttp.ClientConnectionResetError('The connection was closed before the request was written.')
-    transport.write(b'%b\r\n%b' % (head.encode(), body))
-    protocol.start_timeout()
-    while True:
-        message, content = await protocol.read()
-        if message.code >= 200:
-            return RawResponse(url, message, content, connection)
-        if not is_interim(message.code):
-            raise HttpProcessingError(code=message.code, message=not_final(message.code), headers=message.headers)

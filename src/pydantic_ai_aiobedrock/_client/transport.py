@@ -25,7 +25,8 @@ from yarl import URL
 
 from pydantic_ai_aiobedrock._client.connector import Connector, FairResponse, ssl_context
 from pydantic_ai_aiobedrock._client.error_translation import translate
-from pydantic_ai_aiobedrock._client.exchange import HEADER_LINE_BYTES, Exchange, RawResponse, SignedRequest
+from pydantic_ai_aiobedrock._client.exchange import HEADER_LINE_BYTES, Exchange, SignedRequest
+from pydantic_ai_aiobedrock._client.raw_response import RawResponse
 from pydantic_ai_aiobedrock._client.request_body import PIECE_BYTES, RequestBody, WriteTimedOutError
 from pydantic_ai_aiobedrock._client.resolver import Resolver
 from pydantic_ai_aiobedrock._config.call_options import NO_OPTIONS, PACED, CallOptions, call_options
@@ -190,8 +191,7 @@ class HTTPSession:
                 response = await exchange.send(request, timeout)
             else:
                 response = await _request(session, request, timeout, write_seconds, proxy, proxy_headers)
-            fields = {_field_name(name): value.decode('latin-1') for name, value in response.raw_headers}
-            sent: Any = Response(request.url, response.status, fields, response)
+            sent: Any = Response(request.url, response.status, _fields(response), response)
             if not request.stream_output or response.status >= 300:
                 await sent.content
         except asyncio.CancelledError:
@@ -389,6 +389,7 @@ def _parsed(url: str) -> URL:
     return URL(url, encoded=True)
 
 
-@lru_cache(maxsize=256)
-def _field_name(name: bytes) -> str:
-    return name.decode('latin-1').lower()
+def _fields(response: aiohttp.ClientResponse | RawResponse) -> dict[str, str]:
+    if isinstance(response, RawResponse):
+        return response.fields
+    return {name.decode('latin-1').lower(): value.decode('latin-1') for name, value in response.raw_headers}

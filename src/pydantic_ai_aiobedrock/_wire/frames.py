@@ -17,8 +17,11 @@ HeaderValue: TypeAlias = bool | int | bytes | str
 
 _PRELUDE = struct.Struct('>III')
 _CRC = struct.Struct('>I')
+_unpack_lengths = struct.Struct('>II').unpack_from
 _unpack_crc = _CRC.unpack_from
 _PRELUDE_SIZE, _CRC_SIZE = _PRELUDE.size, _CRC.size
+_KEPT_BYTES = 512
+"""Longer headers would be a burden to keep, and are not."""
 
 _SHORT = struct.Struct('>H')
 _LONG = struct.Struct('>q')
@@ -101,27 +104,26 @@ class EventStreamDecoder:
         position, end = self._offset, len(data)
         self._needed = _PRELUDE_SIZE
         while end - position >= _PRELUDE_SIZE:
-            headers_start = position + _PRELUDE_SIZE
+            length, headers_length = _unpack_lengths(data, position)
+            headers_end = position + _PRELUDE_SIZE + headers_length
             try:
-                length, headers_length = _decode_prelude(data[position:headers_start])
+                if headers_end > end:
+                    self._needed = _checked_length(data[position : position + _PRELUDE_SIZE])
+                    break
+                decode_start = _cached_start if headers_length <= _KEPT_BYTES else _decode_start
+                headers, checksum = decode_start(data[position:headers_end])
             except EventStreamDecodeError as error:
                 self._fail(str(error))
             if end - position < length:
                 self._needed = length
                 break
-            headers_end = headers_start + headers_length
-            payload_end = position + length - _CRC_SIZE
-            if crc32(data[position:payload_end]) != _unpack_crc(data, payload_end)[0]:
-                self._fail('the checksum of a message is wrong')
-            block = data[headers_start:headers_end]
-            try:
-                # A stream repeats a block per event type, byte for byte; a block long enough to be a burden is not
-                # kept.
-                headers = _cached_headers(block) if headers_length <= 512 else _decode_headers(block)
-            except EventStreamDecodeError as error:
-                self._fail(str(error))
-            messages.append(_new_tuple(Message, (headers, data[headers_end:payload_end])))
             position += length
+            payload = data[headers_end : position - _CRC_SIZE]
+            if crc32(payload, checksum) != _unpack_crc(data, position - _CRC_SIZE)[0]:
+                self._fail('the checksum of a message is wrong')
+            if isinstance(headers, EventStreamDecodeError):
+                self._fail(str(headers))
+            messages.append(_new_tuple(Message, (headers, payload)))
         self._offset = position
 
     def close(self) -> None:
@@ -149,15 +151,32 @@ def _raising(error: EventStreamDecodeError) -> Iterator[NoReturn]:
     yield
 
 
-@lru_cache(maxsize=512)
-def _decode_prelude(prelude: bytes) -> tuple[int, int]:
-    """Return the length of a message and that of its headers. A stream has few of either, over and over."""
+def _checked_length(prelude: bytes) -> int:
     length, headers_length, checksum = _PRELUDE.unpack(prelude)
     if crc32(prelude[:8]) != checksum:
         raise EventStreamDecodeError('the checksum of a prelude is wrong')
     if length < _PRELUDE_SIZE + headers_length + _CRC_SIZE:
         raise EventStreamDecodeError(f'a message of {length} bytes cannot hold {headers_length} bytes of headers')
-    return length, headers_length
+    return length
+
+
+def _decode_start(start: bytes) -> tuple[Mapping[str, HeaderValue] | EventStreamDecodeError, int]:
+    """Return the headers of the message that starts so, and the checksum of this start.
+
+    Or the error in the headers, which may be damage that the checksum of the message tells.
+    """
+    _checked_length(start[:_PRELUDE_SIZE])
+    headers: Mapping[str, HeaderValue] | EventStreamDecodeError
+    try:
+        decode_headers = _cached_headers if len(start) <= _PRELUDE_SIZE + _KEPT_BYTES else _decode_headers
+        headers = decode_headers(start[_PRELUDE_SIZE:])
+    except EventStreamDecodeError as error:
+        headers = EventStreamDecodeError(*error.args)
+    return headers, crc32(start)
+
+
+_cached_start = lru_cache(maxsize=512)(_decode_start)
+"""A stream has few lengths and kinds of messages, over and over, and repeats the headers of a kind byte for byte."""
 
 
 def _decode_headers(block: bytes) -> Mapping[str, HeaderValue]:
