@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def make(
     """
     place = folder / (f'{name}-{python_version}' if python_version else name)
     python = place / 'bin' / 'python'
-    asked = json.dumps([sys.version, environment.requirements, WEB, environment.without_dependencies])
+    asked = json.dumps([sys.version, _asked_for(environment), WEB, environment.without_dependencies])
     stamp = place / 'asked.json'
     if not stamp.exists() or stamp.read_text() != asked:
         say(f'making the environment of {name}')
@@ -45,6 +46,14 @@ def make(
         say(f'installing the package into the environment of {name}')
         _run([str(python), '-m', 'pip', 'install', '--quiet', '--no-deps', '--force-reinstall', str(ROOT)])
     return python
+
+
+def _asked_for(environment: Environment) -> list[str]:
+    if '.' not in environment.requirements:
+        return list(environment.requirements)
+    # The package is installed again each time, but without what it depends on.
+    project = tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']
+    return [*environment.requirements, *project['dependencies']]
 
 
 def _run(command: list[str]) -> None:

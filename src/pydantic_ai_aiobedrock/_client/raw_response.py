@@ -13,6 +13,10 @@ UNREAD_BYTES: Final = 128 * 1024
 """With more than this unread, nothing more is taken from the connection."""
 
 
+_NOTHING: Final = ResponseParser()
+"""Of a response of which nothing has come."""
+
+
 class RawResponse:
     """A response, and its connection until its body has come to its end: what is used here of `ClientResponse`.
 
@@ -26,7 +30,8 @@ class RawResponse:
         """Take over a connection on which a request is about to be sent."""
         self.url = url
         self._connection = connection
-        self._parser = ResponseParser()
+        # Made when something comes: of many calls that wait for an answer, the garbage collector has less to look at.
+        self._parser: ResponseParser = _NOTHING
         self._error: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._unread = 0
@@ -104,7 +109,8 @@ class RawResponse:
 
     def received(self, data: bytes) -> None:
         """Take what has come."""
-        parser = self._parser
+        if (parser := self._parser) is _NOTHING:
+            self._parser = parser = ResponseParser()
         try:
             parser.feed(data)
         except HttpResponseError as error:
@@ -123,7 +129,7 @@ class RawResponse:
 
     def lost(self, cause: BaseException | None) -> None:
         """Take the end of the connection."""
-        if cause is None and self._parser.end():
+        if cause is None and self._parser is not _NOTHING and self._parser.end():
             self._complete()
         elif self._parser.status:
             self.fail(aiohttp.ClientPayloadError(f'The body of the response is not complete: {cause!r}'))
@@ -134,7 +140,8 @@ class RawResponse:
 
     def fail(self, error: Exception) -> None:
         """Have every read fail from now on, once what has come has been taken."""
-        self._parser.close()
+        if self._parser is not _NOTHING:
+            self._parser.close()
         if self._error is None:
             self._error = error
         self._wake()
