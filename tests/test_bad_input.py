@@ -47,6 +47,14 @@ def unreachable_url() -> str:
 # Regions, profiles, endpoints
 
 
+@pytest.mark.parametrize('argument', ['settings', 'profile'])
+@pytest.mark.parametrize('value', ['nova', [1], 5])
+def test_settings_and_a_profile_of_another_type(argument: str, value: object, bedrock: LocalBedrock) -> None:
+    arguments: dict[str, Any] = {argument: value}
+    with pytest.raises(UserError, match=f'^`{argument}` of a BedrockConverseModel must be a dict, not '):
+        BedrockConverseModel(NOVA, provider=make_provider(bedrock), **arguments)
+
+
 @pytest.mark.parametrize(
     'make',
     [BedrockProvider, lambda: BedrockConverseModel(NOVA), lambda: BedrockEmbeddingModel(TITAN)],

@@ -232,7 +232,18 @@ async def test_the_settings_do_not_reach_the_next_call(model: BedrockConverseMod
 # What they may be
 
 
-@pytest.mark.parametrize('settings', [{'timeout': 'soon'}, {'timeout': [1]}, {'max_retries': -1}, {'max_retries': 1.5}])
+NOT_USABLE = [
+    {'timeout': 'soon'},
+    {'timeout': [1]},
+    {'timeout': -1},
+    {'timeout': float('nan')},
+    {'timeout': httpx.Timeout(5, read=-1)},
+    {'max_retries': -1},
+    {'max_retries': 1.5},
+]
+
+
+@pytest.mark.parametrize('settings', NOT_USABLE)
 @every_call
 async def test_what_is_no_timeout_or_number_of_retries_is_refused(
     call: Call, settings: Any, model: BedrockConverseModel, bedrock: LocalBedrock

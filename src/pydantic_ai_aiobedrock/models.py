@@ -18,7 +18,7 @@ from pydantic_ai.settings import ModelSettings, merge_model_settings
 from pydantic_ai.tools import RunContext
 from pydantic_ai.usage import RequestUsage
 
-from pydantic_ai_aiobedrock._config.arguments import NOT_IN_HEADERS
+from pydantic_ai_aiobedrock._config.arguments import NOT_IN_HEADERS, shown
 from pydantic_ai_aiobedrock._config.call_options import CallOptions, call_options, calling_with
 from pydantic_ai_aiobedrock._config.conversation import conversations
 from pydantic_ai_aiobedrock._core.turns import turns
@@ -111,9 +111,13 @@ class BedrockConverseModel(RunsBatches, seam.ConverseOverrides, _Rebuilt):
 
         Raises:
             UserError: `model_name` begins with `bedrock:`; the provider is not of this package, or has no region;
-                the installed Pydantic AI has no batches yet, or the provider can't open their files.
+                `profile` or `settings` is of another type; the installed Pydantic AI has no batches yet, or the
+                provider can't open their files.
         """
         check_model_name(model_name)
+        _check_dict('settings', settings)
+        if not callable(profile):
+            _check_dict('profile', profile)
         check_batch_inference(batch_inference)
         if batch_inference is not None:
             seam.batch_types()
@@ -275,6 +279,11 @@ class BedrockConverseModel(RunsBatches, seam.ConverseOverrides, _Rebuilt):
         return calling_with(CallOptions(**options)) if options else nullcontext()
 
 
+def _check_dict(name: str, value: object) -> None:
+    if not isinstance(value, Mapping | None):
+        raise UserError(f'`{name}` of a BedrockConverseModel must be a dict, not {shown(value)}.')
+
+
 def _options(settings: ModelSettings, client: BedrockRuntime) -> dict[str, Any]:
     options: dict[str, Any] = {}
     if (max_retries := settings.get('max_retries')) is not None:
@@ -320,6 +329,8 @@ def _timeouts(timeout: Any, client: BedrockRuntime) -> dict[str, float | None]:
         connect, read, pool, write = (_NEVER if phase is None else max(float(phase), _AT_ONCE) for phase in phases)
     except (AttributeError, TypeError, ValueError):
         raise UserError(f'`timeout` must be a number of seconds or an `httpx.Timeout`, not {timeout!r}.') from None
+    if any(phase is not None and not phase >= 0 for phase in phases):
+        raise UserError(f'`timeout` must be of 0 seconds or more, not {timeout!r}.')
     if len(set(phases)) == 1:
         # A long wait for an answer is no wish for a long wait for a connection, like with pydantic-ai's own clients,
         # nor a wish to give up while a queue moves.

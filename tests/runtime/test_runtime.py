@@ -216,9 +216,10 @@ def test_the_events_of_botocore_are_refused_with_the_way_to_them() -> None:
         meta.events.register('before-call', print)
 
 
-async def test_warm_up_refuses_to_open_no_connection(runtime: BedrockRuntime) -> None:
-    with pytest.raises(ValueError, match='`connections` must be positive, not 0'):
-        await runtime.warm_up(0)
+@pytest.mark.parametrize('connections', [0, -1, 1.5, '3'])
+async def test_warm_up_opens_only_a_positive_number_of_connections(runtime: BedrockRuntime, connections: Any) -> None:
+    with pytest.raises(ValueError, match=f'^`connections` must be a positive whole number, not {connections!r}'):
+        await runtime.warm_up(connections)
 
 
 # What it says of itself

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn
 
+from pydantic_ai_aiobedrock._config.arguments import is_count
 from pydantic_ai_aiobedrock._config.call_options import NO_OPTIONS, PACED, CallOptions, Throttling
 from pydantic_ai_aiobedrock._config.client_spec import ClientSpec
 from pydantic_ai_aiobedrock._core import telemetry
@@ -176,12 +177,12 @@ class BedrockRuntime:
             connections: How many to have open; no more than `max_connections` are opened.
 
         Raises:
-            ValueError: `connections` is not positive.
+            ValueError: `connections` is not a positive whole number.
             botocore.exceptions.BotoCoreError: The spec is not usable, or the endpoint can't be reached.
             PoolClosedError: The pool is closed.
         """
-        if not connections > 0:
-            raise ValueError(f'`connections` must be positive, not {connections!r}.')
+        if not is_count(connections):
+            raise ValueError(f'`connections` must be a positive whole number, not {connections!r}.')
         with await self.pool.lease(self.spec) as lease:
             await lease.client.authenticate()
             await lease.client.connect(min(connections, self.spec.max_connections), self.meta.endpoint_url)
