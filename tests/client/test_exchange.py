@@ -367,6 +367,25 @@ async def test_the_read_timeout_begins_again_with_each_piece(monkeypatch: pytest
             await content.readany()
 
 
+async def test_a_request_without_a_read_timeout_is_not_ended_by_the_timer_of_the_one_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop = asyncio.get_running_loop()
+    now, ahead = loop.time, 0.0
+    monkeypatch.setattr(loop, 'time', lambda: now() + ahead)
+    async with answering(ANSWER) as (raw, _), HTTPSession() as session:
+        await session.send(signed(raw), CallOptions(read_timeout=1000))
+        raw.answer = b''
+        sending = asyncio.create_task(session.send(signed(raw)))
+        await eventually(lambda: len(raw.requests) == 2)
+        ahead += 2000
+        await asyncio.sleep(0)
+        assert raw.writer is not None
+        raw.writer.write(ANSWER)
+        assert (await sending).status_code == 200
+        assert session.connections_opened == 1
+
+
 async def test_a_piece_of_a_response_makes_no_timer_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """A timer that is cancelled stays with the loop for a while: thousands of them made the garbage collector run."""
     loop: Any = asyncio.get_running_loop()

@@ -148,12 +148,12 @@ class Protocol(ResponseHandler):
     def _on_read_timeout(self) -> None:
         self._read_timeout_handle = None
         response = self._response
-        if response is None and self._is_sent:
+        if not self._read_timeout or (response is None and self._is_sent):
             return
         if response is not None and response.is_paused:
             # It is not the server that is silent.
             self._heard_at = self._loop.time()
-        if self._loop.time() < (due := self._heard_at + (self._read_timeout or 0)):
+        if self._loop.time() < (due := self._heard_at + self._read_timeout):
             self._wait_until(due)
         elif response is None:
             super()._on_read_timeout()
