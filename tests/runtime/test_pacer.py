@@ -182,6 +182,20 @@ async def test_a_call_of_which_nothing_gets_through_fails_with_the_state_of_the_
         assert nothing_waits(client)
 
 
+@pytest.mark.parametrize(
+    ('refusal', 'remedy'),
+    [((429, 'ThrottlingException'), 'Ask for a higher quota'), ((503, 'ServiceUnavailableException'), 'Try later')],
+)
+async def test_a_wait_in_vain_ends_with_the_remedy_for_its_refusal(
+    refusal: tuple[int, str], remedy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr('pydantic_ai_aiobedrock._runtime.pacer.PATIENCE', 1)
+    async with under() as (bedrock, client):
+        bedrock.fault(ErrorReply(*refusal, 'Not now.', headers={'Retry-After': '1'}))
+        with pytest.raises(ClientError, match=rf'\. {remedy}, send less at once, or use another region or model\.'):
+            await client.converse(**hello())
+
+
 async def test_a_quota_per_day_is_not_waited_for() -> None:
     async with under(Quota(tokens_per_day=1)) as (bedrock, client):
         with pytest.raises(ClientError, match='per day'):

@@ -111,11 +111,15 @@ class Pacer:
         assert error is not None
         report = self._pacing.report(self._loop.time())
         response: Any = error.response
-        remedy = 'Lower `max_tokens`, ask' if report.quota == 'tokens' else 'Ask'
+        if response.get('ResponseMetadata', {}).get('HTTPStatusCode') == 503:
+            # No quota of the account: Bedrock has not enough of the model.
+            remedy = 'Try later'
+        else:
+            remedy = ('Lower `max_tokens`, ask' if report.quota == 'tokens' else 'Ask') + ' for a higher quota'
         message = (
             f'{response["Error"]["Message"]} (Bedrock throttles {self.model} in {self.region}: {ended}, '
-            f'{report.throttled} attempts were refused, {report.waiting} calls are waiting. {remedy} for a '
-            'higher quota, send less at once, or use another region or model.)'
+            f'{report.throttled} attempts were refused, {report.waiting} calls are waiting. {remedy}, send less at '
+            'once, or use another region or model.)'
         )
         described: Any = {**response, 'Error': {**response['Error'], 'Message': message}}
         return type(error)(described, error.operation_name)
