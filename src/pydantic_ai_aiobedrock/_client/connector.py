@@ -76,7 +76,11 @@ class Connector(aiohttp.TCPConnector):
         """Close every connection at once, in use or idle, and wake their readers with an error."""
         open_now = [protocol for protocol in self._used if protocol.transport is not None]
         for protocol in open_now:
-            protocol.transport.abort()
+            transport = protocol.transport
+            if isinstance(protocol, Protocol):
+                # A body that ends with its connection would seem complete.
+                protocol.give_up()
+            transport.abort()
         # A reader whose connection aiohttp closes is never woken. TLS takes some turns to report a connection as lost.
         for _ in range(TURNS_UNTIL_LOST):
             if all(protocol.transport is None for protocol in open_now):

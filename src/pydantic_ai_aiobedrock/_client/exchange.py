@@ -102,16 +102,15 @@ class Exchange:
             connection = await self._connector.connect(target, [], timeout)
         except TimeoutError as error:
             raise aiohttp.ConnectionTimeoutError(f'Connection timeout to host {request.url}') from error
+        response = RawResponse(request.url, connection)
         try:
-            response = RawResponse(request.url, connection)
             connection.protocol.send(b'%b\r\n%b' % (head.encode(), request.body), response, timeout.sock_read)
             await response.headers_come()
             await self._answers.take()
         except HttpResponseError as error:
-            connection.close()
             raise aiohttp.ClientResponseError(target.request_info, (), message=str(error)) from error
         except BaseException:
-            connection.close()
+            response.close()
             raise
         return response
 

@@ -61,6 +61,8 @@ class Protocol(ResponseHandler):
         self._wait_until(self._heard_at + (read_seconds or 0))
         if self._tail:
             unasked, self._tail = self._tail, b''
+            # aiohttp takes only so much of it.
+            self.resume_transport()
             response.received(unasked)
 
     def answered(self, is_reusable: bool) -> None:
@@ -81,11 +83,14 @@ class Protocol(ResponseHandler):
             self.transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
-        if (response := self._response) is None:
-            super().data_received(data)
-        else:
+        if (response := self._response) is not None:
             self._heard_at = self._loop.time()
             response.received(data)
+        elif self._is_sent:
+            # It came unasked, and the parser of an earlier request of aiohttp's might take a part of it for nothing.
+            self._should_close = True
+        else:
+            super().data_received(data)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         if (response := self._response) is not None:
@@ -93,6 +98,11 @@ class Protocol(ResponseHandler):
             response.lost(exc)
             self._response = None
         super().connection_lost(exc)
+
+    def give_up(self) -> None:
+        """Have a response that is not complete fail, whose connection is about to be cut."""
+        if self._response is not None:
+            self._response.fail(aiohttp.ClientConnectionError('The connection was closed.'))
 
     def forget(self) -> None:
         """Forget a response that nobody has taken, or will, and that refers to the protocol: a cycle."""

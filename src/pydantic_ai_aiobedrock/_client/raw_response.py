@@ -49,7 +49,7 @@ class RawResponse:
 
     @property
     def content(self) -> RawResponse:
-        """What the body is read from."""
+        """The object to read the body from: this one."""
         return self
 
     @property
@@ -65,7 +65,7 @@ class RawResponse:
             aiohttp.ClientError: The connection broke.
             TimeoutError: It fell silent.
         """
-        while self._parser.status < 200:
+        while not self._parser.status:
             await self._more()
 
     async def readany(self) -> bytes:
@@ -114,25 +114,30 @@ class RawResponse:
         try:
             parser.feed(data)
         except HttpResponseError as error:
-            failure = aiohttp.ClientPayloadError(f'The body of the response is malformed: {error}')
-            self.fail(failure if parser.status >= 200 else error)
+            if parser.status:
+                self.fail(aiohttp.ClientPayloadError(f'The body of the response is malformed: {error}'))
+            else:
+                # Not the error itself, whose traceback leads back to this object: a cycle.
+                self.fail(HttpResponseError(*error.args))
             self._connection.close()
             return
         if parser.is_complete:
             self._complete()
         elif parser.status:
             self._unread += len(data)
-            if self._unread > UNREAD_BYTES and not self._is_paused:
+            # Who reads is waiting while there is no body: it may be trailers that come.
+            if self._unread > UNREAD_BYTES and parser.body and not self._is_paused:
                 self._is_paused = True
                 self._connection.protocol.pause_transport()
             self._wake()
 
     def lost(self, cause: BaseException | None) -> None:
         """Take the end of the connection."""
-        if cause is None and self._parser is not _NOTHING and self._parser.end():
+        if cause is None and self._error is None and self._parser is not _NOTHING and self._parser.end():
             self._complete()
         elif self._parser.status:
-            self.fail(aiohttp.ClientPayloadError(f'The body of the response is not complete: {cause!r}'))
+            reason = 'the connection was closed' if cause is None else repr(cause)
+            self.fail(aiohttp.ClientPayloadError(f'The body of the response is not complete: {reason}'))
         elif isinstance(cause, OSError):
             self.fail(aiohttp.ClientOSError(*cause.args))
         else:
@@ -162,7 +167,9 @@ class RawResponse:
         self._unread = 0
         if self._is_paused:
             self._is_paused = False
-            self._connection.protocol.resume_transport()
+            # None once another task has closed the response.
+            if (protocol := self._connection.protocol) is not None:
+                protocol.resume_transport()
         return data
 
     async def _more(self) -> None:

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
-from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+from httptools import HttpParserCallbackError, HttpParserError, HttpResponseParser
 
 __all__ = ['HEAD_BYTES', 'HttpResponseError', 'ResponseParser', 'is_interim', 'not_final']
 
 HEAD_BYTES: Final = 256 * 1024
-"""A response that has no body yet after so many bytes is given up, interim responses included."""
+"""A response of which so many bytes come without any of its body between them is given up: of interim responses, its
+headers, the extensions of a chunk, or its trailers."""
 
 
 class HttpResponseError(ValueError):
@@ -34,14 +35,14 @@ class ResponseParser:
     Interim responses are passed over, and trailers left out.
 
     Attributes:
-        status: The status code, or 0 until the headers are complete.
+        status: The status code, 200 or above, or 0 until the headers are complete.
         fields: The headers, by their names in lower case; of several with one name, the last.
         body: Pieces of the body that nobody has taken yet.
         is_complete: True once the body has come to its end.
         is_reusable: True if another request may follow on the connection; only after the end.
     """
 
-    __slots__ = ('_head_bytes', '_parser', 'body', 'fields', 'is_complete', 'is_reusable', 'on_body', 'status')
+    __slots__ = ('_bytes_between', '_parser', 'body', 'fields', 'is_complete', 'is_reusable', 'on_body', 'status')
 
     def __init__(self) -> None:
         self.status = 0
@@ -49,7 +50,7 @@ class ResponseParser:
         self.body: list[bytes] = []
         self.is_complete = False
         self.is_reusable = False
-        self._head_bytes = 0
+        self._bytes_between = 0
         # Called for each piece, and each event of a stream is one.
         self.on_body: Callable[[bytes], None] = self.body.append
         # None once there is no more to come: it refers to this object.
@@ -71,23 +72,23 @@ class ResponseParser:
             return
         try:
             parser.feed_data(data)
-        except (HttpParserError, HttpParserUpgrade) as error:
+        except HttpParserError as error:
             if not self.is_complete:
                 self.close()
-                reason = not_final(self.status) if isinstance(error, HttpParserUpgrade) else str(error)
+                # The parser wraps what was raised while it called back.
+                reason = str(error.__context__ if isinstance(error, HttpParserCallbackError) else error)
                 raise HttpResponseError(reason) from error
             self.is_reusable = False
-        if self.status:
-            if self.status < 200:
-                self.close()
-                raise HttpResponseError(not_final(self.status))
-            if self.is_complete:
-                self.close()
-            return
-        self._head_bytes += len(data)
-        if self._head_bytes > HEAD_BYTES:
+        if self.is_complete:
             self.close()
-            raise HttpResponseError(f'its headers are longer than {HEAD_BYTES} bytes')
+        elif self.body:
+            self._bytes_between = 0
+        else:
+            self._bytes_between += len(data)
+            if self._bytes_between > HEAD_BYTES:
+                self.close()
+                part = 'trailers' if self.status else 'headers'
+                raise HttpResponseError(f'its {part} are longer than {HEAD_BYTES} bytes')
 
     def end(self) -> bool:
         """Take the end of the connection; return whether it is the end of the response, too."""
@@ -109,13 +110,16 @@ class ResponseParser:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self.status:
-            self.fields[_field_name(name)] = value.decode('latin-1')
+            # The parser takes off the white space before it.
+            self.fields[_field_name(name)] = value.decode('latin-1').rstrip(' \t')
 
     def on_headers_complete(self) -> None:
         assert self._parser is not None
         status = self._parser.get_status_code()
         if is_interim(status):
             self.fields.clear()
+        elif status < 200:
+            raise HttpResponseError(not_final(status))
         else:
             self.status = status
 
