@@ -61,8 +61,6 @@ class Protocol(ResponseHandler):
         self._wait_until(self._heard_at + (read_seconds or 0))
         if self._tail:
             unasked, self._tail = self._tail, b''
-            # aiohttp takes only so much of it.
-            self.resume_transport()
             response.received(unasked)
 
     def answered(self, is_reusable: bool) -> None:
