@@ -16,7 +16,7 @@ sys.path.insert(0, str(ROOT))
 
 pytest.importorskip('rich', reason='the tables are drawn with rich')
 
-from benchmarks import behaviours, comparison, pages, processes  # noqa: E402
+from benchmarks import behaviours, comparison, environments, pages, processes  # noqa: E402
 from benchmarks.answers import TEXT  # noqa: E402
 from benchmarks.catalogue import BEHAVIOURS, SCENARIOS  # noqa: E402
 from benchmarks.contestants import CONTESTANTS, ENVIRONMENTS  # noqa: E402
@@ -263,3 +263,14 @@ def test_no_key_and_no_setting_of_the_machine_reaches_a_peer(monkeypatch: pytest
 def test_the_readme_says_what_was_seen() -> None:
     rows = comparison.readme_rows(Results.load(comparison.SAVED))
     assert [row for row in rows if row not in comparison.pages.README.read_text()] == []
+
+
+@pytest.mark.parametrize(('name', 'depends'), [('ours', True), ('floor', False)])
+def test_an_environment_with_the_package_is_made_anew_when_its_dependencies_change(
+    name: str, depends: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked_before = environments._asked_for(ENVIRONMENTS[name])  # pyright: ignore[reportPrivateUsage]
+    (tmp_path / 'pyproject.toml').write_text("[project]\ndependencies = ['another']\n")
+    monkeypatch.setattr(environments, 'ROOT', tmp_path)
+    asked = environments._asked_for(ENVIRONMENTS[name])  # pyright: ignore[reportPrivateUsage]
+    assert (asked != asked_before) is depends

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from moved_clock import clock as clock
 
 from pydantic_ai_aiobedrock._client.transport import HTTPSession
 

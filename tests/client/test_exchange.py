@@ -16,6 +16,7 @@ from botocore.awsrequest import AWSPreparedRequest, HeadersDict
 from botocore.exceptions import ConnectionClosedError, EndpointConnectionError, HTTPClientError, ReadTimeoutError
 from credential_sources import hello, runtime
 from generation import eventually
+from moved_clock import Clock
 from served_bedrock import keys_of
 
 from local_bedrock import LocalBedrock
@@ -353,40 +354,24 @@ async def streaming(read_timeout: float) -> AsyncIterator[tuple[asyncio.StreamWr
             response.raw.close()
 
 
-def set_clock(monkeypatch: pytest.MonkeyPatch, ahead: Callable[[], float]) -> None:
-    """Have the clock of the running loop be ahead, by seconds."""
-    loop = asyncio.get_running_loop()
-    if type(loop).__module__ == 'uvloop':
-        pytest.skip('The timers of uvloop have a clock of their own.')
-    now = loop.time
-    monkeypatch.setattr(loop, 'time', lambda: now() + ahead())
-
-
-async def test_the_read_timeout_begins_again_with_each_piece(monkeypatch: pytest.MonkeyPatch) -> None:
-    ahead = 0.0
-    set_clock(monkeypatch, lambda: ahead)
+async def test_the_read_timeout_begins_again_with_each_piece(clock: Clock) -> None:
     async with streaming(read_timeout=1000) as (server, content):
         for _ in range(4):
-            ahead += 600
+            await clock.set_forward(600)
             server.write(b'1\r\nx\r\n')
             assert await content.readany() == b'x'
-        ahead += 1001
+        await clock.set_forward(1001)
         with pytest.raises(TimeoutError):
             await content.readany()
 
 
-async def test_a_request_without_a_read_timeout_is_not_ended_by_the_timer_of_the_one_before(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    ahead = 0.0
-    set_clock(monkeypatch, lambda: ahead)
+async def test_a_request_without_a_read_timeout_is_not_ended_by_the_timer_of_the_one_before(clock: Clock) -> None:
     async with answering(ANSWER) as (raw, _), HTTPSession() as session:
         await session.send(signed(raw), CallOptions(read_timeout=1000))
         raw.answer = b''
         sending = asyncio.create_task(session.send(signed(raw)))
         await eventually(lambda: len(raw.requests) == 2)
-        ahead += 2000
-        await asyncio.sleep(0)
+        await clock.set_forward(2000)
         assert raw.writer is not None
         raw.writer.write(ANSWER)
         assert (await sending).status_code == 200

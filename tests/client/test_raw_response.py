@@ -18,6 +18,7 @@ import pytest
 from botocore.awsrequest import AWSPreparedRequest, HeadersDict
 from botocore.exceptions import ConnectionClosedError, HTTPClientError, ReadTimeoutError
 from generation import eventually
+from moved_clock import Clock
 
 from pydantic_ai_aiobedrock._client.connector import Connector
 from pydantic_ai_aiobedrock._client.exchange import Exchange, SignedRequest
@@ -264,26 +265,6 @@ async def test_trailers_and_extensions_without_end_are_an_error(server: Server, 
 
 
 # Timeouts
-
-
-class Clock:
-    """The clock of the loop, which a test sets forward."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._loop = asyncio.get_running_loop()
-        now, self._ahead = self._loop.time, 0.0
-        monkeypatch.setattr(self._loop, 'time', lambda: now() + self._ahead)
-
-    async def set_forward(self, seconds: float) -> None:
-        self._ahead += seconds
-        await turn(3)
-
-
-@pytest.fixture
-async def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    if type(asyncio.get_running_loop()).__module__ == 'uvloop':
-        pytest.skip('the timers of uvloop have a clock of their own')
-    return Clock(monkeypatch)
 
 
 async def test_a_response_that_is_not_read_does_not_time_out_while_the_server_has_more(
